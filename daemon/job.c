@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From request to store and back:
+ *
+ *	DATA_REQUEST	for each piece: store READ -> supply
+ *	DATA_RETURN	for each piece: fetch -> store WRITE; at last done
+ *	  flagged ZERO	store WRITE_ZEROS -> done
+ *	SYNC		store FLUSH -> done
+ *
+ * A piece needs a buffer; a job that gets none waits in its class's list and
+ * goes on when one is given back.
+ */
+#include "job.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* Pieces that a class leaves to the other one. */
+static const unsigned int leave[NR_CLASSES] = {
+	[CLASS_RETURN] = PIECES / 8,
+	[CLASS_REQUEST] = PIECES / 4,
+};
+
+int job_errno(int error)
+{
+	switch (error) {
+	case -ENODATA:
+	case -EBADMSG:
+	case -ENOSPC:
+	case -EDQUOT:
+	case -EROFS:
+	case -EACCES:
+	case -ETIMEDOUT:
+		return -error;
+	case -EPERM:
+		return EACCES;
+	case -EILSEQ:
+		return EBADMSG;
+	default:
+		return error ? EIO : 0;
+	}
+}
+
+int jobs_init(struct jobs *jobs, struct engine *engine, size_t page_size)
+{
+	const size_t bytes = (size_t)PIECES * PIECE_BYTES;
+
+	memset(jobs, 0, sizeof(*jobs));
+	jobs->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (jobs->memory == MAP_FAILED)
+		return -ENOMEM;
+	jobs->engine = engine;
+	jobs->page_size = page_size;
+	SLIST_INIT(&jobs->free_pieces);
+	SLIST_INIT(&jobs->free_jobs);
+	TAILQ_INIT(&jobs->waiting[CLASS_RETURN]);
+	TAILQ_INIT(&jobs->waiting[CLASS_REQUEST]);
+	for (unsigned int i = 0; i < PIECES; i++) {
+		jobs->pieces[i].buf = (char *)jobs->memory + i * PIECE_BYTES;
+		SLIST_INSERT_HEAD(&jobs->free_pieces, &jobs->pieces[i], link);
+	}
+	jobs->nr_free = PIECES;
+	return 0;
+}
+
+void jobs_exit(struct jobs *jobs)
+{
+	struct job *job;
+
+	while ((job = SLIST_FIRST(&jobs->free_jobs))) {
+		SLIST_REMOVE_HEAD(&jobs->free_jobs, free);
+		free(job);
+	}
+	munmap(jobs->memory, (size_t)PIECES * PIECE_BYTES);
+}
+
+static struct job *job_new(struct jobs *jobs, struct extpager_req *req)
+{
+	struct job *job = SLIST_FIRST(&jobs->free_jobs);
+	struct target *target;
+
+	target = target_find(extpager_req_object(req));
+	if (!target)
+		return NULL;
+	if (job)
+		SLIST_REMOVE_HEAD(&jobs->free_jobs, free);
+	else
+		job = malloc(sizeof(*job));
+	if (!job) {
+		target_put(target);
+		return NULL;
+	}
+	memset(job, 0, sizeof(*job));
+	job->jobs = jobs;
+	job->req = req;
+	job->target = target;
+	job->offset = extpager_req_offset(req);
+	job->length = extpager_req_length(req);
+	job->nr = (unsigned int)((job->length + PIECE_BYTES - 1) / PIECE_BYTES);
+	return job;
+}
+
+static void job_free(struct job *job)
+{
+	target_put(job->target);
+	SLIST_INSERT_HEAD(&job->jobs->free_jobs, job, free);
+}
+
+/* A return has ended, one way or the other. */
+static void return_end(struct job *job)
+{
+	target_write_end(job->target, &job->write);
+	extpager_return_done(job->req, job_errno(job->error));
+	job_free(job);
+}
+
+/* ---- Pieces ------------------------------------------------------------ */
+
+static void pump(struct jobs *jobs);
+
+/* The piece of @job that is served as its @i-th: the wanted one first. */
+static unsigned int piece_index(const struct job *job, unsigned int i)
+{
+	if (!i)
+		return job->first;
+	return i <= job->first ? i - 1 : i;
+}
+
+static void piece_end(struct piece *piece)
+{
+	struct job *job = piece->job;
+	struct jobs *jobs = job->jobs;
+
+	SLIST_INSERT_HEAD(&jobs->free_pieces, piece, link);
+	jobs->nr_free++;
+	if (!--job->busy && job->next == job->nr) {
+		if (job->class == CLASS_RETURN)
+			return_end(job);
+		else
+			job_free(job);
+	}
+	pump(jobs);
+}
+
+/* The kind of failure that is of some bytes, and not of the whole store. */
+static bool is_local(int error)
+{
+	return error == -EIO || error == -ENODATA || error == -EILSEQ || error == -EBADMSG;
+}
+
+static void answer_read(struct job *job, const struct store_io *io)
+{
+	int ret;
+
+	if (io->error) {
+		target_note(job->target, STORE_READ, io->offset, io->error);
+		extpager_error(job->req, io->offset, io->length, job_errno(io->error));
+	} else {
+		if (io->data)
+			ret = extpager_supply(job->req, io->offset, io->data, io->length);
+		else
+			ret = extpager_supply_zero(job->req, io->offset, io->length);
+		/* Refused: it is for us to answer it otherwise. */
+		if (ret == -EINVAL || ret == -ERANGE || ret == -EFAULT || ret == -ENOMEM)
+			extpager_error(job->req, io->offset, io->length, EIO);
+	}
+}
+
+static void read_done(struct store_io *io)
+{
+	struct piece *piece = (struct piece *)io;
+	struct job *job = piece->job;
+	size_t page = job->jobs->page_size;
+
+	/* Readahead brought the neighbours in: find out which page is bad. */
+	if (is_local(io->error) && io->length > page && !piece->single) {
+		piece->single = true;
+		piece->end = io->offset + io->length;
+		io->length = page;
+		store_submit(io);
+		return;
+	}
+	answer_read(job, io);
+	if (piece->single && io->offset + io->length < piece->end) {
+		io->offset += io->length;
+		io->length = piece->end - io->offset < page ? piece->end - io->offset : page;
+		store_submit(io);
+		return;
+	}
+	piece_end(piece);
+}
+
+static void write_done(struct store_io *io)
+{
+	struct piece *piece = (struct piece *)io;
+	struct job *job = piece->job;
+
+	if (io->error && !job->error) {
+		target_note(job->target, STORE_WRITE, io->offset, io->error);
+		job->error = io->error;
+	}
+	piece_end(piece);
+}
+
+static void piece_begin(struct job *job)
+{
+	struct jobs *jobs = job->jobs;
+	struct piece *piece = SLIST_FIRST(&jobs->free_pieces);
+	uint64_t skip = (uint64_t)piece_index(job, job->next) * PIECE_BYTES;
+	struct store_io *io = &piece->io;
+	int ret;
+
+	SLIST_REMOVE_HEAD(&jobs->free_pieces, link);
+	jobs->nr_free--;
+	job->next++;
+	job->busy++;
+	piece->job = job;
+	piece->single = false;
+	io->store = job->target->store;
+	io->engine = jobs->engine;
+	io->offset = job->offset + skip;
+	io->length = job->length - skip < PIECE_BYTES ? job->length - skip : PIECE_BYTES;
+	io->buf = piece->buf;
+	if (job->class == CLASS_REQUEST) {
+		io->op = STORE_READ;
+		io->done = read_done;
+		store_submit(io);
+		return;
+	}
+	io->op = STORE_WRITE;
+	io->done = write_done;
+	/* Once a part has failed the whole return has: do no more of it. */
+	ret = job->error ? job->error : extpager_fetch(job->req, io->offset, io->buf, io->length);
+	if (ret) {
+		if (!job->error)
+			job->error = ret;
+		piece_end(piece);
+		return;
+	}
+	store_submit(io);
+}
+
+static bool may_begin(const struct jobs *jobs, enum job_class class)
+{
+	return jobs->nr_free > leave[class];
+}
+
+/*
+ * Begin what waits. Operations that end at once come back here: the flag keeps
+ * this a loop and not a recursion.
+ */
+static void pump(struct jobs *jobs)
+{
+	struct job *job;
+	int class;
+
+	if (jobs->pumping)
+		return;
+	jobs->pumping = true;
+	for (class = 0; class < NR_CLASSES; class++) {
+		while ((job = TAILQ_FIRST(&jobs->waiting[class])) && may_begin(jobs, class)) {
+			/* A job whose last piece ends inside is freed there. */
+			if (job->next + 1 == job->nr)
+				TAILQ_REMOVE(&jobs->waiting[class], job, wait);
+			piece_begin(job);
+		}
+	}
+	jobs->pumping = false;
+}
+
+static void job_begin(struct job *job)
+{
+	TAILQ_INSERT_TAIL(&job->jobs->waiting[job->class], job, wait);
+	pump(job->jobs);
+}
+
+/* ---- Requests ---------------------------------------------------------- */
+
+void job_data_request(struct jobs *jobs, struct extpager_req *req)
+{
+	uint64_t wanted = extpager_req_wanted(req);
+	struct job *job = job_new(jobs, req);
+
+	if (!job) {
+		extpager_error(req, extpager_req_offset(req), extpager_req_length(req), EIO);
+		return;
+	}
+	job->class = CLASS_REQUEST;
+	if (wanted >= job->offset && wanted - job->offset < job->length)
+		job->first = (unsigned int)((wanted - job->offset) / PIECE_BYTES);
+	job_begin(job);
+}
+
+static void zeros_done(struct store_io *io)
+{
+	struct job *job = (struct job *)((char *)io - offsetof(struct job, io));
+
+	job->error = io->error;
+	if (io->error)
+		target_note(job->target, STORE_WRITE_ZEROS, io->offset, io->error);
+	return_end(job);
+}
+
+void job_data_return(struct jobs *jobs, struct extpager_req *req)
+{
+	struct job *job = job_new(jobs, req);
+
+	if (!job) {
+		extpager_return_done(req, EIO);
+		return;
+	}
+	if (!target_write_begin(job->target, &job->write, job->offset, job->length)) {
+		target_note_overlap(job->target, job->offset);
+		extpager_return_done(req, ETIMEDOUT);
+		job_free(job);
+		return;
+	}
+	job->class = CLASS_RETURN;
+	if (!extpager_req_zero(req)) {
+		job_begin(job);
+		return;
+	}
+	job->io.store = job->target->store;
+	job->io.engine = jobs->engine;
+	job->io.op = STORE_WRITE_ZEROS;
+	job->io.offset = job->offset;
+	job->io.length = job->length;
+	job->io.done = zeros_done;
+	store_submit(&job->io);
+}
+
+static void sync_end(struct store_io *io)
+{
+	struct job *job = (struct job *)((char *)io - offsetof(struct job, io));
+
+	if (io->error)
+		target_note(job->target, STORE_FLUSH, 0, io->error);
+	extpager_sync_done(job->req, job_errno(io->error));
+	job_free(job);
+}
+
+void job_sync(struct jobs *jobs, struct extpager_req *req)
+{
+	struct job *job = job_new(jobs, req);
+
+	if (!job) {
+		extpager_sync_done(req, EIO);
+		return;
+	}
+	job->io.store = job->target->store;
+	job->io.engine = jobs->engine;
+	job->io.op = STORE_FLUSH;
+	job->io.done = sync_end;
+	store_submit(&job->io);
+}

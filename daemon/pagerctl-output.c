@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Errors, tables and JSON: how pagerctl talks. */
+#include "pagerctl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "pagerctl: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return EXIT_FAILED;
+}
+
+int fail_target(const char *name, const struct extpager_ctl *c, int ret)
+{
+	const char *said = extpager_ctl_error(c);
+
+	if (!said || !said[0])
+		said = strerror(-ret);
+	switch (ret) {
+	case -ENOENT:
+		return fail("target '%s': no such target; `pagerctl target list` shows those there are",
+			    name);
+	case -EEXIST:
+		return fail("target '%s': there is one already; change it with `pagerctl target set`, or delete it first",
+			    name);
+	case -EPERM:
+	case -EACCES:
+		return fail("target '%s': not permitted: needs CAP_SYS_ADMIN; be root", name);
+	default:
+		return fail("target '%s': %s", name, said);
+	}
+}
+
+struct extpager_ctl *open_ctl(void)
+{
+	struct extpager_ctl *c;
+	int ret = extpager_ctl_open(&c);
+
+	if (!ret)
+		return c;
+	if (ret == -ENOENT)
+		fail("extpager is not loaded: modprobe extpager");
+	else
+		fail("cannot talk to extpager: %s", strerror(-ret));
+	exit(EXIT_FAILED);
+}
+
+static void *must(void *memory)
+{
+	if (memory)
+		return memory;
+	fail("no memory");
+	exit(EXIT_FAILED);
+}
+
+void table_begin(struct table *t, unsigned int columns, const char *const *names)
+{
+	const char *plain[TABLE_COLUMNS];
+	unsigned int i;
+
+	memset(t, 0, sizeof(*t));
+	t->columns = columns;
+	for (i = 0; i < columns; i++) {
+		t->right[i] = names[i][0] == '>';
+		plain[i] = names[i] + t->right[i];
+	}
+	table_row(t, plain);
+}
+
+void table_row(struct table *t, const char *const *cells)
+{
+	unsigned int i;
+
+	t->cells = must(realloc(t->cells, (t->rows + 1) * sizeof(*t->cells)));
+	for (i = 0; i < t->columns; i++)
+		t->cells[t->rows][i] = must(strdup(cells[i]));
+	t->rows++;
+}
+
+void table_end(struct table *t)
+{
+	int width[TABLE_COLUMNS] = { 0 };
+	unsigned int i;
+	size_t row;
+
+	for (row = 0; row < t->rows; row++) {
+		for (i = 0; i < t->columns; i++) {
+			int len = (int)strlen(t->cells[row][i]);
+
+			if (len > width[i])
+				width[i] = len;
+		}
+	}
+	for (row = 0; row < t->rows; row++) {
+		for (i = 0; i < t->columns; i++) {
+			const char *cell = t->cells[row][i];
+
+			if (t->right[i])
+				printf("%*s", width[i], cell);
+			else if (i + 1 < t->columns)
+				printf("%-*s", width[i], cell);
+			else
+				printf("%s", cell);
+			fputs(i + 1 < t->columns ? "  " : "\n", stdout);
+			free(t->cells[row][i]);
+		}
+	}
+	free(t->cells);
+}
+
+cJSON *json_begin(void)
+{
+	cJSON *root = must(cJSON_CreateObject());
+
+	cJSON_AddNumberToObject(root, "version", 1);
+	return root;
+}
+
+/* Not as a double, which ends at 2^53. */
+void json_u64(cJSON *object, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	cJSON_AddRawToObject(object, key, text);
+}
+
+void json_end(cJSON *root, bool line)
+{
+	char *text = must(line ? cJSON_PrintUnformatted(root) : cJSON_Print(root));
+
+	puts(text);
+	fflush(stdout);
+	free(text);
+	cJSON_Delete(root);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The end: dirty pages are written back, for a bounded time. */
+#ifndef PAGERD_SHUTDOWN_H
+#define PAGERD_SHUTDOWN_H
+
+#include "control.h"
+
+/**
+ * shutdown_flush - have every served target write back and flush
+ *
+ * The queue threads go on serving meanwhile. Logs what is left after
+ * @timeout_ms. Return: how many targets have something left.
+ */
+unsigned int shutdown_flush(struct control *c, unsigned int timeout_ms);
+
+#endif /* PAGERD_SHUTDOWN_H */

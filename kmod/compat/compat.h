@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The main sources are written for the newest kernel that the tests boot.
+ * Here, and only here, older kernels get its names. Each shim says from which
+ * version on it is not needed.
+ */
+#ifndef EXTPAGER_COMPAT_H
+#define EXTPAGER_COMPAT_H
+
+#include <linux/version.h>
+#include <linux/backing-dev.h>
+#include <linux/blkdev.h>
+#include <linux/device/class.h>
+#include <linux/fs.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/uio.h>
+#include <net/genetlink.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "extpager needs Linux 6.1 or newer"
+#endif
+
+/* 6.3: a miss is an error pointer, not NULL. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+static inline struct folio *extpager_filemap_get_folio(struct address_space *mapping,
+						       pgoff_t index)
+{
+	struct folio *folio = filemap_get_folio(mapping, index);
+
+	return folio ? folio : ERR_PTR(-ENOENT);
+}
+#define filemap_get_folio extpager_filemap_get_folio
+#endif
+
+/* 6.4: faults may hold a VMA lock instead of mmap_lock. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+static inline void release_fault_lock(struct vm_fault *vmf)
+{
+	mmap_read_unlock(vmf->vma->vm_mm);
+}
+#endif
+
+/* 6.3: vm_flags is changed through helpers. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags |= flags;
+}
+
+static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+/* 6.5: reading into a pipe has a page-cache version. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define filemap_splice_read generic_file_splice_read
+#endif
+
+/* 6.6: error_remove_folio replaces error_remove_page. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+static inline int generic_error_remove_folio(struct address_space *mapping,
+					     struct folio *folio)
+{
+	return generic_error_remove_page(mapping, &folio->page);
+}
+#define EXTPAGER_AOP_ERROR_REMOVE .error_remove_page = generic_error_remove_page
+#else
+#define EXTPAGER_AOP_ERROR_REMOVE .error_remove_folio = generic_error_remove_folio
+#endif
+
+/* 6.12: inode locks have a killable helper. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+static inline int __must_check inode_lock_killable(struct inode *inode)
+{
+	return down_write_killable(&inode->i_rwsem);
+}
+#endif
+
+/* 6.7: inode times are read and set through accessors (Debian's 6.1 has those of ctime). */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+static inline void simple_inode_init_ts(struct inode *inode)
+{
+	inode->i_atime = inode->i_mtime = inode->i_ctime = current_time(inode);
+}
+
+static inline struct timespec64 inode_get_mtime(const struct inode *inode)
+{
+	return inode->i_mtime;
+}
+
+static inline struct timespec64 inode_get_atime(const struct inode *inode)
+{
+	return inode->i_atime;
+}
+
+static inline void inode_set_mtime_to_ts(struct inode *inode, struct timespec64 ts)
+{
+	inode->i_mtime = ts;
+}
+
+static inline void inode_set_atime_to_ts(struct inode *inode, struct timespec64 ts)
+{
+	inode->i_atime = ts;
+}
+#endif
+
+/* 6.3: mount id maps replace user namespaces in inode operations. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define mnt_idmap user_namespace
+#define nop_mnt_idmap init_user_ns
+static inline struct user_namespace *file_mnt_idmap(struct file *file)
+{
+	return file_mnt_user_ns(file);
+}
+#endif
+
+/* 6.6: generic_fillattr() takes the request mask, update_time no time. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+#define extpager_fillattr(idmap, mask, inode, stat) generic_fillattr(idmap, inode, stat)
+#define EXTPAGER_UPDATE_TIME_ARGS struct inode *inode, struct timespec64 *now, int flags
+#define extpager_update_time(inode) generic_update_time(inode, now, flags)
+#else
+#define extpager_fillattr(idmap, mask, inode, stat) generic_fillattr(idmap, mask, inode, stat)
+#define EXTPAGER_UPDATE_TIME_ARGS struct inode *inode, int flags
+#define extpager_update_time(inode) generic_update_time(inode, flags)
+#endif
+
+/* 6.4: a class has no owner. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+#define extpager_class_create(name) class_create(THIS_MODULE, name)
+#else
+#define extpager_class_create(name) class_create(name)
+#endif
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define EXTPAGER_DEVNODE_ARGS struct device *dev, umode_t *mode
+#else
+#define EXTPAGER_DEVNODE_ARGS const struct device *dev, umode_t *mode
+#endif
+
+#endif /* EXTPAGER_COMPAT_H */

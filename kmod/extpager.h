@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Internal types of extpager.
+ *
+ * A *target* is a super block and bdi of its own, the settings that go with
+ * them and a table of requests. A named target has one object; the unnamed
+ * objects of a port share one target without a name. An *object* is an inode
+ * with its own page cache. A *request* is something the pager is asked. A
+ * *port* is the pager's end: queues of events and replies.
+ *
+ * Lock order, outer to inner:
+ *	extpager_targets_lock (mutex: names)
+ *	port->lock (mutex: attach, detach, set-up)
+ *	inode lock -> mmap lock -> invalidate_lock -> folio lock
+ *	target->lock (spinlock: states, requests, objects)
+ *	queue->lock (spinlock: the ring's kernel side)
+ *	gate bucket locks
+ * ENTER takes none of the third line except by trylock.
+ */
+#ifndef EXTPAGER_H
+#define EXTPAGER_H
+
+#include <linux/atomic.h>
+#include <linux/backing-dev.h>
+#include <linux/fs.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mount.h>
+#include <linux/mutex.h>
+#include <linux/pagemap.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <linux/extpager.h>
+#include <linux/extpager_netlink.h>
+
+#include "compat/compat.h"
+
+struct extpager_port;
+struct extpager_queue;
+struct extpager_target;
+
+/* ---- settings of a target, as configured over netlink ---- */
+
+enum extpager_phase {
+	EXTPAGER_PHASE_HANDSHAKE,
+	EXTPAGER_PHASE_PAGE_IN,
+	EXTPAGER_PHASE_RETURN,
+	EXTPAGER_PHASE_SYNC,
+	EXTPAGER_PHASES,
+};
+
+struct extpager_settings {
+	char name[EXTPAGER_NAME_MAX + 1];
+	u64 bytes;
+	char *store;			/* owned; NULL for a port's target */
+	kuid_t uid;
+	kgid_t gid;
+	umode_t mode;
+	bool read_only;
+	kuid_t pager_uid;		/* INVALID_UID: nobody */
+	u32 policy;
+	u64 quota;			/* bytes */
+	u32 timeout_ms[EXTPAGER_PHASES];
+	u32 grace_ms;
+};
+
+/* ---- requests ---- */
+
+/*
+ *	        alloc          submit            answer, deadline, withdraw
+ *	FREE ----------> NEW ----------> PENDING --------------------------> ENDED
+ *	 ^                |               |    ^                              ^ |
+ *	 |    abandon     |     pager lost|    |resend                        | |
+ *	 +----------------+               v    |            given up          | |
+ *	 |                               PARKED ------------------------------+ |
+ *	 +----------------------------------------------------------------------+
+ *	                        last reference dropped
+ */
+enum extpager_request_state {
+	EXTPAGER_REQUEST_FREE,
+	EXTPAGER_REQUEST_NEW,		/* the maker's alone */
+	EXTPAGER_REQUEST_PENDING,	/* the pager is to answer */
+	EXTPAGER_REQUEST_PARKED,	/* a record for the next pager, no folios */
+	EXTPAGER_REQUEST_ENDED,		/* @error says how */
+};
+
+#define EXTPAGER_INLINE_FOLIOS	32
+#define EXTPAGER_BATCH		32
+#define EXTPAGER_REQUEST_PAGES	(EXTPAGER_REQUEST_MAX >> PAGE_SHIFT)
+
+struct extpager_request {
+	/* const while the target lives */
+	struct extpager_target *target;
+	u16 slot;
+
+	/* const from submit to end */
+	struct extpager_object *object;	/* NULL if no answer is wanted */
+	u64 object_id;
+	u32 attributes;
+	u8 op;
+	u64 tag;
+	pgoff_t index;
+	unsigned int nr;		/* pages, for data requests and returns */
+	loff_t length;			/* bytes; ends at the object's size */
+	loff_t wanted;
+	u32 access;
+	struct folio **folios;		/* inline_folios, or kvmalloc'ed */
+
+	/* protected by target->lock; written in request.c only */
+	enum extpager_request_state state;
+	u16 flags;			/* EXTPAGER_EVF_* */
+	u32 generation;
+	int error;
+	bool announced;			/* a zeroed range that is not sent yet */
+	unsigned int refs;		/* one while unanswered, one a claim or waiter */
+	unsigned int claims;		/* RETURN_FETCHes under way */
+	unsigned int left;		/* folios neither supplied, failed nor given back */
+	unsigned long deadline;		/* jiffies */
+	struct list_head node;		/* free, pending[] or parked */
+
+	/* protected by queue->lock */
+	struct list_head backlog;
+	struct extpager_queue *queue;	/* that @backlog is on */
+
+	struct folio *inline_folios[EXTPAGER_INLINE_FOLIOS];
+};
+
+/* Folios taken out of a DATA_REQUEST: the taker supplies, fails or returns them. */
+struct extpager_claim {
+	struct extpager_request *req;
+	unsigned int first;		/* index in req->folios of the batch */
+	unsigned int span;
+	unsigned int nr;		/* folios in the batch */
+	struct folio *folios[EXTPAGER_BATCH];	/* NULL where already answered */
+};
+
+/* ---- objects ---- */
+
+enum extpager_object_state {
+	EXTPAGER_OBJECT_IDLE,		/* not in use, nothing in the cache */
+	EXTPAGER_OBJECT_INIT,		/* INIT is out, or waits for a pager */
+	EXTPAGER_OBJECT_READY,
+	EXTPAGER_OBJECT_FAILED,		/* READY said @error */
+	EXTPAGER_OBJECT_GONE,		/* destroyed; resident pages stay readable */
+};
+
+#define EXTPAGER_ERRORS		8
+
+/* A failure, kept so that those who waited for it find it: see gate.c. */
+struct extpager_failure {
+	pgoff_t index;
+	unsigned int nr;
+	int error;
+	unsigned long expires;
+};
+
+struct extpager_object {
+	struct inode inode;
+	struct extpager_target *target;	/* pinned by the super block */
+	u64 id;
+	bool read_only;
+	atomic_t opens;
+	struct delayed_work work;	/* terminate, destroy, attributes */
+
+	/* protected by target->lock */
+	struct list_head node;		/* target->objects */
+	enum extpager_object_state state;
+	u32 generation;
+	u32 attributes;
+	int error;
+	bool init_sent;			/* in this state INIT */
+	bool initialised;		/* some pager said READY since the object was idle */
+	bool destroy, discard;
+	bool attributes_ack;
+	unsigned int zeros;		/* zeroed ranges not yet acknowledged */
+	bool unsynced;			/* returns were done since the last SYNC_DONE */
+	unsigned long retry_at;		/* jiffies: background returns pause until then */
+	struct extpager_failure failures[EXTPAGER_ERRORS];
+	unsigned int next_failure;
+};
+
+static inline struct extpager_object *extpager_object(struct inode *inode)
+{
+	return container_of(inode, struct extpager_object, inode);
+}
+
+static inline struct extpager_object *extpager_file_object(struct file *file)
+{
+	return extpager_object(file->f_mapping->host);
+}
+
+/* ---- targets ---- */
+
+#define EXTPAGER_CHUNK_REQUESTS	64
+#define EXTPAGER_CHUNKS		512
+#define EXTPAGER_RESERVE	16	/* requests kept for page-outs and barriers */
+#define EXTPAGER_RETURNS_MAX	64	/* page-outs under way at once */
+
+struct extpager_target {
+	refcount_t ref;
+	struct rcu_work free_work;
+	u32 id;
+	struct vfsmount *mnt;
+	struct super_block *sb;
+	bool named;
+
+	spinlock_t lock;
+
+	/* protected by @lock; read without it as a hint */
+	struct extpager_settings settings;	/* name, bytes, read_only: const */
+	enum extpager_target_state state;
+	bool draining;
+	bool grace_over;
+	struct extpager_port *port;
+	struct list_head objects;
+	u32 next_object;
+
+	/* the table of requests, protected by @lock */
+	struct extpager_request *chunks[EXTPAGER_CHUNKS];
+	unsigned int nr_chunks;
+	struct list_head free;
+	unsigned int nr_free;
+	struct list_head pending[EXTPAGER_PHASES];	/* by deadline */
+	unsigned int nr_pending[EXTPAGER_PHASES];
+	struct list_head parked;
+	bool deadline_armed;
+	bool discard;
+
+	struct delayed_work deadline_work;
+	struct delayed_work grace_work;
+	struct delayed_work resend_work;
+	struct work_struct flush_work;
+	struct work_struct drain_work;
+
+	/* parked accesses, openers, quota waiters, fsync: any change of state */
+	wait_queue_head_t wait;
+
+	atomic64_t stats[__EXTPAGER_A_STATS_MAX];
+};
+
+#define extpager_count(t, what) \
+	atomic64_inc(&(t)->stats[EXTPAGER_A_STATS_##what])
+#define extpager_count_add(t, what, n) \
+	atomic64_add(n, &(t)->stats[EXTPAGER_A_STATS_##what])
+
+static inline bool extpager_target_live(const struct extpager_target *t)
+{
+	enum extpager_target_state state = READ_ONCE(t->state);
+
+	return state == EXTPAGER_STATE_LIVE || state == EXTPAGER_STATE_STALLED;
+}
+
+/* ---- ports ---- */
+
+struct extpager_region {
+	struct page **pages;
+	unsigned int nr;
+	void *addr;
+};
+
+struct extpager_queue {
+	struct extpager_port *port;
+	u32 index;
+	u32 entries;
+	struct extpager_region kernel_mem, user_mem;
+	struct extpager_kernel_region *kernel;	/* the pager can only read it */
+	struct extpager_event *events;
+	struct extpager_user_region *user;	/* the pager writes it: hostile */
+	struct extpager_reply *replies;
+
+	wait_queue_head_t wait;
+
+	spinlock_t lock;
+	/* protected by @lock; kernel->event_tail and flags are copies */
+	u32 event_tail;
+	struct list_head backlog;
+	u32 nr_backlog;
+
+	struct mutex submit;
+	/* protected by @submit; kernel->reply_head is a copy */
+	u32 reply_head;
+	u64 nr_replies, nr_bad;
+};
+
+struct extpager_port {
+	refcount_t ref;
+	struct rcu_head rcu;
+	u32 id;
+	struct mutex lock;
+	struct file *rings;		/* inner file that the ring mappings pin */
+	struct extpager_target *own;	/* of the unnamed objects */
+	struct xarray targets;		/* attached, @own too; by id; under @lock */
+	unsigned int nr_targets;
+	unsigned int nr_objects;	/* under own->lock */
+
+	struct extpager_queue *queues;	/* const after SETUP */
+	unsigned int nr_queues;
+	u32 ring_entries;
+	wait_queue_head_t poll;
+
+	/* The pager: an address space. @mm is compared, never used, once !@alive. */
+	struct mm_struct *mm;
+	bool alive;
+	bool notifier_set;
+	struct mmu_notifier notifier;
+	struct work_struct death_work;
+	kuid_t uid;
+	struct pid *pid;
+};
+
+/* ---- the state of an open /dev/extpager ---- */
+
+struct extpager_handle {
+	struct mutex lock;		/* becoming a port or a client */
+	struct extpager_port *port;	/* once SETUP was called */
+	struct file *inner;		/* once it was used as a client of `default` */
+	errseq_t wb_err;		/* of `default` when the node was opened */
+	bool wb_err_set;
+};
+
+/* main.c */
+extern struct workqueue_struct *extpager_wq;
+extern bool extpager_unprivileged_pagers;
+
+/* chardev.c */
+int extpager_chardev_init(void);
+void extpager_chardev_exit(void);
+
+/* port.c */
+struct extpager_port *extpager_port_setup(struct extpager_port *port,
+					  struct extpager_setup *arg);
+void extpager_port_release(struct extpager_port *port);
+void extpager_port_put(struct extpager_port *port);
+int extpager_port_attach(struct extpager_port *port, struct extpager_attach *arg);
+int extpager_port_detach(struct extpager_port *port, u64 object);
+int extpager_port_create(struct extpager_port *port,
+			 struct extpager_object_create *arg, struct file **filep);
+struct extpager_target *extpager_port_target(struct extpager_port *port, u64 object);
+void extpager_port_forget(struct extpager_port *port, struct extpager_target *t);
+bool extpager_port_is_caller(const struct extpager_port *port);
+int extpager_port_mmap(struct extpager_port *port, struct vm_area_struct *vma);
+int extpager_port_for_each(int (*fn)(struct extpager_port *port, void *arg),
+			   unsigned long *cursor, void *arg);
+
+/* ring.c */
+int extpager_queue_init(struct extpager_queue *q, struct extpager_port *port,
+			u32 index, u32 entries);
+void extpager_queue_destroy(struct extpager_queue *q);
+void extpager_queue_reset(struct extpager_queue *q);
+size_t extpager_kernel_region_len(u32 entries);
+size_t extpager_user_region_len(u32 entries);
+int extpager_queue_mmap(struct extpager_queue *q, struct vm_area_struct *vma, bool user);
+bool extpager_queue_post(struct extpager_queue *q, struct extpager_request *req);
+void extpager_queue_withdraw(struct extpager_queue *q, struct extpager_request *req);
+void extpager_queue_wake(struct extpager_queue *q);
+bool extpager_queue_readable(struct extpager_queue *q);
+long extpager_queue_enter(struct extpager_queue *q, const struct extpager_enter *arg);
+
+/* reply.c */
+void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re);
+
+/* request.c */
+int extpager_requests_init(struct extpager_target *t);
+void extpager_requests_destroy(struct extpager_target *t);
+struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 op,
+						unsigned int nr);
+void extpager_request_abandon(struct extpager_request *req);
+int extpager_request_submit(struct extpager_request *req);
+void extpager_request_posted(struct extpager_request *req, u64 tag);
+int extpager_request_wait(struct extpager_request *req);
+void extpager_request_get(struct extpager_request *req);
+void extpager_request_put(struct extpager_request *req);
+int extpager_request_claim(struct extpager_target *t, const struct extpager_reply *re,
+			   pgoff_t index, unsigned int nr, struct extpager_claim *claim);
+bool extpager_request_take(struct extpager_object *obj, pgoff_t index, pgoff_t nr,
+			   struct extpager_claim *claim);
+void extpager_claim_end(struct extpager_claim *claim, unsigned int upto, int error);
+int extpager_request_hold(struct extpager_target *t, const struct extpager_reply *re,
+			  struct extpager_request **reqp);
+void extpager_request_unhold(struct extpager_request *req);
+int extpager_request_answer(struct extpager_target *t, const struct extpager_reply *re);
+bool extpager_returns_pending(struct extpager_object *obj, pgoff_t first, pgoff_t last);
+bool extpager_zeros_overlap(struct extpager_object *obj, pgoff_t first, pgoff_t last);
+void extpager_request_announce_zero(struct extpager_request *req);
+void extpager_request_retract_zero(struct extpager_request *req);
+void extpager_request_send_zero(struct extpager_request *req);
+int extpager_zeros_status(struct extpager_object *obj, pgoff_t first, pgoff_t last);
+bool extpager_request_enlarge(struct extpager_request *req, unsigned int nr);
+void extpager_requests_cancel(struct extpager_object *obj, int error);
+bool extpager_object_quiet(struct extpager_object *obj);
+void extpager_requests_orphan(struct extpager_target *t);
+void extpager_requests_give_up(struct extpager_target *t, struct extpager_object *obj,
+			       int error);
+void extpager_requests_resend(struct extpager_target *t);
+void extpager_deadline_work(struct work_struct *work);
+
+/* object.c */
+int extpager_object_cache_init(void);
+void extpager_object_cache_destroy(void);
+extern const struct super_operations extpager_object_sops;
+extern const struct dentry_operations extpager_object_dops;
+struct extpager_object *extpager_object_create(struct extpager_target *t, u64 bytes,
+					       umode_t mode, bool read_only);
+struct file *extpager_object_file(struct extpager_object *obj, int flags);
+void extpager_object_use(struct extpager_object *obj);
+int extpager_object_wait_ready(struct extpager_object *obj);
+void extpager_object_opened(struct extpager_object *obj);
+void extpager_object_closed(struct extpager_object *obj);
+void extpager_object_init_done(struct extpager_object *obj, int error, u32 attributes);
+int extpager_object_status(struct extpager_object *obj);
+bool extpager_objects_send_init(struct extpager_target *t);
+void extpager_object_set_attributes(struct extpager_object *obj, u32 attributes);
+void extpager_object_destroy(struct extpager_object *obj, bool discard);
+int extpager_object_end(struct extpager_object *obj, bool discard);
+struct extpager_object *extpager_object_find(struct extpager_target *t, u64 id);
+void extpager_object_note_failure(struct extpager_object *obj, pgoff_t index,
+				  unsigned int nr, int error);
+void extpager_object_note_failure_locked(struct extpager_object *obj, pgoff_t index,
+					 unsigned int nr, int error);
+int extpager_object_failure(struct extpager_object *obj, pgoff_t index);
+
+/* mapping.c: the page cache's side of an object */
+extern const struct address_space_operations extpager_aops;
+bool extpager_page_uptodate(struct address_space *mapping, pgoff_t index);
+void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
+void extpager_folio_supplied(struct extpager_object *obj, struct folio *folio);
+void extpager_folio_failed(struct extpager_object *obj, struct folio *folio);
+void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error);
+int extpager_push(struct extpager_object *obj, pgoff_t index, const void __user *buf);
+int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t end,
+			  xa_mark_t tag, struct writeback_control *wbc);
+int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier);
+bool extpager_object_clean(struct extpager_object *obj);
+
+/* copy.c */
+int extpager_copy_in(struct extpager_object *obj, struct folio *folio, pgoff_t index,
+		     const void __user *buf);
+int extpager_copy_out(struct folio *folio, size_t offset, void __user *buf, size_t len);
+
+/* gate.c: where accesses wait for the pager */
+struct extpager_waiter {
+	struct hlist_node node;
+	struct extpager_object *object;
+	pgoff_t index;
+	struct task_struct *task;
+	u32 access;
+	int error;
+	bool done;
+};
+
+int extpager_gate_init(void);
+vm_fault_t extpager_fault(struct vm_fault *vmf);
+vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf);
+int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t index,
+		       pgoff_t nr, u32 access);
+int extpager_gate_dirty(struct extpager_object *obj);
+bool extpager_gate_wanted(struct extpager_object *obj, pgoff_t index, unsigned int nr,
+			  pgoff_t *wanted, u32 *access);
+void extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int nr, int error);
+
+/* file.c */
+extern const struct file_operations extpager_object_fops;
+extern const struct inode_operations extpager_object_iops;
+
+/* target.c */
+extern struct mutex extpager_targets_lock;
+struct extpager_target *extpager_target_create(const struct extpager_settings *s, bool named);
+int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *extack);
+int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *extack);
+struct extpager_target *extpager_target_find(const char *name);
+struct extpager_target *extpager_target_next(u32 *id);
+struct extpager_object *extpager_target_object(struct extpager_target *t);
+bool extpager_target_get(struct extpager_target *t);
+void extpager_target_put(struct extpager_target *t);
+void extpager_target_destroy(struct extpager_target *t);
+int extpager_target_attach(struct extpager_target *t, struct extpager_port *port);
+void extpager_target_orphan(struct extpager_target *t, struct extpager_port *port);
+void extpager_target_stalled(struct extpager_target *t);
+void extpager_target_answered(struct extpager_target *t);
+u64 extpager_target_dirty(struct extpager_target *t);
+bool extpager_target_over_quota(struct extpager_target *t);
+u32 extpager_target_reported_state(struct extpager_target *t);
+bool extpager_pager_uid_known(kuid_t uid);
+
+/* pathfs.c */
+int extpager_pathfs_init(void);
+void extpager_pathfs_exit(void);
+
+/* netlink.c */
+int extpager_netlink_init(void);
+void extpager_netlink_exit(void);
+void extpager_notify(struct extpager_target *t, u32 event);
+
+#endif /* EXTPAGER_H */

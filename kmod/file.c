@@ -1,0 +1,541 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files of objects: what open, read, write, mmap, fsync and fallocate do, for
+ * fds and for paths alike. The object is always found through f_mapping; the
+ * file's own inode may be one of the path file system.
+ */
+#include <linux/fs.h>
+#include <linux/falloc.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+#include <linux/uio.h>
+
+#include "extpager.h"
+
+/* A write takes the inode lock anew after this much; a read looks ahead this far. */
+#define WRITE_CHUNK	(1U << 20)
+#define READ_PAGES	256
+
+/* ---- open ---- */
+
+static int object_open(struct inode *inode, struct file *file)
+{
+	struct extpager_object *obj = extpager_file_object(file);
+	int ret = 0;
+
+	if (obj->read_only && file->f_mode & FMODE_WRITE)
+		return -EROFS;
+	if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
+		return -ENODEV;
+	file->f_mode |= FMODE_NOWAIT;
+	extpager_object_opened(obj);
+	/* What a pager made is used at the first touch, which also waits. */
+	if (obj->target->named) {
+		extpager_object_use(obj);
+		if (!(file->f_flags & O_NONBLOCK))
+			ret = extpager_object_wait_ready(obj);
+	}
+	if (ret)
+		extpager_object_closed(obj);
+	return ret;
+}
+
+static int object_release(struct inode *inode, struct file *file)
+{
+	extpager_object_closed(extpager_file_object(file));
+	return 0;
+}
+
+static loff_t object_llseek(struct file *file, loff_t offset, int whence)
+{
+	loff_t size = i_size_read(file->f_mapping->host);
+
+	return generic_file_llseek_size(file, offset, whence, size, size);
+}
+
+/* ---- mmap ---- */
+
+static const struct vm_operations_struct object_vm_ops = {
+	.fault		= extpager_fault,
+	.map_pages	= filemap_map_pages,
+	.page_mkwrite	= extpager_page_mkwrite,
+};
+
+static int object_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct extpager_object *obj = extpager_file_object(file);
+
+	if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
+		return -ENODEV;
+	/* mmap_lock is held: the first touch waits, not this. */
+	extpager_object_use(obj);
+	file_accessed(file);
+	vma->vm_ops = &object_vm_ops;
+	return 0;
+}
+
+/* ---- read ---- */
+
+/* How many bytes from @pos on are here, counting at most @len. */
+static size_t bytes_here(struct address_space *mapping, loff_t pos, size_t len)
+{
+	XA_STATE(xas, &mapping->i_pages, pos >> PAGE_SHIFT);
+	pgoff_t last = (pos + len - 1) >> PAGE_SHIFT;
+	struct folio *folio;
+	pgoff_t n = 0;
+
+	rcu_read_lock();
+	for (folio = xas_load(&xas); xas.xa_index <= last && n < READ_PAGES;
+	     folio = xas_next(&xas)) {
+		if (!folio || xas_retry(&xas, folio) || xa_is_value(folio) ||
+		    !folio_test_uptodate(folio))
+			break;
+		n++;
+	}
+	rcu_read_unlock();
+	if (!n)
+		return 0;
+	return min_t(u64, len, ((u64)n << PAGE_SHIFT) - offset_in_page(pos));
+}
+
+/* Have the page at @pos brought in; returns how much may be read without waiting. */
+static ssize_t gate_read(struct file *file, loff_t pos, size_t len)
+{
+	struct address_space *mapping = file->f_mapping;
+	struct extpager_object *obj = extpager_file_object(file);
+	loff_t size = i_size_read(mapping->host);
+	pgoff_t index = pos >> PAGE_SHIFT;
+	size_t here;
+	int ret;
+
+	if (pos >= size || !len)
+		return len;
+	len = min_t(u64, len, size - pos);
+	here = bytes_here(mapping, pos, len);
+	if (here)
+		return here;
+	ret = extpager_gate_page(obj, file, index, ((pos + len - 1) >> PAGE_SHIFT) - index + 1,
+				 EXTPAGER_ACCESS_READ);
+	if (ret)
+		return ret;
+	return bytes_here(mapping, pos, len) ?:
+	       min_t(size_t, len, PAGE_SIZE - offset_in_page(pos));
+}
+
+static ssize_t object_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *file = iocb->ki_filp;
+	ssize_t done = 0, ret = 0;
+
+	if (iocb->ki_flags & (IOCB_NOWAIT | IOCB_NOIO))
+		return filemap_read(iocb, to, 0);
+	while (iov_iter_count(to)) {
+		size_t count = iov_iter_count(to);
+		ssize_t n = gate_read(file, iocb->ki_pos, count);
+
+		if (n < 0) {
+			ret = n;
+			break;
+		}
+		iov_iter_truncate(to, n);
+		ret = filemap_read(iocb, to, 0);
+		iov_iter_reexpand(to, count - max_t(ssize_t, ret, 0));
+		if (ret <= 0)
+			break;
+		done += ret;
+		if (ret < n)
+			break;
+	}
+	return done ?: ret;
+}
+
+static ssize_t object_splice_read(struct file *in, loff_t *ppos, struct pipe_inode_info *pipe,
+				  size_t len, unsigned int flags)
+{
+	ssize_t n = gate_read(in, *ppos, len);
+
+	return n < 0 ? n : filemap_splice_read(in, ppos, pipe, n, flags);
+}
+
+/* ---- write ---- */
+
+/* Does [pos, pos + len) overwrite all of its page that lies in the object? */
+static bool whole_page(struct extpager_object *obj, loff_t pos, size_t len)
+{
+	return !offset_in_page(pos) &&
+	       (len == PAGE_SIZE || pos + len == i_size_read(&obj->inode));
+}
+
+/*
+ * The page to write to, locked; -EAGAIN: the gate has to bring it in, or wait
+ * for whoever has it.
+ */
+static struct folio *write_begin(struct extpager_object *obj, loff_t pos, size_t len)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	pgoff_t index = pos >> PAGE_SHIFT;
+	gfp_t gfp = mapping_gfp_constraint(mapping, ~__GFP_FS);
+	struct folio *folio;
+	int ret;
+
+	folio = filemap_get_folio(mapping, index);
+	if (IS_ERR(folio)) {
+		if (!whole_page(obj, pos, len))
+			return ERR_PTR(-EAGAIN);
+		folio = filemap_alloc_folio(gfp, 0);
+		if (!folio)
+			return ERR_PTR(-ENOMEM);
+		ret = filemap_add_folio(mapping, folio, index, gfp);
+		if (ret) {
+			folio_put(folio);
+			return ERR_PTR(ret == -EEXIST ? -EAGAIN : ret);
+		}
+		return folio;
+	}
+	/* An unlocked page not up to date is a leftover; the gate clears it away. */
+	if (!folio_test_uptodate(folio)) {
+		folio_put(folio);
+		return ERR_PTR(-EAGAIN);
+	}
+	folio_lock(folio);
+	if (folio->mapping != mapping) {
+		folio_unlock(folio);
+		folio_put(folio);
+		return ERR_PTR(-EAGAIN);
+	}
+	return folio;
+}
+
+/* Returns how much was taken; a page that stays incomplete leaves the cache again. */
+static size_t write_end(struct extpager_object *obj, struct folio *folio, loff_t pos,
+			size_t len, size_t copied)
+{
+	pgoff_t index = folio->index;
+	int fate = 0;
+
+	if (!folio_test_uptodate(folio)) {
+		if (copied == len) {
+			if (len < PAGE_SIZE)
+				folio_zero_range(folio, len, PAGE_SIZE - len);
+			folio_mark_uptodate(folio);
+		} else {
+			generic_error_remove_folio(obj->inode.i_mapping, folio);
+			copied = 0;
+			fate = -EAGAIN;
+		}
+	}
+	if (copied)
+		folio_mark_dirty(folio);
+	folio_unlock(folio);
+	folio_put(folio);
+	/* Somebody may have come to the gate while the page was here but empty. */
+	extpager_gate_wake(obj, index, 1, fate);
+	return copied;
+}
+
+/* One page's worth, inode lock held. -EAGAIN: go to the gate without it. */
+static ssize_t write_page(struct extpager_object *obj, loff_t pos, struct iov_iter *from)
+{
+	size_t len = min_t(u64, iov_iter_count(from), PAGE_SIZE - offset_in_page(pos));
+	struct folio *folio;
+	size_t copied, taken;
+
+	folio = write_begin(obj, pos, len);
+	if (IS_ERR(folio))
+		return PTR_ERR(folio);
+	copied = copy_page_from_iter_atomic(folio_page(folio, 0), offset_in_page(pos), len, from);
+	flush_dcache_folio(folio);
+	taken = write_end(obj, folio, pos, len, copied);
+	if (taken < copied)
+		iov_iter_revert(from, copied - taken);
+	return taken ?: -EFAULT;
+}
+
+/* Everything that may wait, before the inode lock: quota, buffer, pages to merge with. */
+static int write_prepare(struct extpager_object *obj, loff_t pos, struct iov_iter *from,
+			 size_t chunk)
+{
+	size_t len = min_t(u64, chunk, iov_iter_count(from));
+	loff_t end = min_t(loff_t, pos + len, i_size_read(&obj->inode));
+	int ret;
+
+	if (READ_ONCE(obj->target->draining) || READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
+		return -ENODEV;
+	ret = extpager_gate_dirty(obj);
+	if (ret)
+		return ret;
+	if (fault_in_iov_iter_readable(from, len) == len)
+		return -EFAULT;
+	if (pos >= end)
+		return 0;
+	if (!whole_page(obj, pos, min_t(u64, end - pos, PAGE_SIZE - offset_in_page(pos))))
+		ret = extpager_gate_page(obj, NULL, pos >> PAGE_SHIFT, 1, EXTPAGER_ACCESS_WRITE);
+	if (!ret && offset_in_page(end) && end >> PAGE_SHIFT != pos >> PAGE_SHIFT &&
+	    end != i_size_read(&obj->inode))
+		ret = extpager_gate_page(obj, NULL, end >> PAGE_SHIFT, 1, EXTPAGER_ACCESS_WRITE);
+	return ret;
+}
+
+/* A device's rule: nothing fits beyond its end, and a write across it is short. */
+static ssize_t write_limit(struct kiocb *iocb, struct iov_iter *from)
+{
+	loff_t size = i_size_read(iocb->ki_filp->f_mapping->host);
+	ssize_t ret = generic_write_checks(iocb, from);
+
+	if (ret <= 0)
+		return ret;
+	if (iocb->ki_pos >= size)
+		return -ENOSPC;
+	iov_iter_truncate(from, size - iocb->ki_pos);
+	return 1;
+}
+
+/* Write what can be written under the inode lock without waiting for the pager. */
+static ssize_t write_chunk(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct extpager_object *obj = extpager_file_object(iocb->ki_filp);
+	ssize_t done = 0, ret = 0;
+
+	while (iov_iter_count(from) && done < WRITE_CHUNK) {
+		ret = write_page(obj, iocb->ki_pos, from);
+		if (ret < 0)
+			break;
+		iocb->ki_pos += ret;
+		done += ret;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		cond_resched();
+	}
+	return done ?: ret;
+}
+
+static ssize_t object_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct file *file = iocb->ki_filp;
+	struct extpager_object *obj = extpager_file_object(file);
+	struct inode *inode = &obj->inode;
+	unsigned int stuck = 0;
+	ssize_t done = 0, ret;
+
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		return -EAGAIN;
+	ret = write_limit(iocb, from);
+	if (ret <= 0)
+		return ret;
+	while (iov_iter_count(from)) {
+		ret = write_prepare(obj, iocb->ki_pos, from, WRITE_CHUNK);
+		if (ret)
+			break;
+		ret = inode_lock_killable(inode);
+		if (ret)
+			break;
+		ret = done ? 0 : file_update_time(file);
+		if (!ret)
+			ret = write_chunk(iocb, from);
+		inode_unlock(inode);
+		/* The page or the buffer went again meanwhile: both are brought back. */
+		if (ret == -EAGAIN || (ret == -EFAULT && ++stuck < 8))
+			continue;
+		if (ret < 0)
+			break;
+		stuck = 0;
+		done += ret;
+		balance_dirty_pages_ratelimited(file->f_mapping);
+	}
+	if (done > 0)
+		done = generic_write_sync(iocb, done);
+	return done ?: ret;
+}
+
+/* ---- fsync ---- */
+
+static int object_fsync(struct file *file, loff_t start, loff_t end, int datasync)
+{
+	struct extpager_object *obj = extpager_file_object(file);
+	int ret, seen;
+
+	ret = extpager_return_sync(obj, start, end, true);
+	seen = file_check_and_advance_wb_err(file);
+	/* -EIO here is what the errseq said, or would say once. */
+	return ret == -EINTR ? ret : seen ?: ret;
+}
+
+/* ---- fallocate: holes and zeros ---- */
+
+/* Zeros for a part of one page, through the cache. */
+static int zero_partial(struct extpager_object *obj, loff_t pos, size_t len)
+{
+	int ret;
+
+	do {
+		struct folio *folio;
+
+		ret = extpager_gate_dirty(obj);
+		if (!ret)
+			ret = extpager_gate_page(obj, NULL, pos >> PAGE_SHIFT, 1,
+						 EXTPAGER_ACCESS_WRITE);
+		if (ret)
+			break;
+		folio = write_begin(obj, pos, len);
+		if (IS_ERR(folio)) {
+			ret = PTR_ERR(folio);
+			continue;
+		}
+		folio_zero_range(folio, offset_in_page(pos), len);
+		write_end(obj, folio, pos, len, len);
+	} while (ret == -EAGAIN);
+	return ret;
+}
+
+/* invalidate_lock may be held by readers that end soon; never queue for it. */
+static int invalidate_lock_killable(struct address_space *mapping)
+{
+	while (!down_write_trylock(&mapping->invalidate_lock)) {
+		schedule_timeout_killable(1);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return 0;
+}
+
+/* Requests for pages of the range are answered here: with zeros. */
+static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
+{
+	struct extpager_claim claim;
+	unsigned int i;
+
+	while (extpager_request_take(obj, first, nr, &claim)) {
+		for (i = 0; i < claim.span; i++)
+			if (claim.folios[i])
+				folio_zero_range(claim.folios[i], 0, PAGE_SIZE);
+		extpager_claim_end(&claim, claim.span, 0);
+	}
+}
+
+/*
+ * Whole pages: from the moment the zero request is made they read as zeros,
+ * and the pager is told before this ends. Order matters: first no new returns
+ * and requests of the range, then those under way, then the cache.
+ */
+static int zero_whole(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	loff_t start = (loff_t)first << PAGE_SHIFT;
+	struct extpager_request *req;
+	int ret;
+
+	ret = extpager_object_wait_ready(obj);
+	if (ret)
+		return ret;
+	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_RETURN, 0);
+	if (!req)
+		return -ENOMEM;
+	req->index = first;
+	req->nr = nr;
+	req->length = min_t(loff_t, (loff_t)nr << PAGE_SHIFT, i_size_read(&obj->inode) - start);
+	extpager_request_get(req);
+	extpager_request_announce_zero(req);
+	serve_zeros(obj, first, nr);
+	ret = wait_event_killable(obj->target->wait,
+				  !extpager_returns_pending(obj, first, first + nr - 1));
+	if (!ret)
+		ret = invalidate_lock_killable(mapping);
+	if (ret) {
+		extpager_request_retract_zero(req);
+		extpager_request_put(req);
+		return -EINTR;
+	}
+	truncate_pagecache_range(mapping->host, start, start + ((loff_t)nr << PAGE_SHIFT) - 1);
+	up_write(&mapping->invalidate_lock);
+	extpager_count(obj->target, DATA_RETURNS);
+	extpager_request_send_zero(req);
+	ret = extpager_request_wait(req);
+	extpager_request_put(req);
+	return ret;
+}
+
+static int zero_range(struct extpager_object *obj, loff_t pos, loff_t end)
+{
+	loff_t first = round_up(pos, PAGE_SIZE);
+	loff_t last = end == i_size_read(&obj->inode) ? round_up(end, PAGE_SIZE) :
+			round_down(end, PAGE_SIZE);
+	int ret = 0;
+
+	if (first >= last)
+		return offset_in_page(pos) + (end - pos) > PAGE_SIZE ?
+			zero_partial(obj, pos, first - pos) ?:
+			zero_partial(obj, first, end - first) :
+			zero_partial(obj, pos, end - pos);
+	if (pos < first)
+		ret = zero_partial(obj, pos, first - pos);
+	if (!ret && last < end)
+		ret = zero_partial(obj, last, end - last);
+	return ret ?: zero_whole(obj, first >> PAGE_SHIFT, (last - first) >> PAGE_SHIFT);
+}
+
+static long object_fallocate(struct file *file, int mode, loff_t pos, loff_t len)
+{
+	struct extpager_object *obj = extpager_file_object(file);
+	struct inode *inode = &obj->inode;
+	loff_t size = i_size_read(inode);
+	long ret;
+
+	if (mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) &&
+	    mode != FALLOC_FL_ZERO_RANGE &&
+	    mode != (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE))
+		return -EOPNOTSUPP;
+	if (pos + len > size && mode == FALLOC_FL_ZERO_RANGE)
+		return -ENOSPC;
+	if (pos >= size)
+		return 0;
+	if (READ_ONCE(obj->target->draining))
+		return -ENODEV;
+	ret = inode_lock_killable(inode);
+	if (ret)
+		return ret;
+	ret = file_update_time(file);
+	if (!ret)
+		ret = zero_range(obj, pos, min(pos + len, size));
+	inode_unlock(inode);
+	return ret;
+}
+
+const struct file_operations extpager_object_fops = {
+	.owner			= THIS_MODULE,
+	.open			= object_open,
+	.release		= object_release,
+	.llseek			= object_llseek,
+	.read_iter		= object_read_iter,
+	.write_iter		= object_write_iter,
+	.mmap			= object_mmap,
+	.fsync			= object_fsync,
+	.fallocate		= object_fallocate,
+	.splice_read		= object_splice_read,
+	.splice_write		= iter_file_splice_write,
+	.get_unmapped_area	= thp_get_unmapped_area,
+};
+
+/* ---- attributes ---- */
+
+/* The size is fixed; O_TRUNC is for files what it is for a device: nothing. */
+static int object_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
+{
+	struct inode *inode = d_inode(dentry);
+	int ret = setattr_prepare(idmap, dentry, attr);
+
+	if (ret)
+		return ret;
+	if (attr->ia_valid & ATTR_SIZE && !(attr->ia_valid & ATTR_OPEN) &&
+	    attr->ia_size != i_size_read(inode))
+		return -EPERM;
+	setattr_copy(idmap, inode, attr);
+	return 0;
+}
+
+const struct inode_operations extpager_object_iops = {
+	.setattr	= object_setattr,
+};

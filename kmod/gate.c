@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The gate: where accesses wait for a pager. A waiter holds no folio, no
+ * invalidate_lock and, wherever the caller allows it, no fault lock; it can be
+ * killed, and it is ended by the request's answer or deadline. Only when the
+ * page is here is the kernel's generic function called. Hits do not come by:
+ * map_pages stays the kernel's own.
+ *
+ * Waiters stand in a hash by (object, page). A page that is asked for wakes
+ * them with its fate; one whose object or target is not ready sleeps on the
+ * target's queue first.
+ */
+#include <linux/hash.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+
+#include "extpager.h"
+#include "trace.h"
+
+#define GATE_BITS	10
+/* As mm/filemap.c: stop reading around when misses outnumber hits by this. */
+#define GATE_LOTSAMISS	100
+
+struct gate_bucket {
+	spinlock_t lock;
+	struct hlist_head waiters;
+};
+
+static struct gate_bucket gate[1 << GATE_BITS];
+
+int extpager_gate_init(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(gate); i++) {
+		spin_lock_init(&gate[i].lock);
+		INIT_HLIST_HEAD(&gate[i].waiters);
+	}
+	return 0;
+}
+
+static struct gate_bucket *gate_bucket(const struct extpager_object *obj, pgoff_t index)
+{
+	return &gate[(hash_ptr(obj, GATE_BITS) + index) & (ARRAY_SIZE(gate) - 1)];
+}
+
+/* ---- waiters ---- */
+
+static void waiter_add(struct extpager_waiter *w, struct extpager_object *obj, pgoff_t index,
+		       u32 access)
+{
+	struct gate_bucket *b = gate_bucket(obj, index);
+
+	w->object = obj;
+	w->index = index;
+	w->access = access;
+	w->task = current;
+	w->error = 0;
+	w->done = false;
+	spin_lock(&b->lock);
+	hlist_add_head(&w->node, &b->waiters);
+	spin_unlock(&b->lock);
+	/* Pairs with gate_wake(): it sees the waiter, or the waiter sees the page. */
+	smp_mb();
+}
+
+/* After this nobody touches @w any more. */
+static void waiter_del(struct extpager_waiter *w)
+{
+	struct gate_bucket *b = gate_bucket(w->object, w->index);
+
+	spin_lock(&b->lock);
+	if (!w->done)
+		hlist_del(&w->node);
+	spin_unlock(&b->lock);
+}
+
+/* The page's fate, or -EINTR. */
+static int waiter_wait(struct extpager_waiter *w)
+{
+	int ret = 0;
+
+	for (;;) {
+		set_current_state(TASK_KILLABLE);
+		if (READ_ONCE(w->done))
+			break;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		schedule();
+	}
+	__set_current_state(TASK_RUNNING);
+	return ret;
+}
+
+/**
+ * extpager_gate_wake() - tell waiters the fate of pages
+ * @obj: object
+ * @index: first page
+ * @nr: pages
+ * @error: 0: here; -EAGAIN: ask again; else the failure
+ *
+ * The pages' new state must be visible before.
+ */
+void extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int nr, int error)
+{
+	pgoff_t end = index + nr;
+
+	/* Pairs with waiter_add(). */
+	smp_mb();
+	for (; index < end; index++) {
+		struct gate_bucket *b = gate_bucket(obj, index);
+		struct extpager_waiter *w;
+		struct hlist_node *next;
+
+		if (hlist_empty(&b->waiters))
+			continue;
+		spin_lock(&b->lock);
+		hlist_for_each_entry_safe(w, next, &b->waiters, node) {
+			if (w->object != obj || w->index != index)
+				continue;
+			hlist_del(&w->node);
+			w->error = error;
+			WRITE_ONCE(w->done, true);
+			/* The waiter cannot leave before it has the bucket's lock. */
+			wake_up_process(w->task);
+		}
+		spin_unlock(&b->lock);
+	}
+}
+
+/**
+ * extpager_gate_wanted() - does somebody wait for one of these pages?
+ * @obj: object
+ * @index: first page
+ * @nr: pages
+ * @wanted: out: the first such page
+ * @access: out: EXTPAGER_ACCESS_* of its waiters
+ *
+ * Return: true if so.
+ */
+bool extpager_gate_wanted(struct extpager_object *obj, pgoff_t index, unsigned int nr,
+			  pgoff_t *wanted, u32 *access)
+{
+	pgoff_t end = index + nr;
+	bool found = false;
+
+	for (; index < end && !found; index++) {
+		struct gate_bucket *b = gate_bucket(obj, index);
+		struct extpager_waiter *w;
+
+		if (hlist_empty(&b->waiters))
+			continue;
+		spin_lock(&b->lock);
+		hlist_for_each_entry(w, &b->waiters, node) {
+			if (w->object != obj || w->index != index)
+				continue;
+			*access |= w->access;
+			*wanted = index;
+			found = true;
+		}
+		spin_unlock(&b->lock);
+	}
+	return found;
+}
+
+/* ---- asking ---- */
+
+/* A page that some read left behind, unlocked and not up to date, is given up. */
+static void drop_leftover(struct extpager_object *obj, pgoff_t index)
+{
+	struct folio *folio = filemap_get_folio(obj->inode.i_mapping, index);
+
+	if (IS_ERR(folio))
+		return;
+	if (folio_trylock(folio)) {
+		if (folio->mapping == obj->inode.i_mapping && !folio_test_uptodate(folio))
+			generic_error_remove_folio(obj->inode.i_mapping, folio);
+		folio_unlock(folio);
+	}
+	folio_put(folio);
+}
+
+/* The kernel's own choice of what to read at a fault, see do_sync_mmap_readahead(). */
+static void ask_for_fault(struct extpager_object *obj, struct file *file, pgoff_t index,
+			  vm_flags_t vm_flags)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	struct file_ra_state *ra = &file->f_ra;
+	DEFINE_READAHEAD(rac, file, ra, mapping, index);
+	pgoff_t pages = DIV_ROUND_UP(i_size_read(&obj->inode), PAGE_SIZE);
+	unsigned int miss = READ_ONCE(ra->mmap_miss);
+
+	if (vm_flags & VM_SEQ_READ && ra->ra_pages) {
+		page_cache_sync_ra(&rac, ra->ra_pages);
+		return;
+	}
+	if (!(vm_flags & VM_RAND_READ) && ra->ra_pages && miss < GATE_LOTSAMISS * 10)
+		WRITE_ONCE(ra->mmap_miss, ++miss);
+	if (vm_flags & VM_RAND_READ || !ra->ra_pages || miss > GATE_LOTSAMISS) {
+		page_cache_ra_unbounded(&rac, 1, 0);
+		return;
+	}
+	ra->start = index > ra->ra_pages / 2 ? index - ra->ra_pages / 2 : 0;
+	ra->size = min_t(pgoff_t, ra->ra_pages, pages - ra->start);
+	ra->async_size = ra->ra_pages / 4;
+	rac._index = ra->start;
+	page_cache_ra_unbounded(&rac, ra->size, ra->async_size);
+}
+
+static bool page_absent(struct extpager_object *obj, pgoff_t index)
+{
+	void *entry = xa_load(&obj->inode.i_mapping->i_pages, index);
+
+	return !entry || xa_is_value(entry);
+}
+
+/* ---- the pager itself ---- */
+
+/* A pager that waits for itself waits for ever. */
+static bool is_own_pager(struct extpager_object *obj, const struct mm_struct *mm)
+{
+	struct extpager_target *t = obj->target;
+	bool own = false;
+
+	spin_lock(&t->lock);
+	if (t->port)
+		own = t->port->alive && t->port->mm == mm;
+	spin_unlock(&t->lock);
+	return own;
+}
+
+/* ---- faults ---- */
+
+static vm_fault_t fault_error(int error)
+{
+	if (error == -EBADMSG)
+		return VM_FAULT_HWPOISON;
+	if (error == -ENOMEM)
+		return VM_FAULT_OOM;
+	return VM_FAULT_SIGBUS;
+}
+
+struct gate_fault {
+	struct vm_fault *vmf;
+	struct file *pinned;	/* set once the fault lock was dropped */
+};
+
+/* Whoever may retry waits without the fault lock; mmap, fork and munmap go on. */
+static void gate_unlock(struct gate_fault *gf)
+{
+	unsigned int flags = gf->vmf->flags;
+
+	if (gf->pinned || !(flags & FAULT_FLAG_ALLOW_RETRY) || flags & FAULT_FLAG_RETRY_NOWAIT)
+		return;
+	gf->pinned = get_file(gf->vmf->vma->vm_file);
+	release_fault_lock(gf->vmf);
+}
+
+/* Wait for room in the target's quota. */
+static int gate_fault_dirty(struct extpager_object *obj, struct gate_fault *gf)
+{
+	int ret;
+
+	if (!extpager_target_over_quota(obj->target))
+		return 0;
+	/* What will not change is said with the lock held. */
+	ret = extpager_object_status(obj);
+	if (ret && ret != -EAGAIN)
+		return ret;
+	if (gf->vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return -EAGAIN;
+	gate_unlock(gf);
+	return extpager_gate_dirty(obj);
+}
+
+static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf)
+{
+	struct vm_fault *vmf = gf->vmf;
+	struct file *file = vmf->vma->vm_file;
+	vm_flags_t vm_flags = vmf->vma->vm_flags;
+	u32 access = vmf->flags & FAULT_FLAG_WRITE ? EXTPAGER_ACCESS_WRITE : EXTPAGER_ACCESS_READ;
+	bool nowait = vmf->flags & FAULT_FLAG_RETRY_NOWAIT;
+	pgoff_t index = vmf->pgoff;
+	struct extpager_waiter w;
+	int ret;
+
+	ret = extpager_object_status(obj);
+	if (ret == -EAGAIN) {
+		if (nowait)
+			return -EAGAIN;
+		gate_unlock(gf);
+		ret = extpager_object_wait_ready(obj);
+		if (ret && gf->pinned)
+			extpager_object_note_failure(obj, index, 1, ret);
+		if (!ret && gf->pinned)
+			return 0;
+	}
+	if (ret)
+		return ret;
+
+	waiter_add(&w, obj, index, access);
+	if (extpager_page_uptodate(obj->inode.i_mapping, index)) {
+		waiter_del(&w);
+		return 0;
+	}
+	if (!page_absent(obj, index))
+		drop_leftover(obj, index);
+	if (page_absent(obj, index))
+		ask_for_fault(obj, file, index, vm_flags);
+	if (nowait || (page_absent(obj, index) && !READ_ONCE(w.done))) {
+		waiter_del(&w);
+		return -EAGAIN;
+	}
+	gate_unlock(gf);
+	extpager_count(obj->target, GATE_WAITS);
+	ret = waiter_wait(&w);
+	waiter_del(&w);
+	return ret ?: w.error;
+}
+
+static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, bool dirties)
+{
+	bool here = extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff);
+	struct gate_fault gf = { .vmf = vmf };
+	int ret = 0;
+
+	if ((loff_t)vmf->pgoff << PAGE_SHIFT >= i_size_read(&obj->inode))
+		return VM_FAULT_SIGBUS;
+	if (is_own_pager(obj, vmf->vma->vm_mm))
+		return here && !dirties ? filemap_fault(vmf) : VM_FAULT_SIGBUS;
+	/* The second try of an access whose page failed: it learns that, and asks no more. */
+	if (!here && vmf->flags & FAULT_FLAG_TRIED)
+		ret = extpager_object_failure(obj, vmf->pgoff);
+	if (!ret && dirties)
+		ret = gate_fault_dirty(obj, &gf);
+	while (!ret && !gf.pinned && !here) {
+		ret = gate_fault_page(obj, &gf);
+		if (ret == -EAGAIN && !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT)) {
+			/* It could not be asked for: have a breath, no tight loop. */
+			schedule_timeout_killable(1);
+			ret = fatal_signal_pending(current) ? -EINTR : 0;
+			continue;
+		}
+		here = !ret;
+	}
+	trace_extpager_gate(obj, vmf->pgoff, vmf->flags, ret);
+	if (gf.pinned) {
+		/* Errors stand in the object for the retry; a dying task needs none. */
+		fput(gf.pinned);
+		return VM_FAULT_RETRY | VM_FAULT_MAJOR;
+	}
+	if (ret == -EAGAIN)
+		return VM_FAULT_RETRY;
+	return ret ? fault_error(ret) : filemap_fault(vmf);
+}
+
+/**
+ * extpager_fault() - vm_operations_struct.fault of an object's mapping
+ * @vmf: fault
+ *
+ * Return: as any fault handler. RETRY comes with the fault lock dropped, but
+ * for RETRY_NOWAIT.
+ */
+vm_fault_t extpager_fault(struct vm_fault *vmf)
+{
+	struct extpager_object *obj = extpager_file_object(vmf->vma->vm_file);
+	bool dirties = vmf->flags & FAULT_FLAG_WRITE && vmf->vma->vm_flags & VM_SHARED;
+
+	if (likely(extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff)) &&
+	    (!dirties || !extpager_target_over_quota(obj->target)))
+		return filemap_fault(vmf);
+	return gate_fault(obj, vmf, dirties);
+}
+
+/**
+ * extpager_page_mkwrite() - a clean page of a shared mapping is written to
+ * @vmf: fault
+ *
+ * Its flags do not tell which lock is held, so it never waits for the pager:
+ * if the page may not be dirtied now, it goes from the page tables and the
+ * access comes back through extpager_fault().
+ */
+vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf)
+{
+	struct file *file = vmf->vma->vm_file;
+	struct extpager_object *obj = extpager_file_object(file);
+	struct address_space *mapping = obj->inode.i_mapping;
+	struct folio *folio = page_folio(vmf->page);
+
+	if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE || READ_ONCE(obj->target->draining))
+		return VM_FAULT_SIGBUS;
+	if (extpager_target_over_quota(obj->target)) {
+		unmap_mapping_pages(mapping, vmf->pgoff, 1, false);
+		return VM_FAULT_NOPAGE;
+	}
+	file_update_time(file);
+	folio_lock(folio);
+	if (folio->mapping != mapping) {
+		folio_unlock(folio);
+		return VM_FAULT_NOPAGE;
+	}
+	folio_mark_dirty(folio);
+	return VM_FAULT_LOCKED;
+}
+
+/* ---- read, write, splice ---- */
+
+/**
+ * extpager_gate_page() - have a page brought in
+ * @obj: object
+ * @file: whose readahead state to use, or NULL: just the page
+ * @index: page, inside the object
+ * @nr: pages the caller is going to want
+ * @access: EXTPAGER_ACCESS_*
+ *
+ * Context: no locks that a pager could need.
+ * Return: 0 when the page was here, -EINTR, -EDEADLK: the caller is the
+ * pager, or the pager's error.
+ */
+int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t index,
+		       pgoff_t nr, u32 access)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	struct extpager_waiter w;
+	int ret = 0;
+
+	while (!extpager_page_uptodate(mapping, index)) {
+		if (is_own_pager(obj, current->mm))
+			return -EDEADLK;
+		ret = extpager_object_wait_ready(obj);
+		if (ret)
+			break;
+		waiter_add(&w, obj, index, access);
+		if (!page_absent(obj, index))
+			drop_leftover(obj, index);
+		if (page_absent(obj, index)) {
+			if (file && file->f_ra.ra_pages && !(file->f_mode & FMODE_RANDOM)) {
+				DEFINE_READAHEAD(rac, file, &file->f_ra, mapping, index);
+
+				page_cache_sync_ra(&rac, nr);
+			} else {
+				extpager_request_pages(obj, index, 1);
+			}
+		}
+		if (!extpager_page_uptodate(mapping, index)) {
+			if (page_absent(obj, index) && !READ_ONCE(w.done)) {
+				/* It could not be asked for: have a breath. */
+				waiter_del(&w);
+				schedule_timeout_killable(1);
+				if (fatal_signal_pending(current))
+					return -EINTR;
+				continue;
+			}
+			extpager_count(obj->target, GATE_WAITS);
+			ret = waiter_wait(&w);
+		}
+		waiter_del(&w);
+		ret = ret ?: w.error;
+		if (ret == -EAGAIN)
+			ret = 0;
+		else if (ret)
+			break;
+	}
+	trace_extpager_gate(obj, index, access, ret);
+	return ret;
+}
+
+/**
+ * extpager_gate_dirty() - wait until the target may have one more dirty page
+ * @obj: object
+ *
+ * Return: 0, -EINTR, -EDEADLK: the caller is the pager; -ENODEV, -EIO: the
+ * object or its pager are gone for good.
+ */
+int extpager_gate_dirty(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	int ret, status = 0;
+
+	if (!extpager_target_over_quota(t))
+		return 0;
+	if (is_own_pager(obj, current->mm))
+		return -EDEADLK;
+	extpager_count(t, QUOTA_WAITS);
+	do {
+		queue_work(extpager_wq, &t->flush_work);
+		/* Truncation lowers the count without a word: look now and then. */
+		ret = wait_event_killable_timeout(t->wait, !extpager_target_over_quota(t) ||
+						  ((status = extpager_object_status(obj)) &&
+						   status != -EAGAIN), HZ / 10);
+		if (ret < 0)
+			return -EINTR;
+	} while (!ret);
+	return extpager_target_over_quota(t) ? status : 0;
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Loading and unloading. */
+#include <linux/module.h>
+
+#include "extpager.h"
+
+bool extpager_unprivileged_pagers;
+module_param_named(unprivileged_pagers, extpager_unprivileged_pagers, bool, 0644);
+MODULE_PARM_DESC(unprivileged_pagers,
+		 "let any user make a port, for objects of its own (default: no)");
+
+/* Progress under memory pressure may hang on these workers. */
+struct workqueue_struct *extpager_wq;
+
+static int __init extpager_init(void)
+{
+	int ret;
+
+	extpager_gate_init();
+	extpager_wq = alloc_workqueue("extpager", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!extpager_wq)
+		return -ENOMEM;
+	ret = extpager_object_cache_init();
+	if (ret)
+		goto err_wq;
+	ret = extpager_pathfs_init();
+	if (ret)
+		goto err_cache;
+	ret = extpager_chardev_init();
+	if (ret)
+		goto err_pathfs;
+	/* Last: it lets targets be added, and nothing can fail any more. */
+	ret = extpager_netlink_init();
+	if (ret)
+		goto err_chardev;
+	pr_info("loaded, ABI version %u\n", EXTPAGER_ABI_VERSION);
+	return 0;
+
+err_chardev:
+	extpager_chardev_exit();
+err_pathfs:
+	extpager_pathfs_exit();
+err_cache:
+	extpager_object_cache_destroy();
+err_wq:
+	destroy_workqueue(extpager_wq);
+	return ret;
+}
+
+static void __exit extpager_exit(void)
+{
+	extpager_netlink_exit();
+	extpager_chardev_exit();
+	extpager_pathfs_exit();
+	/* Targets and ports free themselves after a grace period, on the queue. */
+	rcu_barrier();
+	destroy_workqueue(extpager_wq);
+	rcu_barrier();
+	extpager_object_cache_destroy();
+}
+
+module_init(extpager_init);
+module_exit(extpager_exit);
+
+MODULE_DESCRIPTION("External pagers: memory objects whose content a user process manages");
+MODULE_AUTHOR("The extpager authors");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1");

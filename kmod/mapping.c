@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The page cache's side of an object: address_space_operations. Missing pages
+ * become data requests, dirty ones data returns. It knows requests, not rings.
+ */
+#include <linux/pagevec.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/writeback.h>
+
+#include "extpager.h"
+
+static loff_t range_bytes(struct extpager_object *obj, pgoff_t index, pgoff_t nr)
+{
+	loff_t start = (loff_t)index << PAGE_SHIFT;
+
+	return min_t(loff_t, (loff_t)nr << PAGE_SHIFT, i_size_read(&obj->inode) - start);
+}
+
+static pgoff_t object_pages(struct extpager_object *obj)
+{
+	return DIV_ROUND_UP(i_size_read(&obj->inode), PAGE_SIZE);
+}
+
+/**
+ * extpager_page_uptodate() - is the page here?
+ * @mapping: of an object
+ * @index: page
+ *
+ * A hint: the page may come or go at any time. The folio is looked at without
+ * a reference; should it be another one by then, the answer is a stale hint.
+ */
+bool extpager_page_uptodate(struct address_space *mapping, pgoff_t index)
+{
+	struct folio *folio;
+	bool uptodate;
+
+	rcu_read_lock();
+	folio = xa_load(&mapping->i_pages, index);
+	uptodate = folio && !xa_is_value(folio) && folio_test_uptodate(folio);
+	rcu_read_unlock();
+	return uptodate;
+}
+
+static bool page_absent(struct address_space *mapping, pgoff_t index)
+{
+	void *entry = xa_load(&mapping->i_pages, index);
+
+	return !entry || xa_is_value(entry);
+}
+
+/* ---- folios come back from their request ---- */
+
+void extpager_folio_supplied(struct extpager_object *obj, struct folio *folio)
+{
+	folio_mark_uptodate(folio);
+	folio_unlock(folio);
+}
+
+/* It leaves the cache, so that the next access asks anew. */
+void extpager_folio_failed(struct extpager_object *obj, struct folio *folio)
+{
+	/* The cache's reference may be the last one. */
+	folio_get(folio);
+	generic_error_remove_folio(obj->inode.i_mapping, folio);
+	folio_unlock(folio);
+	folio_put(folio);
+}
+
+/* With an error the page stays dirty; under write-back nobody can take it away. */
+void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error)
+{
+	if (error)
+		filemap_dirty_folio(obj->inode.i_mapping, folio);
+	folio_end_writeback(folio);
+}
+
+/* ---- page-in ---- */
+
+static void zero_folio(struct extpager_object *obj, struct folio *folio)
+{
+	folio_zero_range(folio, 0, folio_size(folio));
+	extpager_folio_supplied(obj, folio);
+}
+
+/* @req has all its folios; on failure they are given up. */
+static int submit_data_request(struct extpager_object *obj, struct extpager_request *req,
+			       pgoff_t index, unsigned int nr)
+{
+	pgoff_t wanted = index;
+	unsigned int i;
+	int ret;
+
+	req->index = index;
+	req->nr = nr;
+	req->length = range_bytes(obj, index, nr);
+	req->access = EXTPAGER_ACCESS_READ;
+	if (extpager_gate_wanted(obj, index, nr, &wanted, &req->access)) {
+		req->wanted = (loff_t)wanted << PAGE_SHIFT;
+	} else {
+		req->wanted = -1;
+		req->flags |= EXTPAGER_EVF_PREFETCH;
+	}
+	extpager_count(obj->target, DATA_REQUESTS);
+	extpager_count_add(obj->target, PAGES_REQUESTED, nr);
+	ret = extpager_request_submit(req);
+	if (!ret)
+		return 0;
+	for (i = 0; i < nr; i++)
+		extpager_folio_failed(obj, req->folios[i]);
+	extpager_request_abandon(req);
+	extpager_gate_wake(obj, index, nr, -EAGAIN);
+	return ret;
+}
+
+static struct extpager_request *data_request_alloc(struct extpager_object *obj, unsigned int nr)
+{
+	struct extpager_request *req = NULL;
+
+	if (nr > EXTPAGER_INLINE_FOLIOS)
+		req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, nr);
+	return req ?: extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST,
+					     min_t(unsigned int, nr, EXTPAGER_INLINE_FOLIOS));
+}
+
+/* The folios are locked and in the cache; each ends up asked for, zero or gone. */
+static void extpager_readahead(struct readahead_control *rac)
+{
+	struct extpager_object *obj = extpager_object(rac->mapping->host);
+	struct extpager_request *req = NULL;
+	unsigned int nr = 0, room = 0;
+	pgoff_t index = 0;
+	struct folio *folio;
+	unsigned int left;
+
+	for (left = readahead_count(rac); (folio = readahead_folio(rac)); left--) {
+		if (unlikely(extpager_zeros_overlap(obj, folio->index, folio->index))) {
+			if (nr)
+				submit_data_request(obj, req, index, nr);
+			nr = 0;
+			zero_folio(obj, folio);
+			extpager_gate_wake(obj, folio->index, 1, 0);
+			continue;
+		}
+		if (!nr) {
+			index = folio->index;
+			req = data_request_alloc(obj, min_t(unsigned int, left,
+							    EXTPAGER_REQUEST_PAGES));
+			if (!req) {
+				extpager_folio_failed(obj, folio);
+				extpager_gate_wake(obj, index, 1, -EAGAIN);
+				continue;
+			}
+			room = req->nr;
+		}
+		req->folios[nr++] = folio;
+		if (nr == room) {
+			submit_data_request(obj, req, index, nr);
+			nr = 0;
+		}
+	}
+	if (nr)
+		submit_data_request(obj, req, index, nr);
+}
+
+/*
+ * The gate asks through readahead and waits by itself; this is for the rare
+ * page that went between the gate and the generic function. A pause must not
+ * become an error then: AOP_TRUNCATED_PAGE sends the caller round again.
+ */
+static int extpager_read_folio(struct file *file, struct folio *folio)
+{
+	struct extpager_object *obj = extpager_object(folio->mapping->host);
+	struct extpager_request *req;
+	pgoff_t index = folio->index;
+	int ret;
+
+	if (extpager_zeros_overlap(obj, index, index)) {
+		zero_folio(obj, folio);
+		extpager_gate_wake(obj, index, 1, 0);
+		return 0;
+	}
+	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
+	if (req) {
+		req->folios[0] = folio;
+		if (!submit_data_request(obj, req, index, 1))
+			return 0;
+	} else {
+		extpager_folio_failed(obj, folio);
+	}
+	ret = extpager_object_status(obj);
+	if (ret && ret != -EAGAIN)
+		return ret;
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	schedule_timeout_killable(1);
+	return AOP_TRUNCATED_PAGE;
+}
+
+/**
+ * extpager_request_pages() - ask for what is missing of a range
+ * @obj: object
+ * @index: first page
+ * @nr: pages
+ *
+ * Does not wait. Whoever waits for a page that could not be asked for is woken
+ * to try by itself.
+ */
+void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t nr)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	struct file_ra_state ra = { };
+	DEFINE_READAHEAD(rac, NULL, &ra, mapping, index);
+	pgoff_t i, pages = object_pages(obj);
+
+	if (index >= pages)
+		return;
+	nr = min(nr, pages - index);
+	page_cache_ra_unbounded(&rac, nr, 0);
+	for (i = index; i < index + nr; i++)
+		if (page_absent(mapping, i))
+			extpager_gate_wake(obj, i, 1, -EAGAIN);
+}
+
+/**
+ * extpager_push() - install a page that nobody asked for
+ * @obj: object
+ * @index: page inside it
+ * @buf: the pager's buffer, NULL for zeros
+ *
+ * Context: ENTER; waits for nothing.
+ * Return: 0; -EEXIST: it is here; -EAGAIN: a client is in the way; -EFAULT:
+ * fault @buf in and try again; -ENOMEM.
+ */
+int extpager_push(struct extpager_object *obj, pgoff_t index, const void __user *buf)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_NORETRY | __GFP_NOWARN;
+	struct folio *folio;
+	int ret;
+
+	if (!page_absent(mapping, index))
+		return -EEXIST;
+	if (!filemap_invalidate_trylock_shared(mapping))
+		return -EAGAIN;
+	ret = -EEXIST;
+	if (extpager_zeros_overlap(obj, index, index))
+		goto out_unlock;
+	ret = -ENOMEM;
+	folio = filemap_alloc_folio(gfp, 0);
+	if (!folio)
+		goto out_unlock;
+	ret = -EFAULT;
+	if (extpager_copy_in(obj, folio, index, buf))
+		goto out_put;
+	ret = filemap_add_folio(mapping, folio, index, gfp);
+	if (ret)
+		goto out_put;
+	extpager_folio_supplied(obj, folio);
+	extpager_gate_wake(obj, index, 1, 0);
+out_put:
+	folio_put(folio);
+out_unlock:
+	filemap_invalidate_unlock_shared(mapping);
+	return ret;
+}
+
+/* ---- page-out ---- */
+
+struct return_run {
+	struct extpager_object *obj;
+	struct extpager_request *req;
+	unsigned int room;
+};
+
+static void run_send(struct return_run *run)
+{
+	struct extpager_request *req = run->req;
+	struct extpager_object *obj = run->obj;
+	unsigned int i;
+
+	if (!req)
+		return;
+	run->req = NULL;
+	req->length = range_bytes(obj, req->index, req->nr);
+	extpager_count(obj->target, DATA_RETURNS);
+	if (!extpager_request_submit(req))
+		return;
+	for (i = 0; i < req->nr; i++)
+		extpager_folio_returned(obj, req->folios[i], -EAGAIN);
+	extpager_request_abandon(req);
+}
+
+/* Room for one more page at @index, in this run or a new one. */
+static bool run_extend(struct return_run *run, pgoff_t index)
+{
+	struct extpager_target *t = run->obj->target;
+	struct extpager_request *req = run->req;
+
+	if (req && (index != req->index + req->nr || req->nr == EXTPAGER_REQUEST_PAGES)) {
+		run_send(run);
+		req = NULL;
+	}
+	if (req && req->nr == run->room) {
+		if (extpager_request_enlarge(req, EXTPAGER_REQUEST_PAGES)) {
+			run->room = EXTPAGER_REQUEST_PAGES;
+		} else {
+			run_send(run);
+			req = NULL;
+		}
+	}
+	if (req)
+		return true;
+	if (READ_ONCE(t->nr_pending[EXTPAGER_PHASE_RETURN]) >= EXTPAGER_RETURNS_MAX)
+		return false;
+	req = extpager_request_alloc(run->obj, EXTPAGER_EV_DATA_RETURN, 0);
+	if (!req)
+		return false;
+	req->index = index;
+	run->req = req;
+	run->room = EXTPAGER_INLINE_FOLIOS;
+	return true;
+}
+
+/* Folio locked; true if it went with the run. */
+static bool run_add(struct return_run *run, struct folio *folio, bool *full)
+{
+	struct extpager_object *obj = run->obj;
+	pgoff_t index = folio->index;
+
+	if (folio->mapping != obj->inode.i_mapping || !folio_test_dirty(folio) ||
+	    folio_test_writeback(folio) || extpager_zeros_overlap(obj, index, index))
+		return false;
+	if (!run_extend(run, index)) {
+		*full = true;
+		return false;
+	}
+	if (!folio_clear_dirty_for_io(folio))
+		return false;
+	folio_start_writeback(folio);
+	run->req->folios[run->req->nr++] = folio;
+	return true;
+}
+
+/**
+ * extpager_return_range() - give dirty pages of a range to the pager
+ * @obj: object
+ * @index: first page
+ * @last: last page
+ * @tag: PAGECACHE_TAG_DIRTY or PAGECACHE_TAG_TOWRITE
+ * @wbc: NULL, or what write-back wants
+ *
+ * Never waits for the pager: pages that cannot go now - already being
+ * returned, no request to be had, no pager - stay dirty and keep their tag.
+ *
+ * Return: 0, or -ENOTCONN: there is no pager to give them to.
+ */
+int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t last,
+			  xa_mark_t tag, struct writeback_control *wbc)
+{
+	bool sync = wbc && wbc->sync_mode == WB_SYNC_ALL;
+	struct return_run run = { .obj = obj };
+	bool full = false;
+	struct folio_batch batch;
+	unsigned int i;
+
+	if (extpager_object_status(obj))
+		return -ENOTCONN;
+	folio_batch_init(&batch);
+	while (!full && filemap_get_folios_tag(obj->inode.i_mapping, &index, last, tag, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch) && !full; i++) {
+			struct folio *folio = batch.folios[i];
+
+			if (!folio_trylock(folio)) {
+				if (!sync)
+					continue;
+				/* Whoever holds it may wait for what this run holds. */
+				run_send(&run);
+				folio_lock(folio);
+			}
+			if (run_add(&run, folio, &full) && wbc && --wbc->nr_to_write <= 0 &&
+			    !sync)
+				full = true;
+			folio_unlock(folio);
+		}
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+	run_send(&run);
+	return 0;
+}
+
+static int extpager_writepages(struct address_space *mapping, struct writeback_control *wbc)
+{
+	struct extpager_object *obj = extpager_object(mapping->host);
+	bool sync = wbc->sync_mode == WB_SYNC_ALL;
+	pgoff_t index, last;
+	xa_mark_t tag = PAGECACHE_TAG_DIRTY;
+
+	/* After a failure the flusher pauses; who syncs does not. */
+	if (!sync && time_before(jiffies, READ_ONCE(obj->retry_at)))
+		return 0;
+	if (wbc->range_cyclic) {
+		index = 0;
+		last = -1;
+	} else {
+		index = wbc->range_start >> PAGE_SHIFT;
+		last = wbc->range_end >> PAGE_SHIFT;
+	}
+	if (sync || wbc->tagged_writepages) {
+		tag_pages_for_writeback(mapping, index, last);
+		tag = PAGECACHE_TAG_TOWRITE;
+	}
+	extpager_return_range(obj, index, last, tag, wbc);
+	return 0;
+}
+
+/* ---- fsync ---- */
+
+static bool range_tagged(struct address_space *mapping, pgoff_t first, pgoff_t last)
+{
+	unsigned long index = first;
+
+	return xa_find(&mapping->i_pages, &index, last, PAGECACHE_TAG_TOWRITE) != NULL;
+}
+
+/* Send what is tagged and wait for all of the range; -EAGAIN: the pager went. */
+static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	struct extpager_target *t = obj->target;
+	struct writeback_control wbc = {
+		.sync_mode = WB_SYNC_ALL,
+		.nr_to_write = LONG_MAX,
+	};
+
+	tag_pages_for_writeback(mapping, first, last);
+	for (;;) {
+		if (extpager_return_range(obj, first, last, PAGECACHE_TAG_TOWRITE, &wbc))
+			return -EAGAIN;
+		if (wait_event_killable(t->wait, !extpager_returns_pending(obj, first, last)))
+			return -EINTR;
+		if (extpager_object_status(obj))
+			return -EAGAIN;
+		if (!range_tagged(mapping, first, last))
+			return 0;
+		if (schedule_timeout_killable(1), fatal_signal_pending(current))
+			return -EINTR;
+	}
+}
+
+static int wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	int ret = 0;
+
+	if (wait_event_killable(obj->target->wait,
+				(ret = extpager_zeros_status(obj, first, last)) != -EAGAIN))
+		return -EINTR;
+	return ret;
+}
+
+static int barrier_request(struct extpager_object *obj)
+{
+	struct extpager_request *req;
+	int ret;
+
+	if (!READ_ONCE(obj->unsynced))
+		return 0;
+	req = extpager_request_alloc(obj, EXTPAGER_EV_SYNC, 0);
+	if (!req)
+		return -ENOMEM;
+	WRITE_ONCE(obj->unsynced, false);
+	req->length = i_size_read(&obj->inode);
+	extpager_request_get(req);
+	ret = extpager_request_submit(req);
+	if (ret) {
+		WRITE_ONCE(obj->unsynced, true);
+		extpager_request_abandon(req);
+		ret = -EAGAIN;
+	} else {
+		extpager_count(obj->target, SYNCS);
+		ret = extpager_request_wait(req);
+		if (ret)
+			WRITE_ONCE(obj->unsynced, true);
+	}
+	extpager_request_put(req);
+	return ret;
+}
+
+/**
+ * extpager_return_sync() - return all that is dirty now and wait for it
+ * @obj: object
+ * @start: first byte
+ * @end: last byte
+ * @barrier: also ask the store for durability
+ *
+ * Waits killably, through the loss of a pager too as its target's policy says.
+ *
+ * Return: 0, -EINTR, or the error of the barrier or of the wait for a pager.
+ * Failed returns stand in the mapping's errseq.
+ */
+int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier)
+{
+	pgoff_t first = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
+	int ret;
+
+	do {
+		ret = 0;
+		if (!extpager_object_clean(obj)) {
+			ret = extpager_object_wait_ready(obj);
+			if (ret)
+				break;
+			ret = wait_zeros(obj, first, last);
+			if (!ret)
+				ret = return_tagged(obj, first, last);
+		}
+		if (!ret && barrier)
+			ret = barrier_request(obj);
+	} while (ret == -EAGAIN);
+	return ret;
+}
+
+/* Nothing dirty, nothing being returned, nothing to make durable. */
+bool extpager_object_clean(struct extpager_object *obj)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+
+	return !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
+	       !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) &&
+	       !READ_ONCE(obj->unsynced) && !READ_ONCE(obj->zeros);
+}
+
+const struct address_space_operations extpager_aops = {
+	.read_folio	= extpager_read_folio,
+	.readahead	= extpager_readahead,
+	.writepages	= extpager_writepages,
+	.dirty_folio	= filemap_dirty_folio,
+	.migrate_folio	= filemap_migrate_folio,
+	EXTPAGER_AOP_ERROR_REMOVE,
+};

@@ -1,0 +1,649 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The generic netlink family `extpager`: targets are added, changed, deleted,
+ * listed and watched over it. No handler waits for a pager. The family is
+ * described in uapi/extpager.yaml.
+ */
+#include <linux/capability.h>
+#include <linux/module.h>
+#include <linux/pid_namespace.h>
+#include <linux/slab.h>
+#include <linux/user_namespace.h>
+#include <net/genetlink.h>
+#include <net/sock.h>
+
+#include "extpager.h"
+
+#define TIMEOUT_MAX_MS	(24 * 3600 * 1000)
+#define QUOTA_MIN	(256 << 10)
+
+static struct genl_family family;
+
+static struct netlink_range_validation bytes_range = {
+	.min = 1,
+	.max = LLONG_MAX & ~0xfffffULL,
+};
+
+static struct netlink_range_validation quota_range = {
+	.min = QUOTA_MIN,
+	.max = LLONG_MAX,
+};
+
+static struct netlink_range_validation timeout_range = {
+	.min = 1,
+	.max = TIMEOUT_MAX_MS,
+};
+
+static const struct nla_policy target_policy[EXTPAGER_A_TARGET_MAX + 1] = {
+	[EXTPAGER_A_TARGET_NAME] = { .type = NLA_NUL_STRING, .len = EXTPAGER_NAME_MAX },
+	[EXTPAGER_A_TARGET_BYTES] = NLA_POLICY_FULL_RANGE(NLA_U64, &bytes_range),
+	[EXTPAGER_A_TARGET_STORE] = { .type = NLA_NUL_STRING, .len = EXTPAGER_STORE_MAX },
+	[EXTPAGER_A_TARGET_UID] = { .type = NLA_U32 },
+	[EXTPAGER_A_TARGET_GID] = { .type = NLA_U32 },
+	[EXTPAGER_A_TARGET_MODE] = NLA_POLICY_MAX(NLA_U32, 0777),
+	[EXTPAGER_A_TARGET_READ_ONLY] = { .type = NLA_FLAG },
+	[EXTPAGER_A_TARGET_PAGER_UID] = { .type = NLA_U32 },
+	[EXTPAGER_A_TARGET_POLICY] = NLA_POLICY_RANGE(NLA_U32, EXTPAGER_POLICY_HOLD,
+						      EXTPAGER_POLICY_FAIL),
+	[EXTPAGER_A_TARGET_QUOTA] = NLA_POLICY_FULL_RANGE(NLA_U64, &quota_range),
+	[EXTPAGER_A_TARGET_HANDSHAKE_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &timeout_range),
+	[EXTPAGER_A_TARGET_PAGE_IN_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &timeout_range),
+	[EXTPAGER_A_TARGET_RETURN_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &timeout_range),
+	[EXTPAGER_A_TARGET_SYNC_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &timeout_range),
+	[EXTPAGER_A_TARGET_GRACE_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &timeout_range),
+	[EXTPAGER_A_TARGET_DISCARD] = { .type = NLA_FLAG },
+};
+
+/* Each command refuses what is not its own. */
+static const struct nla_policy del_policy[EXTPAGER_A_TARGET_MAX + 1] = {
+	[EXTPAGER_A_TARGET_NAME] = { .type = NLA_NUL_STRING, .len = EXTPAGER_NAME_MAX },
+	[EXTPAGER_A_TARGET_DISCARD] = { .type = NLA_FLAG },
+};
+
+static const struct nla_policy get_policy[EXTPAGER_A_TARGET_MAX + 1] = {
+	[EXTPAGER_A_TARGET_NAME] = { .type = NLA_NUL_STRING, .len = EXTPAGER_NAME_MAX },
+};
+
+static const struct nla_policy stats_policy[EXTPAGER_A_STATS_MAX + 1] = {
+	[EXTPAGER_A_STATS_NAME] = { .type = NLA_NUL_STRING, .len = EXTPAGER_NAME_MAX },
+};
+
+/* ---- reading requests ---- */
+
+static bool name_is_legal(const char *name)
+{
+	const char *c;
+
+	if (!*name || *name == '.' || *name == '-')
+		return false;
+	for (c = name; *c; c++)
+		if (!isalnum(*c) && *c != '.' && *c != '_' && *c != '-')
+			return false;
+	return true;
+}
+
+static const char *read_name(struct genl_info *info)
+{
+	struct nlattr *attr = info->attrs[EXTPAGER_A_TARGET_NAME];
+
+	if (!attr) {
+		NL_SET_ERR_MSG(info->extack, "a target's name is needed");
+		return ERR_PTR(-EINVAL);
+	}
+	if (!name_is_legal(nla_data(attr))) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr,
+				    "a name has 1 to 63 of A-Z a-z 0-9 . _ - and starts with neither . nor -");
+		return ERR_PTR(-EINVAL);
+	}
+	return nla_data(attr);
+}
+
+static int read_uid(struct genl_info *info, int which, kuid_t *uid)
+{
+	struct nlattr *attr = info->attrs[which];
+
+	if (!attr)
+		return 0;
+	*uid = make_kuid(&init_user_ns, nla_get_u32(attr));
+	if (!uid_valid(*uid)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr, "not a valid uid");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int read_gid(struct genl_info *info, kgid_t *gid)
+{
+	struct nlattr *attr = info->attrs[EXTPAGER_A_TARGET_GID];
+
+	if (!attr)
+		return 0;
+	*gid = make_kgid(&init_user_ns, nla_get_u32(attr));
+	if (!gid_valid(*gid)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr, "not a valid gid");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void read_u32(struct genl_info *info, int which, u32 *value)
+{
+	if (info->attrs[which])
+		*value = nla_get_u32(info->attrs[which]);
+}
+
+static const int timeout_attr[EXTPAGER_PHASES] = {
+	[EXTPAGER_PHASE_HANDSHAKE]	= EXTPAGER_A_TARGET_HANDSHAKE_MS,
+	[EXTPAGER_PHASE_PAGE_IN]	= EXTPAGER_A_TARGET_PAGE_IN_MS,
+	[EXTPAGER_PHASE_RETURN]		= EXTPAGER_A_TARGET_RETURN_MS,
+	[EXTPAGER_PHASE_SYNC]		= EXTPAGER_A_TARGET_SYNC_MS,
+};
+
+/* What add and set have in common. */
+static int read_settings(struct genl_info *info, struct extpager_settings *s)
+{
+	u32 mode = s->mode;
+	unsigned int i;
+	int ret;
+
+	ret = read_uid(info, EXTPAGER_A_TARGET_UID, &s->uid) ?:
+	      read_gid(info, &s->gid) ?:
+	      read_uid(info, EXTPAGER_A_TARGET_PAGER_UID, &s->pager_uid);
+	if (ret)
+		return ret;
+	read_u32(info, EXTPAGER_A_TARGET_MODE, &mode);
+	s->mode = mode;
+	read_u32(info, EXTPAGER_A_TARGET_POLICY, &s->policy);
+	read_u32(info, EXTPAGER_A_TARGET_GRACE_MS, &s->grace_ms);
+	for (i = 0; i < EXTPAGER_PHASES; i++)
+		read_u32(info, timeout_attr[i], &s->timeout_ms[i]);
+	if (info->attrs[EXTPAGER_A_TARGET_QUOTA])
+		s->quota = nla_get_u64(info->attrs[EXTPAGER_A_TARGET_QUOTA]);
+	return 0;
+}
+
+static char *read_store(struct genl_info *info)
+{
+	struct nlattr *attr = info->attrs[EXTPAGER_A_TARGET_STORE];
+
+	return kstrdup(attr ? nla_data(attr) : "", GFP_KERNEL);
+}
+
+/* A quarter of the dirty pages that the whole machine may have by default. */
+static u64 default_quota(void)
+{
+	u64 share = ((u64)totalram_pages() << PAGE_SHIFT) / 20;
+
+	return clamp_t(u64, share, QUOTA_MIN, 64 << 20);
+}
+
+static int target_add_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct extpager_settings s = {
+		.uid		= GLOBAL_ROOT_UID,
+		.gid		= GLOBAL_ROOT_GID,
+		.mode		= 0600,
+		.pager_uid	= INVALID_UID,
+		.policy		= EXTPAGER_POLICY_HOLD,
+		.quota		= default_quota(),
+		.timeout_ms	= { 10000, 30000, 30000, 60000 },
+		.grace_ms	= 300000,
+	};
+	const char *name = read_name(info);
+	int ret;
+
+	if (IS_ERR(name))
+		return PTR_ERR(name);
+	if (!info->attrs[EXTPAGER_A_TARGET_BYTES]) {
+		NL_SET_ERR_MSG(info->extack, "a target's size is needed");
+		return -EINVAL;
+	}
+	if (info->attrs[EXTPAGER_A_TARGET_DISCARD]) {
+		NL_SET_ERR_MSG(info->extack, "discard belongs to deletion");
+		return -EINVAL;
+	}
+	strscpy(s.name, name, sizeof(s.name));
+	s.bytes = nla_get_u64(info->attrs[EXTPAGER_A_TARGET_BYTES]);
+	s.read_only = nla_get_flag(info->attrs[EXTPAGER_A_TARGET_READ_ONLY]);
+	ret = read_settings(info, &s);
+	if (ret)
+		return ret;
+	s.store = read_store(info);
+	if (!s.store)
+		return -ENOMEM;
+	ret = extpager_target_add(&s, info->extack);
+	if (ret)
+		kfree(s.store);
+	return ret;
+}
+
+static int target_del_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const char *name = read_name(info);
+
+	if (IS_ERR(name))
+		return PTR_ERR(name);
+	return extpager_target_del(name, nla_get_flag(info->attrs[EXTPAGER_A_TARGET_DISCARD]),
+				   info->extack);
+}
+
+static struct extpager_target *find_target(struct genl_info *info)
+{
+	const char *name = read_name(info);
+	struct extpager_target *t;
+
+	if (IS_ERR(name))
+		return ERR_CAST(name);
+	t = extpager_target_find(name);
+	if (t)
+		return t;
+	NL_SET_ERR_MSG(info->extack, "no such target");
+	return ERR_PTR(-ENOENT);
+}
+
+static void apply_owner(struct extpager_target *t)
+{
+	struct extpager_object *obj = extpager_target_object(t);
+
+	if (!obj)
+		return;
+	obj->inode.i_uid = t->settings.uid;
+	obj->inode.i_gid = t->settings.gid;
+	obj->inode.i_mode = S_IFREG | t->settings.mode;
+	iput(&obj->inode);
+}
+
+static int target_set_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct extpager_settings s;
+	struct extpager_target *t;
+	char *store = NULL;
+	int ret;
+
+	if (info->attrs[EXTPAGER_A_TARGET_BYTES] || info->attrs[EXTPAGER_A_TARGET_READ_ONLY] ||
+	    info->attrs[EXTPAGER_A_TARGET_DISCARD]) {
+		NL_SET_ERR_MSG(info->extack,
+			       "size and read-only are fixed for a target's life: delete and add it");
+		return -EINVAL;
+	}
+	t = find_target(info);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+	if (info->attrs[EXTPAGER_A_TARGET_STORE]) {
+		ret = -EBUSY;
+		if (READ_ONCE(t->port)) {
+			NL_SET_ERR_MSG(info->extack, "a pager serves the target from its store now");
+			goto out;
+		}
+		ret = -ENOMEM;
+		store = read_store(info);
+		if (!store)
+			goto out;
+	}
+	/* Requests may be read while they change; all are single words. */
+	spin_lock(&t->lock);
+	s = t->settings;
+	ret = read_settings(info, &s);
+	if (!ret) {
+		if (store)
+			swap(s.store, store);
+		t->settings = s;
+	}
+	spin_unlock(&t->lock);
+	kfree(store);
+	if (ret)
+		goto out;
+	apply_owner(t);
+	wake_up_all(&t->wait);
+	extpager_notify(t, EXTPAGER_EVENT_CHANGED);
+out:
+	extpager_target_put(t);
+	return ret;
+}
+
+/* ---- answering ---- */
+
+static u32 target_pending(const struct extpager_target *t)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < EXTPAGER_PHASES; i++)
+		n += READ_ONCE(t->nr_pending[i]);
+	return n;
+}
+
+/* Everybody may know what there is; stores may name hosts and keys. */
+static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privileged)
+{
+	struct extpager_object *obj = extpager_target_object(t);
+	struct extpager_settings s;
+	u64 object = 0;
+	u32 generation = 0, opens = 0, port, i;
+	int ret;
+
+	if (obj) {
+		object = obj->id;
+		generation = READ_ONCE(obj->generation);
+		opens = atomic_read(&obj->opens);
+		iput(&obj->inode);
+	}
+	spin_lock(&t->lock);
+	s = t->settings;
+	port = t->port ? t->port->id : 0;
+	/* The store's string may be replaced once the lock is dropped. */
+	ret = privileged ? nla_put_string(skb, EXTPAGER_A_TARGET_STORE, s.store) : 0;
+	spin_unlock(&t->lock);
+
+	ret = ret ?: nla_put_string(skb, EXTPAGER_A_TARGET_NAME, s.name) ?:
+	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_BYTES, s.bytes, EXTPAGER_A_TARGET_PAD) ?:
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_UID, from_kuid_munged(&init_user_ns, s.uid)) ?:
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_GID, from_kgid_munged(&init_user_ns, s.gid)) ?:
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_MODE, s.mode) ?:
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_POLICY, s.policy) ?:
+	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_QUOTA, s.quota, EXTPAGER_A_TARGET_PAD) ?:
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_GRACE_MS, s.grace_ms) ?:
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_STATE, extpager_target_reported_state(t)) ?:
+	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_OBJECT, object, EXTPAGER_A_TARGET_PAD) ?:
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_GENERATION, generation) ?:
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_PORT, port) ?:
+	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_DIRTY, extpager_target_dirty(t),
+				EXTPAGER_A_TARGET_PAD) ?:
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_OPENS, opens) ?:
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_PENDING, target_pending(t));
+	if (!ret && s.read_only)
+		ret = nla_put_flag(skb, EXTPAGER_A_TARGET_READ_ONLY);
+	if (!ret && uid_valid(s.pager_uid))
+		ret = nla_put_u32(skb, EXTPAGER_A_TARGET_PAGER_UID,
+				  from_kuid_munged(&init_user_ns, s.pager_uid));
+	for (i = 0; i < EXTPAGER_PHASES && !ret; i++)
+		ret = nla_put_u32(skb, timeout_attr[i], s.timeout_ms[i]);
+	return ret;
+}
+
+static int put_stats(struct sk_buff *skb, struct extpager_target *t)
+{
+	int ret, i;
+
+	if (t->named) {
+		ret = nla_put_string(skb, EXTPAGER_A_STATS_NAME, t->settings.name);
+	} else {
+		u32 port;
+
+		spin_lock(&t->lock);
+		port = t->port ? t->port->id : 0;
+		spin_unlock(&t->lock);
+		ret = nla_put_u32(skb, EXTPAGER_A_STATS_PORT, port);
+	}
+	for (i = EXTPAGER_A_STATS_PAD + 1; i <= EXTPAGER_A_STATS_MAX && !ret; i++)
+		ret = nla_put_u64_64bit(skb, i, atomic64_read(&t->stats[i]),
+					EXTPAGER_A_STATS_PAD);
+	return ret;
+}
+
+static int put_queue(struct sk_buff *skb, struct extpager_queue *q)
+{
+	struct nlattr *nest = nla_nest_start(skb, EXTPAGER_A_PORT_QUEUE);
+
+	if (!nest ||
+	    nla_put_u32(skb, EXTPAGER_A_QUEUE_INDEX, q->index) ||
+	    nla_put_u32(skb, EXTPAGER_A_QUEUE_ENTRIES, q->entries) ||
+	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_EVENTS, READ_ONCE(q->event_tail),
+			      EXTPAGER_A_QUEUE_PAD) ||
+	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_REPLIES, READ_ONCE(q->nr_replies),
+			      EXTPAGER_A_QUEUE_PAD) ||
+	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_BAD_REPLIES, READ_ONCE(q->nr_bad),
+			      EXTPAGER_A_QUEUE_PAD) ||
+	    nla_put_u32(skb, EXTPAGER_A_QUEUE_BACKLOG, READ_ONCE(q->nr_backlog)))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static u32 port_objects(struct extpager_port *port)
+{
+	struct extpager_object *obj;
+	u32 n = 0;
+
+	spin_lock(&port->own->lock);
+	list_for_each_entry(obj, &port->own->objects, node)
+		n++;
+	spin_unlock(&port->own->lock);
+	return n;
+}
+
+static int put_port(struct sk_buff *skb, struct extpager_port *port, bool privileged)
+{
+	unsigned int i;
+	int ret;
+
+	ret = nla_put_u32(skb, EXTPAGER_A_PORT_ID, port->id) ?:
+	      nla_put_u32(skb, EXTPAGER_A_PORT_UID,
+			  from_kuid_munged(&init_user_ns, port->uid)) ?:
+	      nla_put_u32(skb, EXTPAGER_A_PORT_TARGETS, READ_ONCE(port->nr_targets)) ?:
+	      nla_put_u32(skb, EXTPAGER_A_PORT_OBJECTS, port_objects(port));
+	if (!ret && privileged)
+		ret = nla_put_u32(skb, EXTPAGER_A_PORT_PID, pid_vnr(port->pid));
+	if (!ret && READ_ONCE(port->alive))
+		ret = nla_put_flag(skb, EXTPAGER_A_PORT_ALIVE);
+	for (i = 0; i < port->nr_queues && !ret; i++)
+		ret = put_queue(skb, &port->queues[i]);
+	return ret;
+}
+
+static int reply_one(struct genl_info *info, u8 cmd, struct extpager_target *t,
+		     int (*put)(struct sk_buff *skb, struct extpager_target *t, bool privileged))
+{
+	struct sk_buff *skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	void *hdr;
+	int ret;
+
+	if (!skb)
+		return -ENOMEM;
+	hdr = genlmsg_put_reply(skb, info, &family, 0, cmd);
+	ret = hdr ? put(skb, t, capable(CAP_SYS_ADMIN)) : -EMSGSIZE;
+	if (ret) {
+		nlmsg_free(skb);
+		return ret;
+	}
+	genlmsg_end(skb, hdr);
+	return genlmsg_reply(skb, info);
+}
+
+static int put_stats_any(struct sk_buff *skb, struct extpager_target *t, bool privileged)
+{
+	return put_stats(skb, t);
+}
+
+static int target_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct extpager_target *t = find_target(info);
+	int ret;
+
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+	ret = reply_one(info, EXTPAGER_CMD_TARGET_GET, t, put_target);
+	extpager_target_put(t);
+	return ret;
+}
+
+static int stats_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	/* Both sets of attributes begin with the name. */
+	struct extpager_target *t = find_target(info);
+	int ret;
+
+	static_assert(EXTPAGER_A_STATS_NAME == (int)EXTPAGER_A_TARGET_NAME);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+	ret = reply_one(info, EXTPAGER_CMD_STATS_GET, t, put_stats_any);
+	extpager_target_put(t);
+	return ret;
+}
+
+static int dump_targets(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd, bool named_only,
+			int (*put)(struct sk_buff *skb, struct extpager_target *t,
+				   bool privileged))
+{
+	bool privileged = netlink_capable(cb->skb, CAP_SYS_ADMIN);
+	u32 id = cb->args[0];
+	struct extpager_target *t;
+
+	while ((t = extpager_target_next(&id))) {
+		int ret = 0;
+
+		if (t->named || !named_only) {
+			void *hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
+						cb->nlh->nlmsg_seq, &family, NLM_F_MULTI, cmd);
+
+			ret = hdr ? put(skb, t, privileged) : -EMSGSIZE;
+			if (!ret)
+				genlmsg_end(skb, hdr);
+			else if (hdr)
+				genlmsg_cancel(skb, hdr);
+		}
+		extpager_target_put(t);
+		if (ret)
+			break;
+		cb->args[0] = id;
+	}
+	return skb->len;
+}
+
+static int target_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	return dump_targets(skb, cb, EXTPAGER_CMD_TARGET_GET, true, put_target);
+}
+
+static int stats_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	return dump_targets(skb, cb, EXTPAGER_CMD_STATS_GET, false, put_stats_any);
+}
+
+struct port_dump {
+	struct sk_buff *skb;
+	struct netlink_callback *cb;
+};
+
+static int dump_port(struct extpager_port *port, void *arg)
+{
+	struct port_dump *d = arg;
+	void *hdr = genlmsg_put(d->skb, NETLINK_CB(d->cb->skb).portid, d->cb->nlh->nlmsg_seq,
+				&family, NLM_F_MULTI, EXTPAGER_CMD_PORT_GET);
+	int ret = hdr ? put_port(d->skb, port, netlink_capable(d->cb->skb, CAP_SYS_ADMIN)) :
+			-EMSGSIZE;
+
+	if (!ret)
+		genlmsg_end(d->skb, hdr);
+	else if (hdr)
+		genlmsg_cancel(d->skb, hdr);
+	return ret;
+}
+
+static int port_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct port_dump d = { .skb = skb, .cb = cb };
+
+	extpager_port_for_each(dump_port, (unsigned long *)&cb->args[0], &d);
+	return skb->len;
+}
+
+/* ---- events ---- */
+
+static const struct genl_multicast_group groups[] = {
+	{ .name = EXTPAGER_MCGRP_EVENTS },
+};
+
+/**
+ * extpager_notify() - tell who subscribed what has become of a target
+ * @t: target
+ * @event: enum extpager_event_type
+ *
+ * Without memory the event is lost; a listener that must know lists again.
+ */
+void extpager_notify(struct extpager_target *t, u32 event)
+{
+	struct sk_buff *skb;
+	void *hdr;
+
+	if (!t->named)
+		return;
+	skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	if (!skb)
+		return;
+	hdr = genlmsg_put(skb, 0, 0, &family, 0, EXTPAGER_CMD_EVENT);
+	if (!hdr || nla_put_u32(skb, EXTPAGER_A_TARGET_EVENT, event) || put_target(skb, t, false)) {
+		nlmsg_free(skb);
+		return;
+	}
+	genlmsg_end(skb, hdr);
+	genlmsg_multicast_netns(&family, &init_net, skb, 0, 0, GFP_KERNEL);
+}
+
+/* ---- the family ---- */
+
+static const struct genl_ops ops[] = {
+	{
+		.cmd		= EXTPAGER_CMD_TARGET_ADD,
+		.flags		= GENL_ADMIN_PERM,
+		.policy		= target_policy,
+		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
+		.doit		= target_add_doit,
+	},
+	{
+		.cmd		= EXTPAGER_CMD_TARGET_DEL,
+		.flags		= GENL_ADMIN_PERM,
+		.policy		= del_policy,
+		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
+		.doit		= target_del_doit,
+	},
+	{
+		.cmd		= EXTPAGER_CMD_TARGET_SET,
+		.flags		= GENL_ADMIN_PERM,
+		.policy		= target_policy,
+		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
+		.doit		= target_set_doit,
+	},
+	{
+		.cmd		= EXTPAGER_CMD_TARGET_GET,
+		.policy		= get_policy,
+		.maxattr	= EXTPAGER_A_TARGET_NAME,
+		.doit		= target_get_doit,
+		.dumpit		= target_get_dumpit,
+	},
+	{
+		.cmd		= EXTPAGER_CMD_STATS_GET,
+		.policy		= stats_policy,
+		.maxattr	= EXTPAGER_A_STATS_NAME,
+		.doit		= stats_get_doit,
+		.dumpit		= stats_get_dumpit,
+	},
+	{
+		.cmd		= EXTPAGER_CMD_PORT_GET,
+		.policy		= get_policy,
+		.maxattr	= 0,
+		.dumpit		= port_get_dumpit,
+	},
+};
+
+static struct genl_family family __ro_after_init = {
+	.name		= EXTPAGER_FAMILY_NAME,
+	.version	= EXTPAGER_FAMILY_VERSION,
+	.module		= THIS_MODULE,
+	.netnsok	= true,
+	.parallel_ops	= true,
+	.ops		= ops,
+	.n_ops		= ARRAY_SIZE(ops),
+	.resv_start_op	= __EXTPAGER_CMD_MAX,
+	.mcgrps		= groups,
+	.n_mcgrps	= ARRAY_SIZE(groups),
+};
+
+int __init extpager_netlink_init(void)
+{
+	return genl_register_family(&family);
+}
+
+void extpager_netlink_exit(void)
+{
+	genl_unregister_family(&family);
+}

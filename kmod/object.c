@@ -1,0 +1,638 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory objects: inodes of a target's super block, and their life between
+ * the pager's INIT and TERMINATE.
+ *
+ *	          use                 READY              last close, no MAY_CACHE
+ *	IDLE ------------> INIT ----------------> READY ----------------------> IDLE
+ *	  ^                 |  ^                    |
+ *	  |    deadline     |  |     pager lost     |
+ *	  +-----------------+  +--------------------+
+ *	                    |
+ *	                    | READY(error)
+ *	                    v
+ *	                  FAILED, until the last close
+ *
+ * and from any of them to GONE.
+ */
+#include <linux/cred.h>
+#include <linux/dcache.h>
+#include <linux/file.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/statfs.h>
+
+#include "extpager.h"
+
+/* How long a failure is kept for those who waited: they retry at once. */
+#define FAILURE_LIFE	(HZ / 10)
+
+static struct kmem_cache *object_cache;
+
+static void object_init_once(void *p)
+{
+	struct extpager_object *obj = p;
+
+	inode_init_once(&obj->inode);
+}
+
+int extpager_object_cache_init(void)
+{
+	object_cache = kmem_cache_create("extpager_object", sizeof(struct extpager_object), 0,
+					 SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, object_init_once);
+	return object_cache ? 0 : -ENOMEM;
+}
+
+void extpager_object_cache_destroy(void)
+{
+	kmem_cache_destroy(object_cache);
+}
+
+/* ---- the super block ---- */
+
+static void object_work(struct work_struct *work);
+
+static struct inode *object_alloc_inode(struct super_block *sb)
+{
+	struct extpager_object *obj = alloc_inode_sb(sb, object_cache, GFP_KERNEL);
+
+	if (!obj)
+		return NULL;
+	obj->target = sb->s_fs_info;
+	obj->id = 0;
+	obj->read_only = false;
+	atomic_set(&obj->opens, 0);
+	INIT_DELAYED_WORK(&obj->work, object_work);
+	INIT_LIST_HEAD(&obj->node);
+	obj->state = EXTPAGER_OBJECT_IDLE;
+	obj->generation = 0;
+	obj->attributes = 0;
+	obj->error = 0;
+	obj->initialised = false;
+	obj->init_sent = false;
+	obj->destroy = false;
+	obj->discard = false;
+	obj->attributes_ack = false;
+	obj->zeros = 0;
+	obj->unsynced = false;
+	obj->retry_at = jiffies;
+	memset(obj->failures, 0, sizeof(obj->failures));
+	obj->next_failure = 0;
+	return &obj->inode;
+}
+
+static void object_free_inode(struct inode *inode)
+{
+	kmem_cache_free(object_cache, extpager_object(inode));
+}
+
+/* syncfs and sync: in the caller's context, so only as long as its own deadlines. */
+static int object_sync_fs(struct super_block *sb, int wait)
+{
+	struct extpager_target *t = sb->s_fs_info;
+	struct extpager_object *obj, *last = NULL;
+	int ret = 0;
+
+	if (!wait || !t)
+		return 0;
+	for (;;) {
+		bool found = false;
+
+		spin_lock(&t->lock);
+		list_for_each_entry(obj, &t->objects, node) {
+			if (obj->id > (last ? last->id : 0)) {
+				ihold(&obj->inode);
+				found = true;
+				break;
+			}
+		}
+		spin_unlock(&t->lock);
+		if (last)
+			iput(&last->inode);
+		if (!found)
+			return ret;
+		/* Without a pager the pages stay dirty; sync must not wait for the next one. */
+		if (!extpager_object_status(obj))
+			ret = extpager_return_sync(obj, 0, LLONG_MAX, true) ?: ret;
+		last = obj;
+	}
+}
+
+const struct super_operations extpager_object_sops = {
+	.alloc_inode	= object_alloc_inode,
+	.free_inode	= object_free_inode,
+	.drop_inode	= generic_delete_inode,
+	.sync_fs	= object_sync_fs,
+	.statfs		= simple_statfs,
+};
+
+/* What /proc/PID/maps shows; dynamic_dname() is not exported. */
+static char *object_dname(struct dentry *dentry, char *buffer, int buflen)
+{
+	struct inode *inode = d_inode(dentry);
+	struct extpager_object *obj = extpager_object(inode);
+	char name[EXTPAGER_NAME_MAX + 32];
+	int len;
+
+	if (obj->target->named)
+		len = scnprintf(name, sizeof(name), "/extpager:%s", obj->target->settings.name);
+	else
+		len = scnprintf(name, sizeof(name), "/extpager:%#llx", obj->id);
+	if (len + 1 > buflen)
+		return ERR_PTR(-ENAMETOOLONG);
+	return memcpy(buffer + buflen - len - 1, name, len + 1);
+}
+
+const struct dentry_operations extpager_object_dops = {
+	.d_dname	= object_dname,
+	.d_delete	= always_delete_dentry,
+};
+
+/**
+ * extpager_object_create() - a new object of a target
+ * @t: target; its super block is up
+ * @bytes: size
+ * @mode: permission bits
+ * @read_only: no client may write
+ *
+ * Return: the object, a reference of which is the target's; or an ERR_PTR.
+ */
+struct extpager_object *extpager_object_create(struct extpager_target *t, u64 bytes,
+					       umode_t mode, bool read_only)
+{
+	struct extpager_object *obj;
+	struct inode *inode;
+
+	if (!bytes || bytes > MAX_LFS_FILESIZE)
+		return ERR_PTR(-EFBIG);
+	inode = new_inode(t->sb);
+	if (!inode)
+		return ERR_PTR(-ENOMEM);
+	obj = extpager_object(inode);
+	obj->read_only = read_only;
+	inode->i_ino = get_next_ino();
+	inode->i_mode = S_IFREG | mode;
+	inode->i_uid = t->settings.uid;
+	inode->i_gid = t->settings.gid;
+	inode->i_flags |= S_PRIVATE;
+	i_size_write(inode, bytes);
+	inode->i_blocks = DIV_ROUND_UP_ULL(bytes, 512);
+	simple_inode_init_ts(inode);
+	inode->i_op = &extpager_object_iops;
+	inode->i_fop = &extpager_object_fops;
+	inode->i_mapping->a_ops = &extpager_aops;
+	mapping_set_gfp_mask(inode->i_mapping, GFP_HIGHUSER_MOVABLE);
+	/* Write-back passes over inodes that are not hashed. */
+	insert_inode_hash(inode);
+
+	spin_lock(&t->lock);
+	obj->id = (u64)t->id << 32 | ++t->next_object;
+	list_add_tail(&obj->node, &t->objects);
+	spin_unlock(&t->lock);
+	return obj;
+}
+
+/**
+ * extpager_object_find() - an object of a target, by id
+ * @t: target
+ * @id: object id
+ *
+ * Return: the object with a reference for iput(), or NULL.
+ */
+struct extpager_object *extpager_object_find(struct extpager_target *t, u64 id)
+{
+	struct extpager_object *obj;
+
+	spin_lock(&t->lock);
+	list_for_each_entry(obj, &t->objects, node) {
+		if (obj->id == id) {
+			ihold(&obj->inode);
+			spin_unlock(&t->lock);
+			return obj;
+		}
+	}
+	spin_unlock(&t->lock);
+	return NULL;
+}
+
+/**
+ * extpager_object_file() - open an object
+ * @obj: object
+ * @flags: open(2) flags
+ *
+ * Return: a regular file that pins the object's mount, or an ERR_PTR.
+ */
+struct file *extpager_object_file(struct extpager_object *obj, int flags)
+{
+	struct path path;
+	struct file *file;
+
+	ihold(&obj->inode);
+	path.dentry = d_obtain_alias(&obj->inode);
+	if (IS_ERR(path.dentry))
+		return ERR_CAST(path.dentry);
+	path.mnt = mntget(obj->target->mnt);
+	file = dentry_open(&path, flags & (O_ACCMODE | O_NONBLOCK | O_NOATIME | O_LARGEFILE |
+					   O_APPEND | O_DSYNC | __O_SYNC | O_DIRECT),
+			   current_cred());
+	path_put(&path);
+	return file;
+}
+
+/* ---- states ---- */
+
+static void object_kick(struct extpager_object *obj, unsigned long delay)
+{
+	ihold(&obj->inode);
+	if (!queue_delayed_work(extpager_wq, &obj->work, delay))
+		iput(&obj->inode);
+}
+
+/**
+ * extpager_object_use() - the object is going to be touched
+ * @obj: object
+ *
+ * Has INIT sent if this is the first use. Does not wait.
+ */
+void extpager_object_use(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	bool first = false;
+
+	if (READ_ONCE(obj->state) != EXTPAGER_OBJECT_IDLE)
+		return;
+	spin_lock(&t->lock);
+	if (obj->state == EXTPAGER_OBJECT_IDLE) {
+		obj->state = EXTPAGER_OBJECT_INIT;
+		obj->init_sent = false;
+		first = true;
+	}
+	spin_unlock(&t->lock);
+	if (first)
+		mod_delayed_work(extpager_wq, &t->resend_work, 0);
+}
+
+/**
+ * extpager_object_status() - can the object's pager be asked?
+ * @obj: object
+ *
+ * Return: 0; -EAGAIN: not now, wait; else why it never will be.
+ */
+int extpager_object_status(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+
+	switch (READ_ONCE(obj->state)) {
+	case EXTPAGER_OBJECT_GONE:
+		return -ENODEV;
+	case EXTPAGER_OBJECT_FAILED:
+		return READ_ONCE(obj->error);
+	default:
+		break;
+	}
+	if (READ_ONCE(t->state) == EXTPAGER_STATE_ORPHANED &&
+	    (READ_ONCE(t->grace_over) || READ_ONCE(t->settings.policy) == EXTPAGER_POLICY_FAIL))
+		return -EIO;
+	if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_READY && extpager_target_live(t))
+		return 0;
+	return -EAGAIN;
+}
+
+static bool object_waits_for_successor(struct extpager_object *obj)
+{
+	return READ_ONCE(obj->target->state) == EXTPAGER_STATE_ORPHANED;
+}
+
+/**
+ * extpager_object_wait_ready() - sleep until the pager can be asked
+ * @obj: object
+ *
+ * Before the handshake the wait is bounded by its deadline, after the loss of
+ * a pager by the grace time. Killable; no locks may be held that a pager needs.
+ *
+ * Return: 0, -EINTR, -ETIMEDOUT or the reason why it never will be.
+ */
+int extpager_object_wait_ready(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	long left = msecs_to_jiffies(t->settings.timeout_ms[EXTPAGER_PHASE_HANDSHAKE]) ?: 1;
+	int ret;
+
+	ret = extpager_object_status(obj);
+	if (ret != -EAGAIN)
+		return ret;
+	extpager_object_use(obj);
+	for (;;) {
+		bool orphaned = object_waits_for_successor(obj);
+		long wait = orphaned ? MAX_SCHEDULE_TIMEOUT : left;
+
+		wait = wait_event_killable_timeout(t->wait,
+				(ret = extpager_object_status(obj)) != -EAGAIN ||
+				object_waits_for_successor(obj) != orphaned, wait);
+		if (wait < 0)
+			return -EINTR;
+		if (ret != -EAGAIN)
+			return ret;
+		if (!orphaned) {
+			left = wait;
+			if (!left)
+				return -ETIMEDOUT;
+		}
+	}
+}
+
+/**
+ * extpager_object_init_done() - INIT was answered, or its deadline passed
+ * @obj: object
+ * @error: 0, or a negative errno
+ * @attributes: EXTPAGER_ATTR_*
+ *
+ * Context: target->lock held.
+ */
+void extpager_object_init_done(struct extpager_object *obj, int error, u32 attributes)
+{
+	struct extpager_target *t = obj->target;
+
+	lockdep_assert_held(&t->lock);
+	if (obj->state != EXTPAGER_OBJECT_INIT)
+		return;
+	obj->init_sent = false;
+	obj->error = error;
+	if (!error) {
+		obj->attributes = attributes;
+		obj->initialised = true;
+		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_READY);
+		if (!list_empty(&t->parked))
+			mod_delayed_work(extpager_wq, &t->resend_work, 0);
+		if (!atomic_read(&obj->opens))
+			object_kick(obj, 0);
+	} else if (error == -ETIMEDOUT && !obj->initialised) {
+		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_IDLE);
+	} else if (obj->initialised) {
+		/* Clients have lived through one pager: they wait for a better one. */
+		mod_delayed_work(extpager_wq, &t->resend_work, HZ);
+	} else {
+		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_FAILED);
+	}
+	wake_up_all(&t->wait);
+}
+
+/* target->lock held: the next object that wants an INIT. */
+static struct extpager_object *init_wanted(struct extpager_target *t)
+{
+	struct extpager_object *obj;
+
+	if (t->port && extpager_target_live(t))
+		list_for_each_entry(obj, &t->objects, node)
+			if (obj->state == EXTPAGER_OBJECT_INIT && !obj->init_sent)
+				return obj;
+	return NULL;
+}
+
+/**
+ * extpager_objects_send_init() - send the INITs that are due
+ * @t: target
+ *
+ * Context: the target's worker.
+ * Return: false if memory was short: come back.
+ */
+bool extpager_objects_send_init(struct extpager_target *t)
+{
+	struct extpager_request *req;
+	struct extpager_object *obj;
+
+	for (;;) {
+		spin_lock(&t->lock);
+		obj = init_wanted(t);
+		if (obj) {
+			obj->generation++;
+			obj->init_sent = true;
+			ihold(&obj->inode);
+		}
+		spin_unlock(&t->lock);
+		if (!obj)
+			return true;
+		req = extpager_request_alloc(obj, EXTPAGER_EV_INIT, 0);
+		if (req) {
+			req->length = i_size_read(&obj->inode);
+			req->flags = (obj->read_only ? EXTPAGER_EVF_RDONLY : 0) |
+				     (obj->initialised ? EXTPAGER_EVF_RESENT : 0);
+			extpager_count(t, INITS);
+			if (extpager_request_submit(req)) {
+				extpager_request_abandon(req);
+				req = NULL;
+			}
+		}
+		if (!req) {
+			spin_lock(&t->lock);
+			obj->init_sent = false;
+			spin_unlock(&t->lock);
+		}
+		iput(&obj->inode);
+		if (!req)
+			return false;
+	}
+}
+
+/* ---- opens and the end of use ---- */
+
+void extpager_object_opened(struct extpager_object *obj)
+{
+	atomic_inc(&obj->opens);
+}
+
+void extpager_object_closed(struct extpager_object *obj)
+{
+	if (atomic_dec_and_test(&obj->opens))
+		object_kick(obj, 0);
+}
+
+/* Tell the pager something that wants no answer. */
+static void object_tell(struct extpager_object *obj, u8 op)
+{
+	struct extpager_request *req = extpager_request_alloc(obj, op, 0);
+
+	if (!req)
+		return;
+	if (extpager_request_submit(req))
+		extpager_request_abandon(req);
+	else if (op == EXTPAGER_EV_TERMINATE)
+		extpager_count(obj->target, TERMINATES);
+}
+
+static bool object_unused(struct extpager_object *obj)
+{
+	return !atomic_read(&obj->opens) && !(obj->attributes & EXTPAGER_ATTR_MAY_CACHE);
+}
+
+/*
+ * Nobody uses the object and its pager does not want pages kept. What is dirty
+ * is returned first; only then, and if still nobody came, does it end.
+ */
+static void object_terminate(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	bool end = false;
+
+	if (extpager_return_sync(obj, 0, LLONG_MAX, true) || !extpager_object_clean(obj)) {
+		object_kick(obj, HZ);
+		return;
+	}
+	spin_lock(&t->lock);
+	if (obj->state == EXTPAGER_OBJECT_READY && object_unused(obj)) {
+		/* Openers wait from here on. */
+		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_INIT);
+		obj->init_sent = true;
+		obj->initialised = false;
+		end = true;
+	}
+	spin_unlock(&t->lock);
+	if (!end)
+		return;
+	extpager_requests_cancel(obj, -EAGAIN);
+	truncate_inode_pages(obj->inode.i_mapping, 0);
+	object_tell(obj, EXTPAGER_EV_TERMINATE);
+	spin_lock(&t->lock);
+	obj->init_sent = false;
+	if (obj->state == EXTPAGER_OBJECT_INIT && !atomic_read(&obj->opens))
+		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_IDLE);
+	spin_unlock(&t->lock);
+	mod_delayed_work(extpager_wq, &t->resend_work, 0);
+	wake_up_all(&t->wait);
+}
+
+static void object_work(struct work_struct *work)
+{
+	struct extpager_object *obj = container_of(to_delayed_work(work), struct extpager_object,
+						   work);
+	struct extpager_target *t = obj->target;
+	bool terminate, acknowledge, forget;
+
+	spin_lock(&t->lock);
+	forget = obj->state == EXTPAGER_OBJECT_FAILED && !atomic_read(&obj->opens);
+	if (forget)
+		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_IDLE);
+	terminate = obj->state == EXTPAGER_OBJECT_READY && object_unused(obj);
+	acknowledge = obj->attributes_ack;
+	obj->attributes_ack = false;
+	spin_unlock(&t->lock);
+
+	if (obj->destroy) {
+		if (extpager_object_end(obj, obj->discard))
+			object_kick(obj, HZ);
+	} else if (terminate) {
+		object_terminate(obj);
+	}
+	if (acknowledge)
+		object_tell(obj, EXTPAGER_EV_ATTRIBUTES);
+	iput(&obj->inode);
+}
+
+void extpager_object_set_attributes(struct extpager_object *obj, u32 attributes)
+{
+	struct extpager_target *t = obj->target;
+
+	spin_lock(&t->lock);
+	obj->attributes = attributes;
+	obj->attributes_ack = true;
+	spin_unlock(&t->lock);
+	object_kick(obj, 0);
+}
+
+void extpager_object_destroy(struct extpager_object *obj, bool discard)
+{
+	struct extpager_target *t = obj->target;
+
+	spin_lock(&t->lock);
+	obj->destroy = true;
+	obj->discard |= discard;
+	spin_unlock(&t->lock);
+	object_kick(obj, 0);
+}
+
+/**
+ * extpager_object_end() - end an object for good
+ * @obj: object
+ * @discard: drop dirty pages instead of returning them
+ *
+ * Resident pages stay readable for those who have it open.
+ *
+ * Context: a worker; waits for the pager, within its deadlines.
+ * Return: 0, or -EBUSY: dirty pages could not be returned, nothing changed.
+ */
+int extpager_object_end(struct extpager_object *obj, bool discard)
+{
+	struct extpager_target *t = obj->target;
+	bool was_ready;
+
+	if (!discard && !extpager_object_clean(obj) &&
+	    (extpager_object_status(obj) || extpager_return_sync(obj, 0, LLONG_MAX, true) ||
+	     !extpager_object_clean(obj)))
+		return -EBUSY;
+	spin_lock(&t->lock);
+	if (obj->state == EXTPAGER_OBJECT_GONE) {
+		spin_unlock(&t->lock);
+		return 0;
+	}
+	was_ready = obj->state == EXTPAGER_OBJECT_READY;
+	WRITE_ONCE(obj->state, EXTPAGER_OBJECT_GONE);
+	spin_unlock(&t->lock);
+
+	extpager_requests_cancel(obj, -ENODEV);
+	if (discard && !extpager_object_clean(obj)) {
+		extpager_count_add(t, PAGES_DISCARDED, extpager_target_dirty(t) >> PAGE_SHIFT);
+		truncate_inode_pages(obj->inode.i_mapping, 0);
+	}
+	if (was_ready)
+		object_tell(obj, EXTPAGER_EV_TERMINATE);
+	spin_lock(&t->lock);
+	list_del_init(&obj->node);
+	spin_unlock(&t->lock);
+	wake_up_all(&t->wait);
+	remove_inode_hash(&obj->inode);
+	iput(&obj->inode);
+	return 0;
+}
+
+/* ---- failures ---- */
+
+/*
+ * A fault that waited without its lock learns its page's failure only when it
+ * comes again: it is kept here for a moment. Context: target->lock held.
+ */
+void extpager_object_note_failure_locked(struct extpager_object *obj, pgoff_t index,
+					 unsigned int nr, int error)
+{
+	struct extpager_failure *f = &obj->failures[obj->next_failure++ % EXTPAGER_ERRORS];
+
+	lockdep_assert_held(&obj->target->lock);
+	f->index = index;
+	f->nr = nr;
+	f->error = error;
+	f->expires = jiffies + FAILURE_LIFE;
+}
+
+void extpager_object_note_failure(struct extpager_object *obj, pgoff_t index,
+				  unsigned int nr, int error)
+{
+	spin_lock(&obj->target->lock);
+	extpager_object_note_failure_locked(obj, index, nr, error);
+	spin_unlock(&obj->target->lock);
+}
+
+/* The pager's errno if the page failed a moment ago, else 0. */
+int extpager_object_failure(struct extpager_object *obj, pgoff_t index)
+{
+	int i, ret = 0;
+
+	spin_lock(&obj->target->lock);
+	for (i = 0; i < EXTPAGER_ERRORS; i++) {
+		const struct extpager_failure *f = &obj->failures[i];
+
+		if (f->error && index >= f->index && index - f->index < f->nr &&
+		    time_before(jiffies, f->expires))
+			ret = f->error;
+	}
+	spin_unlock(&obj->target->lock);
+	return ret;
+}

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Queues: an event ring that only the kernel writes, a reply ring that the
+ * pager writes, and the sleep of a pager that has nothing to do. What the
+ * pager can write - its two indexes, its flags and the replies - is read once
+ * and checked. This file knows requests only as what an event is made of.
+ */
+#include <linux/hrtimer.h>
+#include <linux/log2.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "extpager.h"
+
+#define EVENTS_OFF	256
+#define REPLIES_OFF	128
+
+static_assert(sizeof(struct extpager_event) == 64);
+static_assert(sizeof(struct extpager_reply) == 64);
+static_assert(sizeof(struct extpager_kernel_region) <= EVENTS_OFF);
+static_assert(sizeof(struct extpager_user_region) <= REPLIES_OFF);
+
+size_t extpager_kernel_region_len(u32 entries)
+{
+	return PAGE_ALIGN(EVENTS_OFF + entries * sizeof(struct extpager_event));
+}
+
+size_t extpager_user_region_len(u32 entries)
+{
+	return PAGE_ALIGN(REPLIES_OFF + entries * sizeof(struct extpager_reply));
+}
+
+static void region_free(struct extpager_region *region)
+{
+	unsigned int i;
+
+	if (region->addr)
+		vunmap(region->addr);
+	for (i = 0; i < region->nr; i++)
+		__free_page(region->pages[i]);
+	kvfree(region->pages);
+	memset(region, 0, sizeof(*region));
+}
+
+/* Charged to the pager's memory cgroup, which vmalloc_user() would not do. */
+static int region_alloc(struct extpager_region *region, size_t len)
+{
+	unsigned int nr = len >> PAGE_SHIFT;
+
+	region->pages = kvcalloc(nr, sizeof(*region->pages), GFP_KERNEL_ACCOUNT);
+	if (!region->pages)
+		return -ENOMEM;
+	for (region->nr = 0; region->nr < nr; region->nr++) {
+		region->pages[region->nr] = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		if (!region->pages[region->nr])
+			goto err;
+	}
+	region->addr = vmap(region->pages, nr, VM_MAP, PAGE_KERNEL);
+	if (region->addr)
+		return 0;
+err:
+	region_free(region);
+	return -ENOMEM;
+}
+
+int extpager_queue_init(struct extpager_queue *q, struct extpager_port *port,
+			u32 index, u32 entries)
+{
+	int ret;
+
+	q->port = port;
+	q->index = index;
+	q->entries = entries;
+	init_waitqueue_head(&q->wait);
+	spin_lock_init(&q->lock);
+	INIT_LIST_HEAD(&q->backlog);
+	mutex_init(&q->submit);
+
+	ret = region_alloc(&q->kernel_mem, extpager_kernel_region_len(entries));
+	if (ret)
+		return ret;
+	ret = region_alloc(&q->user_mem, extpager_user_region_len(entries));
+	if (ret) {
+		region_free(&q->kernel_mem);
+		return ret;
+	}
+	q->kernel = q->kernel_mem.addr;
+	q->events = q->kernel_mem.addr + EVENTS_OFF;
+	q->user = q->user_mem.addr;
+	q->replies = q->user_mem.addr + REPLIES_OFF;
+	q->kernel->event_mask = entries - 1;
+	q->kernel->reply_mask = entries - 1;
+	q->kernel->events_off = EVENTS_OFF;
+	q->kernel->replies_off = REPLIES_OFF;
+	return 0;
+}
+
+void extpager_queue_destroy(struct extpager_queue *q)
+{
+	region_free(&q->kernel_mem);
+	region_free(&q->user_mem);
+}
+
+/* A successor takes the port over: it finds empty rings. */
+void extpager_queue_reset(struct extpager_queue *q)
+{
+	mutex_lock(&q->submit);
+	spin_lock(&q->lock);
+	q->event_tail = 0;
+	q->reply_head = 0;
+	WRITE_ONCE(q->user->event_head, 0);
+	WRITE_ONCE(q->user->reply_tail, 0);
+	WRITE_ONCE(q->user->flags, 0);
+	WRITE_ONCE(q->kernel->event_tail, 0);
+	WRITE_ONCE(q->kernel->reply_head, 0);
+	WRITE_ONCE(q->kernel->flags, 0);
+	spin_unlock(&q->lock);
+	mutex_unlock(&q->submit);
+}
+
+int extpager_queue_mmap(struct extpager_queue *q, struct vm_area_struct *vma, bool user)
+{
+	struct extpager_region *region = user ? &q->user_mem : &q->kernel_mem;
+	unsigned long nr = vma_pages(vma);
+
+	if (nr != region->nr)
+		return -EINVAL;
+	if (!user) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EPERM;
+		vm_flags_clear(vma, VM_MAYWRITE);
+	}
+	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
+	return vm_insert_pages(vma, vma->vm_start, region->pages, &nr);
+}
+
+/* ---- events ---- */
+
+/* queue->lock held; false if the ring is full, or if its index is nonsense. */
+static bool ring_has_room(const struct extpager_queue *q)
+{
+	/* Pairs with the pager's release store after it read the entries. */
+	u32 used = q->event_tail - smp_load_acquire(&q->user->event_head);
+
+	return used < q->entries;
+}
+
+/* queue->lock held. */
+static void ring_put(struct extpager_queue *q, const struct extpager_request *req)
+{
+	struct extpager_event *ev = &q->events[q->event_tail & (q->entries - 1)];
+
+	ev->op = req->op;
+	ev->flags = req->flags;
+	ev->generation = req->generation;
+	ev->tag = req->op == EXTPAGER_EV_TERMINATE || req->op == EXTPAGER_EV_ATTRIBUTES ?
+		  0 : req->tag;
+	ev->object = req->object_id;
+	ev->offset = (u64)req->index << PAGE_SHIFT;
+	ev->length = req->length;
+	ev->wanted = req->wanted;
+	ev->access = req->access;
+	ev->attributes = req->attributes;
+	ev->reserved = 0;
+	q->event_tail++;
+	/* Pairs with the pager's acquire load before it reads the entries. */
+	smp_store_release(&q->kernel->event_tail, q->event_tail);
+}
+
+/**
+ * extpager_queue_post() - give the pager an event
+ * @q: queue
+ * @req: what it is made of
+ *
+ * Needs no memory and never waits: with the ring full, @req stands in the
+ * queue's backlog until the pager enters.
+ *
+ * Context: target->lock held.
+ * Return: true if the event is in the ring.
+ */
+bool extpager_queue_post(struct extpager_queue *q, struct extpager_request *req)
+{
+	bool posted;
+
+	spin_lock(&q->lock);
+	posted = list_empty(&q->backlog) && ring_has_room(q);
+	if (posted) {
+		ring_put(q, req);
+	} else {
+		req->queue = q;
+		list_add_tail(&req->backlog, &q->backlog);
+		q->nr_backlog++;
+		WRITE_ONCE(q->kernel->flags, q->kernel->flags | EXTPAGER_KF_BACKLOG);
+		extpager_count(req->target, BACKLOGGED);
+	}
+	spin_unlock(&q->lock);
+	return posted;
+}
+
+/* target->lock held. */
+void extpager_queue_withdraw(struct extpager_queue *q, struct extpager_request *req)
+{
+	spin_lock(&q->lock);
+	if (!list_empty(&req->backlog)) {
+		list_del_init(&req->backlog);
+		q->nr_backlog--;
+	}
+	spin_unlock(&q->lock);
+}
+
+/* Move backlogged events into the ring as far as it has room. */
+static void queue_flush_backlog(struct extpager_queue *q)
+{
+	struct extpager_request *req;
+	bool more = true;
+	u64 tag;
+
+	if (likely(list_empty_careful(&q->backlog)))
+		return;
+	/* Keeps the requests' table while no lock does. */
+	rcu_read_lock();
+	while (more) {
+		spin_lock(&q->lock);
+		req = list_first_entry_or_null(&q->backlog, struct extpager_request, backlog);
+		more = req && ring_has_room(q);
+		if (more) {
+			tag = req->tag;
+			ring_put(q, req);
+			list_del_init(&req->backlog);
+			q->nr_backlog--;
+		}
+		if (list_empty(&q->backlog))
+			WRITE_ONCE(q->kernel->flags, q->kernel->flags & ~EXTPAGER_KF_BACKLOG);
+		spin_unlock(&q->lock);
+		if (more && (req->op == EXTPAGER_EV_TERMINATE ||
+			     req->op == EXTPAGER_EV_ATTRIBUTES))
+			extpager_request_posted(req, tag);
+	}
+	rcu_read_unlock();
+}
+
+/* Context: RCU read side or target->lock, which keep the port. */
+void extpager_queue_wake(struct extpager_queue *q)
+{
+	if (wq_has_sleeper(&q->wait))
+		wake_up_interruptible_sync(&q->wait);
+	if (waitqueue_active(&q->port->poll) &&
+	    !(READ_ONCE(q->user->flags) & EXTPAGER_UF_NO_WAKEUP))
+		wake_up_interruptible_poll(&q->port->poll, EPOLLIN | EPOLLRDNORM);
+}
+
+static u32 queue_unread(const struct extpager_queue *q)
+{
+	return READ_ONCE(q->kernel->event_tail) - READ_ONCE(q->user->event_head);
+}
+
+bool extpager_queue_readable(struct extpager_queue *q)
+{
+	queue_flush_backlog(q);
+	return queue_unread(q) != 0;
+}
+
+/* ---- ENTER ---- */
+
+static long queue_submit(struct extpager_queue *q, u32 to_submit)
+{
+	u32 avail, n = 0;
+
+	if (mutex_lock_killable(&q->submit))
+		return -EINTR;
+	/* Pairs with the pager's release store after it wrote the entries. */
+	avail = smp_load_acquire(&q->user->reply_tail) - q->reply_head;
+	if (avail > q->entries) {
+		mutex_unlock(&q->submit);
+		return -EPROTO;
+	}
+	to_submit = min(to_submit, avail);
+	while (n < to_submit) {
+		struct extpager_reply *slot = &q->replies[q->reply_head & (q->entries - 1)];
+		struct extpager_reply re;
+
+		memcpy(&re, slot, sizeof(re));
+		/* From here on only the copy counts. */
+		barrier();
+		re.out_done = 0;
+		re.out_result = 0;
+		extpager_reply_handle(q->port, &re);
+		if (re.out_result) {
+			q->nr_bad++;
+			WRITE_ONCE(q->kernel->bad_replies, q->nr_bad);
+		}
+		WRITE_ONCE(slot->out_done, re.out_done);
+		WRITE_ONCE(slot->out_result, re.out_result);
+		q->reply_head++;
+		q->nr_replies++;
+		n++;
+		/* Pairs with the pager's acquire load before it reads outcomes. */
+		smp_store_release(&q->kernel->reply_head, q->reply_head);
+		if (fatal_signal_pending(current))
+			break;
+		if (!(n & 15))
+			cond_resched();
+	}
+	mutex_unlock(&q->submit);
+	return n;
+}
+
+static bool queue_wait_over(struct extpager_queue *q, u32 min_complete)
+{
+	return queue_unread(q) >= min_complete || !READ_ONCE(q->port->alive);
+}
+
+static int queue_wait(struct extpager_queue *q, const struct extpager_enter *arg)
+{
+	u32 want = min(arg->min_complete, q->entries);
+	long ret;
+
+	if (queue_unread(q) > q->entries)
+		return -EPROTO;
+	if (queue_wait_over(q, want))
+		return 0;
+	if (arg->timeout_ns == ~0ULL) {
+		ret = wait_event_interruptible(q->wait, queue_wait_over(q, want));
+	} else {
+		ktime_t timeout = ns_to_ktime(min_t(u64, arg->timeout_ns, KTIME_MAX));
+
+		ret = wait_event_interruptible_hrtimeout(q->wait, queue_wait_over(q, want),
+							 timeout);
+	}
+	return ret == -ERESTARTSYS ? -EINTR : ret;
+}
+
+/**
+ * extpager_queue_enter() - take replies, then wait for events
+ * @q: queue of the calling pager
+ * @arg: a copy of the pager's argument
+ *
+ * Context: the pager, no locks held.
+ * Return: replies taken, or a negative errno if none was.
+ */
+long extpager_queue_enter(struct extpager_queue *q, const struct extpager_enter *arg)
+{
+	long taken = 0;
+	int ret = 0;
+
+	if (arg->to_submit) {
+		taken = queue_submit(q, arg->to_submit);
+		if (taken < 0)
+			return taken;
+	}
+	queue_flush_backlog(q);
+	if (arg->min_complete)
+		ret = queue_wait(q, arg);
+	if (!READ_ONCE(q->port->alive))
+		ret = -ESHUTDOWN;
+	return taken ? taken : ret;
+}

@@ -1,0 +1,577 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Targets: their names, super blocks, states and quotas.
+ *
+ *	      attach              deadline missed
+ *	NEW ---------> LIVE ----------------------> STALLED
+ *	                ^ |  <----------------------   |
+ *	         attach | |         any answer         |
+ *	                | | pager lost                 | pager lost
+ *	                | v                            |
+ *	              ORPHANED <-----------------------+
+ *
+ * DRAINING is shown while a deletion returns dirty pages, DEAD after it.
+ */
+#include <linux/cred.h>
+#include <linux/memcontrol.h>
+#include <linux/module.h>
+#include <linux/pseudo_fs.h>
+#include <linux/slab.h>
+#include <linux/sched/mm.h>
+
+#include "extpager.h"
+
+#define EXTPAGER_OBJECTS_MAGIC	0x45585450
+
+/* Names, and the life of named targets between add and the end of del. */
+DEFINE_MUTEX(extpager_targets_lock);
+
+static DEFINE_XARRAY_ALLOC1(targets);
+static u32 next_target;
+
+/* ---- super blocks ---- */
+
+static int objects_init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *ctx = init_pseudo(fc, EXTPAGER_OBJECTS_MAGIC);
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->ops = &extpager_object_sops;
+	ctx->dops = &extpager_object_dops;
+	return 0;
+}
+
+static void objects_kill_sb(struct super_block *sb)
+{
+	struct extpager_target *t = sb->s_fs_info;
+
+	kill_anon_super(sb);
+	if (t)
+		extpager_target_put(t);
+}
+
+/* One super block and bdi a target: its flusher, dirty share and sync are its own. */
+static struct file_system_type objects_fs_type = {
+	.owner			= THIS_MODULE,
+	.name			= "extpager_objects",
+	.init_fs_context	= objects_init_fs_context,
+	.kill_sb		= objects_kill_sb,
+};
+
+/* ---- references ---- */
+
+bool extpager_target_get(struct extpager_target *t)
+{
+	return refcount_inc_not_zero(&t->ref);
+}
+
+static void target_free(struct work_struct *work)
+{
+	struct extpager_target *t = container_of(to_rcu_work(work), struct extpager_target,
+						 free_work);
+
+	extpager_requests_destroy(t);
+	kfree(t->settings.store);
+	kfree(t);
+}
+
+void extpager_target_put(struct extpager_target *t)
+{
+	if (!refcount_dec_and_test(&t->ref))
+		return;
+	INIT_RCU_WORK(&t->free_work, target_free);
+	queue_rcu_work(extpager_wq, &t->free_work);
+}
+
+/* ---- workers ---- */
+
+static void resend_work(struct work_struct *work)
+{
+	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
+						 resend_work);
+
+	if (!extpager_objects_send_init(t))
+		queue_delayed_work(extpager_wq, &t->resend_work, HZ / 10);
+	extpager_requests_resend(t);
+}
+
+static void grace_work(struct work_struct *work)
+{
+	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
+						 grace_work);
+	bool over = false;
+
+	spin_lock(&t->lock);
+	if (t->state == EXTPAGER_STATE_ORPHANED) {
+		WRITE_ONCE(t->grace_over, true);
+		over = true;
+	}
+	spin_unlock(&t->lock);
+	if (over)
+		extpager_requests_give_up(t, NULL, -EIO);
+}
+
+static void flush_pages_work(struct work_struct *work)
+{
+	struct extpager_target *t = container_of(work, struct extpager_target, flush_work);
+	struct extpager_object *obj;
+	u64 after = 0;
+	bool found;
+
+	do {
+		found = false;
+		spin_lock(&t->lock);
+		list_for_each_entry(obj, &t->objects, node) {
+			if (obj->id > after) {
+				ihold(&obj->inode);
+				found = true;
+				break;
+			}
+		}
+		spin_unlock(&t->lock);
+		if (found) {
+			after = obj->id;
+			filemap_flush(obj->inode.i_mapping);
+			iput(&obj->inode);
+		}
+	} while (found);
+}
+
+static void drain_work(struct work_struct *work)
+{
+	struct extpager_target *t = container_of(work, struct extpager_target, drain_work);
+	struct extpager_object *obj = extpager_target_object(t);
+
+	if (obj && extpager_object_end(obj, t->discard)) {
+		pr_warn("target %s: not deleted, %llu dirty bytes could not be returned\n",
+			t->settings.name, extpager_target_dirty(t));
+		WRITE_ONCE(t->draining, false);
+		extpager_notify(t, EXTPAGER_EVENT_CHANGED);
+		iput(&obj->inode);
+	} else {
+		if (obj)
+			iput(&obj->inode);
+		extpager_target_destroy(t);
+	}
+	extpager_target_put(t);
+}
+
+/* ---- create and destroy ---- */
+
+/**
+ * extpager_target_create() - a target without objects
+ * @s: settings; on success @s->store belongs to the target
+ * @named: it is to be found by name
+ *
+ * Return: the target, its reference is for extpager_target_destroy(); or an ERR_PTR.
+ */
+struct extpager_target *extpager_target_create(const struct extpager_settings *s, bool named)
+{
+	struct extpager_target *t;
+	int ret;
+
+	t = kzalloc(sizeof(*t), GFP_KERNEL_ACCOUNT);
+	if (!t)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&t->ref, 1);
+	spin_lock_init(&t->lock);
+	t->named = named;
+	t->state = EXTPAGER_STATE_NEW;
+	INIT_LIST_HEAD(&t->objects);
+	init_waitqueue_head(&t->wait);
+	INIT_DELAYED_WORK(&t->deadline_work, extpager_deadline_work);
+	INIT_DELAYED_WORK(&t->grace_work, grace_work);
+	INIT_DELAYED_WORK(&t->resend_work, resend_work);
+	INIT_WORK(&t->flush_work, flush_pages_work);
+	INIT_WORK(&t->drain_work, drain_work);
+
+	ret = extpager_requests_init(t);
+	if (ret)
+		goto err_free;
+	ret = xa_alloc_cyclic(&targets, &t->id, NULL, XA_LIMIT(1, INT_MAX), &next_target,
+			      GFP_KERNEL);
+	if (ret < 0)
+		goto err_requests;
+	t->mnt = kern_mount(&objects_fs_type);
+	if (IS_ERR(t->mnt)) {
+		ret = PTR_ERR(t->mnt);
+		goto err_id;
+	}
+	t->sb = t->mnt->mnt_sb;
+	t->sb->s_fs_info = t;
+	refcount_inc(&t->ref);		/* dropped by kill_sb */
+	/* The id, because an old one of the same name may still be open. */
+	ret = super_setup_bdi_name(t->sb, "extpager-%s.%u", named ? s->name : "port", t->id);
+	if (ret)
+		goto err_mount;
+	t->sb->s_bdi->io_pages = EXTPAGER_REQUEST_PAGES;
+	t->settings = *s;
+	xa_store(&targets, t->id, t, GFP_KERNEL);
+	return t;
+
+err_mount:
+	kern_unmount(t->mnt);
+	xa_erase(&targets, t->id);
+	extpager_target_put(t);
+	return ERR_PTR(ret);
+err_id:
+	xa_erase(&targets, t->id);
+err_requests:
+	extpager_requests_destroy(t);
+err_free:
+	kfree(t);
+	return ERR_PTR(ret);
+}
+
+/**
+ * extpager_target_destroy() - a target whose objects have all ended goes
+ * @t: target
+ *
+ * Its super block stays until the last file of it is closed.
+ *
+ * Context: no locks; waits for the target's workers, so none of them calls it
+ * but drain_work.
+ */
+void extpager_target_destroy(struct extpager_target *t)
+{
+	struct extpager_port *port = NULL;
+
+	mutex_lock(&extpager_targets_lock);
+	xa_erase(&targets, t->id);
+	mutex_unlock(&extpager_targets_lock);
+
+	rcu_read_lock();
+	spin_lock(&t->lock);
+	t->state = EXTPAGER_STATE_DEAD;
+	if (t->port && refcount_inc_not_zero(&t->port->ref))
+		port = t->port;
+	spin_unlock(&t->lock);
+	rcu_read_unlock();
+	if (port) {
+		/* TERMINATE may still stand in a backlog: it names no object. */
+		extpager_port_forget(port, t);
+		extpager_port_put(port);
+	}
+	extpager_requests_give_up(t, NULL, -ENODEV);
+	cancel_delayed_work_sync(&t->deadline_work);
+	cancel_delayed_work_sync(&t->grace_work);
+	cancel_delayed_work_sync(&t->resend_work);
+	cancel_work_sync(&t->flush_work);
+	wake_up_all(&t->wait);
+	if (t->named)
+		extpager_notify(t, EXTPAGER_EVENT_DELETED);
+	kern_unmount(t->mnt);
+	extpager_target_put(t);
+}
+
+/* ---- names ---- */
+
+/* extpager_targets_lock held; no reference is taken. */
+static struct extpager_target *target_find(const char *name)
+{
+	struct extpager_target *t;
+	unsigned long id;
+
+	xa_for_each(&targets, id, t)
+		if (t->named && !strcmp(t->settings.name, name))
+			return t;
+	return NULL;
+}
+
+/* With a reference, or NULL. */
+struct extpager_target *extpager_target_find(const char *name)
+{
+	struct extpager_target *t;
+
+	mutex_lock(&extpager_targets_lock);
+	t = target_find(name);
+	if (t && !extpager_target_get(t))
+		t = NULL;
+	mutex_unlock(&extpager_targets_lock);
+	return t;
+}
+
+/**
+ * extpager_target_next() - walk over all targets
+ * @id: in: 0 or the last one's id; out: the id found
+ *
+ * Return: the next target with a reference, or NULL.
+ */
+struct extpager_target *extpager_target_next(u32 *id)
+{
+	unsigned long index = *id;
+	struct extpager_target *t;
+
+	mutex_lock(&extpager_targets_lock);
+	do {
+		t = xa_find_after(&targets, &index, ULONG_MAX, XA_PRESENT);
+	} while (t && !extpager_target_get(t));
+	mutex_unlock(&extpager_targets_lock);
+	*id = index;
+	return t;
+}
+
+/* The one object of a named target with a reference, or NULL once it is gone. */
+struct extpager_object *extpager_target_object(struct extpager_target *t)
+{
+	struct extpager_object *obj;
+
+	spin_lock(&t->lock);
+	obj = list_first_entry_or_null(&t->objects, struct extpager_object, node);
+	if (obj)
+		ihold(&obj->inode);
+	spin_unlock(&t->lock);
+	return obj;
+}
+
+/* May @uid be a pager because some target says so? */
+bool extpager_pager_uid_known(kuid_t uid)
+{
+	struct extpager_target *t;
+	bool known = false;
+	unsigned long id;
+
+	mutex_lock(&extpager_targets_lock);
+	xa_for_each(&targets, id, t)
+		if (t->named && uid_valid(t->settings.pager_uid) &&
+		    uid_eq(t->settings.pager_uid, uid))
+			known = true;
+	mutex_unlock(&extpager_targets_lock);
+	return known;
+}
+
+/**
+ * extpager_target_add() - make a named target
+ * @s: checked settings; on success @s->store is the target's
+ * @extack: where refusals are explained
+ */
+int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *extack)
+{
+	struct extpager_object *obj;
+	struct extpager_target *t;
+
+	mutex_lock(&extpager_targets_lock);
+	if (target_find(s->name)) {
+		mutex_unlock(&extpager_targets_lock);
+		NL_SET_ERR_MSG(extack, "a target of this name exists");
+		return -EEXIST;
+	}
+	t = extpager_target_create(s, true);
+	if (IS_ERR(t)) {
+		mutex_unlock(&extpager_targets_lock);
+		NL_SET_ERR_MSG(extack, "no memory for the target");
+		return PTR_ERR(t);
+	}
+	obj = extpager_object_create(t, s->bytes, s->mode, s->read_only);
+	mutex_unlock(&extpager_targets_lock);
+	if (IS_ERR(obj)) {
+		t->settings.store = NULL;
+		extpager_target_destroy(t);
+		NL_SET_ERR_MSG(extack, "no memory for the target's object");
+		return PTR_ERR(obj);
+	}
+	extpager_notify(t, EXTPAGER_EVENT_ADDED);
+	return 0;
+}
+
+/**
+ * extpager_target_del() - begin the deletion of a target
+ * @name: its name
+ * @discard: give dirty pages up
+ * @extack: where refusals are explained
+ *
+ * Dirty pages are returned first, by a worker; EVENT_DELETED tells the end.
+ */
+int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *extack)
+{
+	struct extpager_target *t = extpager_target_find(name);
+	struct extpager_object *obj;
+	int ret = 0;
+
+	if (!t) {
+		NL_SET_ERR_MSG(extack, "no such target");
+		return -ENOENT;
+	}
+	obj = extpager_target_object(t);
+	spin_lock(&t->lock);
+	if (t->draining) {
+		/* Patience may end: a second call may say discard. */
+		t->discard |= discard;
+		ret = -EALREADY;
+		NL_SET_ERR_MSG(extack, "the target is being deleted");
+	} else if (obj && !discard && !extpager_target_live(t) && !extpager_object_clean(obj)) {
+		ret = -EBUSY;
+		NL_SET_ERR_MSG(extack, "dirty pages and no pager to return them to: start one, or discard");
+	} else {
+		t->discard = discard;
+		WRITE_ONCE(t->draining, true);
+	}
+	spin_unlock(&t->lock);
+	if (obj)
+		iput(&obj->inode);
+	if (ret) {
+		extpager_target_put(t);
+		return ret;
+	}
+	extpager_notify(t, EXTPAGER_EVENT_CHANGED);
+	queue_work(extpager_wq, &t->drain_work);	/* takes over the reference */
+	return 0;
+}
+
+/* ---- a pager comes and goes ---- */
+
+/* Context: port->lock. */
+int extpager_target_attach(struct extpager_target *t, struct extpager_port *port)
+{
+	int ret = 0;
+
+	spin_lock(&t->lock);
+	if (t->state == EXTPAGER_STATE_DEAD || t->draining) {
+		ret = -ESHUTDOWN;
+	} else if (t->port) {
+		ret = -EBUSY;
+	} else {
+		t->port = port;
+		t->grace_over = false;
+		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
+	}
+	spin_unlock(&t->lock);
+	if (ret)
+		return ret;
+	cancel_delayed_work(&t->grace_work);
+	mod_delayed_work(extpager_wq, &t->resend_work, 0);
+	wake_up_all(&t->wait);
+	extpager_notify(t, EXTPAGER_EVENT_ATTACHED);
+	return 0;
+}
+
+/**
+ * extpager_target_orphan() - the pager of a target is gone
+ * @t: target
+ * @port: the port that was attached
+ *
+ * Context: port->lock; may sleep.
+ */
+void extpager_target_orphan(struct extpager_target *t, struct extpager_port *port)
+{
+	struct extpager_object *obj;
+	bool hold;
+
+	spin_lock(&t->lock);
+	if (t->port != port) {
+		spin_unlock(&t->lock);
+		return;
+	}
+	t->port = NULL;
+	hold = t->settings.policy == EXTPAGER_POLICY_HOLD;
+	if (t->state != EXTPAGER_STATE_DEAD)
+		WRITE_ONCE(t->state, EXTPAGER_STATE_ORPHANED);
+	list_for_each_entry(obj, &t->objects, node) {
+		if (obj->state == EXTPAGER_OBJECT_READY)
+			WRITE_ONCE(obj->state, EXTPAGER_OBJECT_INIT);
+		obj->init_sent = false;
+	}
+	spin_unlock(&t->lock);
+	extpager_count(t, ORPHANED);
+	extpager_requests_orphan(t);
+	if (hold)
+		queue_delayed_work(extpager_wq, &t->grace_work,
+				   msecs_to_jiffies(t->settings.grace_ms));
+	wake_up_all(&t->wait);
+	extpager_notify(t, EXTPAGER_EVENT_ORPHANED);
+}
+
+void extpager_target_stalled(struct extpager_target *t)
+{
+	bool changed;
+
+	spin_lock(&t->lock);
+	changed = t->state == EXTPAGER_STATE_LIVE;
+	if (changed)
+		WRITE_ONCE(t->state, EXTPAGER_STATE_STALLED);
+	spin_unlock(&t->lock);
+	if (changed)
+		extpager_notify(t, EXTPAGER_EVENT_STALLED);
+}
+
+void extpager_target_answered(struct extpager_target *t)
+{
+	bool changed;
+
+	spin_lock(&t->lock);
+	changed = t->state == EXTPAGER_STATE_STALLED;
+	if (changed)
+		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
+	spin_unlock(&t->lock);
+	if (changed)
+		extpager_notify(t, EXTPAGER_EVENT_RECOVERED);
+}
+
+u32 extpager_target_reported_state(struct extpager_target *t)
+{
+	u32 state = READ_ONCE(t->state);
+
+	return READ_ONCE(t->draining) && state != EXTPAGER_STATE_DEAD ?
+	       EXTPAGER_STATE_DRAINING : state;
+}
+
+/* ---- the dirty quota ---- */
+
+/* Bytes dirty or being returned. */
+u64 extpager_target_dirty(struct extpager_target *t)
+{
+	struct bdi_writeback *wb = &t->sb->s_bdi->wb;
+
+	return (u64)(wb_stat_sum(wb, WB_RECLAIMABLE) + wb_stat_sum(wb, WB_WRITEBACK)) <<
+	       PAGE_SHIFT;
+}
+
+#ifdef CONFIG_MEMCG
+/* A quarter of what the caller's memory cgroups allow it: pages. */
+static unsigned long memcg_share(void)
+{
+	struct mem_cgroup *memcg, *start;
+	unsigned long max = PAGE_COUNTER_MAX;
+
+	if (!current->mm)
+		return max;
+	start = get_mem_cgroup_from_mm(current->mm);
+	for (memcg = start; memcg; memcg = parent_mem_cgroup(memcg))
+		max = min(max, READ_ONCE(memcg->memory.max));
+	mem_cgroup_put(start);
+	return max / 4;
+}
+#else
+static unsigned long memcg_share(void)
+{
+	return ULONG_MAX;
+}
+#endif
+
+/* Below this no quota is looked up: a writer in the smallest cgroup has as much. */
+#define QUOTA_FLOOR	64
+
+/**
+ * extpager_target_over_quota() - may the caller not dirty one more page?
+ * @t: target
+ *
+ * From half the quota on, write-back is set going.
+ */
+bool extpager_target_over_quota(struct extpager_target *t)
+{
+	struct bdi_writeback *wb = &t->sb->s_bdi->wb;
+	s64 dirty = wb_stat(wb, WB_RECLAIMABLE) + wb_stat(wb, WB_WRITEBACK);
+	s64 quota;
+
+	if (dirty + 2 * (s64)wb_stat_error() < QUOTA_FLOOR)
+		return false;
+	quota = READ_ONCE(t->settings.quota) >> PAGE_SHIFT;
+	if (2 * dirty > QUOTA_FLOOR)
+		quota = min_t(s64, quota, max_t(unsigned long, memcg_share(), QUOTA_FLOOR));
+	if (dirty > quota / 2)
+		queue_work(extpager_wq, &t->flush_work);
+	if (dirty + 2 * (s64)wb_stat_error() < quota)
+		return false;
+	return wb_stat_sum(wb, WB_RECLAIMABLE) + wb_stat_sum(wb, WB_WRITEBACK) >= quota;
+}

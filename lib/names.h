@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Names that only the library needs; the others are in extpager.h. */
+#ifndef XP_NAMES_H
+#define XP_NAMES_H
+
+const char *xp_counter_name(unsigned int attr);
+
+#endif /* XP_NAMES_H */

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The pager's answers. Each checks its arguments, becomes one entry of the
+ * reply ring of the request's queue, and notes what it has answered.
+ *
+ * Answers without a buffer are deferred if they are given inside a callback:
+ * the dispatching thread enters the kernel anyway when the callbacks are done.
+ */
+#include <errno.h>
+
+#include "port.h"
+
+enum when {
+	NOW,		/* submit and tell the outcome */
+	LATER,		/* leave it for the next ENTER */
+	AFTER_CALLBACK,	/* LATER inside a callback, else NOW */
+};
+
+/* Errors of the protocol; clients would not know what to make of others. */
+static uint32_t protocol_error(int error)
+{
+	switch (error) {
+	case 0:
+	case EIO:
+	case ENODATA:
+	case EBADMSG:
+	case ENOSPC:
+	case EDQUOT:
+	case EROFS:
+	case EACCES:
+	case ETIMEDOUT:
+		return error;
+	default:
+		return EIO;
+	}
+}
+
+/* Did the kernel refuse the answer, so that the pager has to give another? */
+static bool refused(int ret)
+{
+	return ret == -EINVAL || ret == -ERANGE || ret == -EFAULT || ret == -ENOMEM;
+}
+
+static void fill(const struct extpager_req *req, struct extpager_reply *reply)
+{
+	reply->generation = req->ev.generation;
+	reply->tag = req->ev.tag;
+	reply->object = req->ev.object;
+}
+
+/* Give @reply for @req; q->lock held. A deferred one counts as taken. */
+static int give(struct extpager_req *req, struct extpager_reply *reply, enum when when)
+{
+	int ret;
+
+	if (req->over)
+		return -ENOENT;
+	fill(req, reply);
+	if (when == AFTER_CALLBACK)
+		when = xp_dispatching == req->q ? LATER : NOW;
+	if (when == LATER)
+		ret = xp_queue_defer(req->q, reply);
+	else
+		ret = xp_queue_answer(req->q, reply);
+	if (ret && !refused(ret))
+		req->over = true;
+	return ret;
+}
+
+/* A part of a DATA_REQUEST gets content, zeros or an error. */
+static int answer_part(struct extpager_req *req, struct extpager_reply *reply,
+		       uint64_t length, enum when when)
+{
+	struct xp_queue *q = req->q;
+	int ret;
+
+	pthread_mutex_lock(&q->lock);
+	if (req->ev.op != EXTPAGER_EV_DATA_REQUEST) {
+		ret = req->ev.op ? -EINVAL : -ENOENT;
+		goto unlock;
+	}
+	ret = xp_req_range(req, reply->offset, length);
+	if (ret)
+		goto unlock;
+	if (xp_req_answered(req, reply->offset, length)) {
+		ret = -ENOENT;
+		goto unlock;
+	}
+	reply->length = length;
+	ret = give(req, reply, when);
+	if (refused(ret))
+		length = reply->out_done - reply->out_done % q->p->page_size;
+	if (length)
+		xp_req_answer(req, reply->offset, length);
+unlock:
+	pthread_mutex_unlock(&q->lock);
+	return ret;
+}
+
+int extpager_supply(struct extpager_req *req, uint64_t offset,
+		    const void *buf, size_t length)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_SUPPLY,
+		.offset = offset,
+		.addr = (uintptr_t)buf,
+	};
+
+	return answer_part(req, &reply, length, NOW);
+}
+
+int extpager_supply_deferred(struct extpager_req *req, uint64_t offset,
+			     const void *buf, size_t length)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_SUPPLY,
+		.offset = offset,
+		.addr = (uintptr_t)buf,
+	};
+
+	return answer_part(req, &reply, length, LATER);
+}
+
+int extpager_supply_zero(struct extpager_req *req, uint64_t offset, uint64_t length)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_SUPPLY,
+		.flags = EXTPAGER_REF_ZERO,
+		.offset = offset,
+	};
+
+	return answer_part(req, &reply, length, AFTER_CALLBACK);
+}
+
+int extpager_error(struct extpager_req *req, uint64_t offset, uint64_t length, int error)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_ERROR,
+		.offset = offset,
+		.error = protocol_error(error),
+	};
+
+	if (error <= 0)
+		return -EINVAL;
+	return answer_part(req, &reply, length, AFTER_CALLBACK);
+}
+
+/* The one answer that ends a request of @op. */
+static int answer_whole(struct extpager_req *req, struct extpager_reply *reply, uint16_t op)
+{
+	struct xp_queue *q = req->q;
+	int ret;
+
+	pthread_mutex_lock(&q->lock);
+	if (req->ev.op != op) {
+		ret = req->ev.op ? -EINVAL : -ENOENT;
+		goto unlock;
+	}
+	ret = give(req, reply, AFTER_CALLBACK);
+	if (!refused(ret))
+		xp_req_free(req);
+unlock:
+	pthread_mutex_unlock(&q->lock);
+	return ret;
+}
+
+int extpager_ready(struct extpager_req *req, int error, uint32_t attributes)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_READY,
+		.error = protocol_error(error),
+		.attributes = error ? 0 : attributes,
+	};
+
+	if (error < 0)
+		return -EINVAL;
+	return answer_whole(req, &reply, EXTPAGER_EV_INIT);
+}
+
+int extpager_return_done(struct extpager_req *req, int error)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_RETURN_DONE,
+		.error = protocol_error(error),
+	};
+
+	if (error < 0)
+		return -EINVAL;
+	return answer_whole(req, &reply, EXTPAGER_EV_DATA_RETURN);
+}
+
+int extpager_sync_done(struct extpager_req *req, int error)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_SYNC_DONE,
+		.error = protocol_error(error),
+	};
+
+	if (error < 0)
+		return -EINVAL;
+	return answer_whole(req, &reply, EXTPAGER_EV_SYNC);
+}
+
+int extpager_fetch(struct extpager_req *req, uint64_t offset, void *buf, size_t length)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_RETURN_FETCH,
+		.offset = offset,
+		.length = length,
+		.addr = (uintptr_t)buf,
+	};
+	struct xp_queue *q = req->q;
+	int ret;
+
+	if (length > UINT32_MAX)
+		return -ERANGE;
+	pthread_mutex_lock(&q->lock);
+	if (req->ev.op != EXTPAGER_EV_DATA_RETURN)
+		ret = req->ev.op ? -EINVAL : -ENOENT;
+	else
+		ret = give(req, &reply, NOW);
+	pthread_mutex_unlock(&q->lock);
+	return ret;
+}
+
+int extpager_submit(struct extpager *p, unsigned int queue)
+{
+	struct xp_queue *q;
+	int ret;
+
+	if (queue >= p->nr_queues)
+		return -EINVAL;
+	q = &p->queues[queue];
+	pthread_mutex_lock(&q->lock);
+	ret = xp_queue_submit(q);
+	pthread_mutex_unlock(&q->lock);
+	return ret;
+}
+
+/* A reply that belongs to no request is submitted at once. */
+static int command(struct extpager *p, struct extpager_reply *reply)
+{
+	struct xp_queue *q = xp_queue_any(p);
+	int ret;
+
+	pthread_mutex_lock(&q->lock);
+	ret = xp_queue_answer(q, reply);
+	pthread_mutex_unlock(&q->lock);
+	return ret;
+}
+
+ssize_t extpager_push(struct extpager *p, uint64_t object, uint32_t generation,
+		      uint64_t offset, const void *buf, size_t length)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_SUPPLY,
+		.flags = buf ? 0 : EXTPAGER_REF_ZERO,
+		.generation = generation,
+		.object = object,
+		.offset = offset,
+		.length = length,
+		.addr = (uintptr_t)buf,
+	};
+	int ret;
+
+	if (length > EXTPAGER_REQUEST_MAX)
+		return -ERANGE;
+	ret = command(p, &reply);
+	return reply.out_done ? (ssize_t)reply.out_done : ret;
+}
+
+int extpager_set_attributes(struct extpager *p, uint64_t object, uint32_t attributes)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_ATTRIBUTES,
+		.generation = xp_object_generation(p, object),
+		.object = object,
+		.attributes = attributes,
+	};
+
+	return command(p, &reply);
+}
+
+int extpager_object_destroy(struct extpager *p, uint64_t object, bool discard)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_DESTROY,
+		.flags = discard ? EXTPAGER_REF_DISCARD : 0,
+		.generation = xp_object_generation(p, object),
+		.object = object,
+	};
+
+	return command(p, &reply);
+}

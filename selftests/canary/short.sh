@@ -1,0 +1,5 @@
+#!/bin/sh
+# Plans two tests, reports one, and exits as if that were well.
+echo "TAP version 13"
+echo "1..2"
+echo "ok 1 first"

@@ -1,0 +1,461 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+# vm: timeout=240
+"""pagerd and pagerctl as their users meet them: stores, restarts, refusals, the end."""
+import fcntl
+import json
+import mmap
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+MIB = 1 << 20
+DISK = "/dev/nvme0n1"
+OPEN = 3 << 30 | 88 << 16 | 0xEB << 8 | 5
+
+
+def open_target(name, flags=os.O_RDWR):
+    """A new fd of a target, by the ioctl."""
+    device = os.open("/dev/extpager", os.O_RDWR)
+    try:
+        arg = bytearray(struct.pack("=IIQ64siI", 88, flags, 0, name.encode(), -1, 0))
+        fcntl.ioctl(device, OPEN, arg)
+        return struct.unpack("=IIQ64siI", arg)[4]
+    finally:
+        os.close(device)
+
+
+def ctl(*args, status=0):
+    """Run pagerctl; its output (stderr if it must fail)."""
+    run = subprocess.run(["pagerctl", *args], capture_output=True, text=True, timeout=60)
+    assert run.returncode == status, (args, run.returncode, run.stdout, run.stderr)
+    return run.stderr if status else run.stdout
+
+
+def show(name):
+    return json.loads(ctl("-j", "target", "show", name))["target"]
+
+
+def until(what, condition, seconds=15):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+class Pagerd:
+    """One running pagerd; its log in a file."""
+
+    def __init__(self, *args):
+        self.log = open(f"/tmp/pagerd-{time.monotonic_ns()}.log", "w+")
+        self.process = subprocess.Popen(["pagerd", "--verbose", *args], stderr=self.log)
+        until("pagerd is up", lambda: " queues" in self.said() or self.process.poll() is not None)
+
+    def said(self):
+        with open(self.log.name) as log:
+            return log.read()
+
+    def serves(self, name):
+        until(f"'{name}' is served", lambda: show(name)["port"])
+
+    def says(self, text, seconds=15):
+        until(f"pagerd says '{text}', not only: {self.said()}", lambda: text in self.said(),
+              seconds)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        status = self.process.wait(timeout=30)
+        assert status == 0, (status, self.said())
+        return self.said()
+
+
+def pattern(page, salt):
+    return (f"{page}:{salt} " * 1024)[:4096].encode()
+
+
+def fill(fd, pages, salt):
+    with mmap.mmap(fd, pages * 4096) as memory:
+        for page in range(pages):
+            memory[page * 4096:(page + 1) * 4096] = pattern(page, salt)
+
+
+def check(fd, pages, salt):
+    with mmap.mmap(fd, pages * 4096, prot=mmap.PROT_READ) as memory:
+        for page in range(pages):
+            assert memory[page * 4096:(page + 1) * 4096] == pattern(page, salt), page
+
+
+def drop(fd):
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def delete(name, *args):
+    ctl("target", "del", name, *args)
+
+
+def test_mem():
+    """A mem: target is written, dropped from the cache and read."""
+    pagerd = Pagerd()
+    ctl("target", "add", "m", "--store", "mem:", "--size", "8M")
+    pagerd.serves("m")
+    fd = open_target("m")
+    fill(fd, 2048, "a")
+    os.fsync(fd)
+    drop(fd)
+    check(fd, 2048, "a")
+    assert show("m")["policy"] == "fail"
+    os.close(fd)
+    delete("m")
+    pagerd.stop()
+
+
+def test_block():
+    """What is written to a block: target is on the device."""
+    pagerd = Pagerd()
+    ctl("target", "add", "b", "--store", f"block:{DISK}?offset=1M&length=16M&force=1")
+    pagerd.serves("b")
+    fd = open_target("b")
+    fill(fd, 4096, "b")
+    os.fsync(fd)
+    with open(DISK, "rb") as disk:
+        for page in (0, 1, 77, 4095):
+            disk.seek(MIB + page * 4096)
+            assert disk.read(4096) == pattern(page, "b")
+    drop(fd)
+    check(fd, 4096, "b")
+    os.close(fd)
+    delete("b")
+    pagerd.stop()
+
+
+def test_odd_size():
+    """A size that ends inside a block leaves the neighbour's bytes alone."""
+    with open(DISK, "r+b") as disk:
+        disk.write(b"N" * 12288)
+    pagerd = Pagerd()
+    ctl("target", "add", "o", "--store", f"nvme:{DISK}?force=1", "--size", "5001")
+    pagerd.serves("o")
+    fd = open_target("o")
+    os.pwrite(fd, b"x" * 5001, 0)
+    os.fsync(fd)
+    os.close(fd)
+    delete("o")
+    pagerd.stop()
+    with open(DISK, "rb") as disk:
+        assert disk.read(12288) == b"x" * 5001 + b"N" * (12288 - 5001)
+
+
+def test_kill_and_restart():
+    """Clients notice a pause, and lose nothing, when pagerd is killed."""
+    pagerd = Pagerd()
+    ctl("target", "add", "k", "--store", "file:/dev/shm/k?create=1", "--size", "8M")
+    pagerd.serves("k")
+    fd = open_target("k")
+    memory = mmap.mmap(fd, 8 * MIB)
+    for page in range(1024):
+        memory[page * 4096:(page + 1) * 4096] = pattern(page, "k")
+    os.fsync(fd)
+    for page in range(1024, 2048):
+        memory[page * 4096:(page + 1) * 4096] = pattern(page, "k")
+    pagerd.kill()
+    until("orphaned", lambda: show("k")["state"] == "orphaned")
+    memory[:4096] = pattern(0, "new")
+    client = subprocess.Popen([sys.executable, __file__, "read", "k", str(1024 * 4096)],
+                              stdout=subprocess.PIPE)
+    time.sleep(0.5)
+    pagerd = Pagerd()
+    pagerd.serves("k")
+    assert client.communicate(timeout=20)[0] == pattern(1024, "k")
+    os.fsync(fd)
+    drop(fd)
+    assert memory[:4096] == pattern(0, "new")
+    for page in range(1, 2048):
+        assert memory[page * 4096:(page + 1) * 4096] == pattern(page, "k"), page
+    memory.close()
+    os.close(fd)
+    delete("k")
+    pagerd.stop()
+    os.unlink("/dev/shm/k")
+
+
+def test_shutdown_flushes():
+    """SIGTERM writes back what is dirty."""
+    pagerd = Pagerd()
+    ctl("target", "add", "s", "--store", "file:/dev/shm/s?create=1", "--size", "4M")
+    pagerd.serves("s")
+    fd = open_target("s")
+    fill(fd, 1024, "s")
+    said = pagerd.stop()
+    assert "not written back" not in said, said
+    assert show("s")["dirty"] == 0
+    with open("/dev/shm/s", "rb") as store:
+        for page in range(1024):
+            assert store.read(4096) == pattern(page, "s")
+    os.close(fd)
+    delete("s")
+    os.unlink("/dev/shm/s")
+
+
+def test_missing_store():
+    """A store that is missing keeps no other from being served, and is tried again."""
+    ctl("target", "add", "gone", "--store", "file:/dev/shm/gone", "--size", "1M")
+    ctl("target", "add", "here", "--store", "mem:", "--size", "1M")
+    pagerd = Pagerd()
+    pagerd.serves("here")
+    pagerd.says("target 'gone': not served: store 'file:/dev/shm/gone': No such file")
+    with open("/dev/shm/gone", "wb") as store:
+        store.truncate(4096)
+    pagerd.says("the store holds 4 KiB, the target has 1 MiB")
+    os.truncate("/dev/shm/gone", MIB)
+    pagerd.serves("gone")
+    delete("gone")
+    delete("here")
+    pagerd.stop()
+    os.unlink("/dev/shm/gone")
+
+
+def test_zero_and_read_only():
+    """zero: reads zeros and cannot be opened for writing."""
+    pagerd = Pagerd()
+    ctl("target", "add", "z", "--store", "zero:", "--size", "1G")
+    pagerd.serves("z")
+    fd = open_target("z", os.O_RDONLY)
+    assert os.pread(fd, 70000, 500 * MIB) == bytes(70000)
+    os.close(fd)
+    try:
+        open_target("z")
+        raise AssertionError("opened for writing")
+    except OSError:
+        pass
+    delete("z")
+    pagerd.stop()
+
+
+def test_second_pagerd():
+    """A second pagerd says that one lives, and goes."""
+    pagerd = Pagerd()
+    run = subprocess.run(["pagerd"], capture_output=True, text=True, timeout=20)
+    assert run.returncode == 1 and f"pid {pagerd.process.pid}" in run.stderr, run
+    pagerd.stop()
+
+
+def test_handover():
+    """With --only, two share the targets; the survivor takes no orphan that is not its own."""
+    ctl("target", "add", "a", "--store", "file:/dev/shm/a?create=1", "--size", "1M")
+    first = Pagerd("--only", "a")
+    second = Pagerd("--only", "a,x")
+    first.serves("a")
+    port = show("a")["port"]
+    second.says("left alone")
+    first.kill()
+    until("the second has it", lambda: show("a")["port"] not in (0, port))
+    second.stop()
+    delete("a")
+    os.unlink("/dev/shm/a")
+
+
+def test_signature():
+    """A device that carries something is refused, unless forced."""
+    with open(DISK, "r+b") as disk:
+        disk.write(bytes(MIB))
+    subprocess.run(["mkfs.ext4", "-q", "-F", DISK], check=True)
+    ctl("target", "add", "f", "--store", f"block:{DISK}", "--size", "1M")
+    pagerd = Pagerd()
+    pagerd.says("signature: ext4")
+    assert not show("f")["port"]
+    ctl("target", "set", "f", "--store", f"block:{DISK}?force=1")
+    pagerd.serves("f")
+    ctl("target", "add", "g", "--store", f"block:{DISK}?offset=512K&force=1", "--size", "1M")
+    pagerd.says("overlaps the store of target 'f'")
+    delete("g")
+    delete("f")
+    pagerd.stop()
+    with open(DISK, "r+b") as disk:
+        disk.write(bytes(MIB))
+
+
+def test_device_goes():
+    """A target whose device fails has errors of its own; the log tells them."""
+    pagerd = Pagerd()
+    ctl("target", "add", "t", "--store", "file:/dev/shm/t?create=1", "--size", "1M")
+    pagerd.serves("t")
+    fd = open_target("t")
+    os.truncate("/dev/shm/t", 8192)
+    assert len(os.pread(fd, 8192, 0)) == 8192
+    try:
+        os.pread(fd, 4096, 512 * 1024)
+        raise AssertionError("read what is not there")
+    except OSError:
+        pass
+    pagerd.says("read of its store at")
+    os.close(fd)
+    delete("t", "--discard")
+    pagerd.stop()
+    os.unlink("/dev/shm/t")
+
+
+def test_lost_memory():
+    """What a mem: store had is lost with pagerd, and said to be."""
+    pagerd = Pagerd()
+    ctl("target", "add", "l", "--store", "mem:", "--size", "1M")
+    pagerd.serves("l")
+    fd = open_target("l")
+    fill(fd, 256, "l")
+    os.fsync(fd)
+    drop(fd)
+    pagerd.kill()
+    pagerd = Pagerd()
+    pagerd.serves("l")
+    pagerd.says("content was lost")
+    try:
+        os.pread(fd, 4096, 0)
+        raise AssertionError("read what was lost")
+    except OSError:
+        pass
+    os.close(fd)
+    delete("l", "--discard")
+    pagerd.stop()
+
+
+def test_delete():
+    """A deletion waits for dirty pages; without pager it must be told to discard."""
+    pagerd = Pagerd()
+    ctl("target", "add", "d", "--store", "file:/dev/shm/d?create=1", "--size", "1M")
+    pagerd.serves("d")
+    fd = open_target("d")
+    os.pwrite(fd, b"d" * 4096, 0)
+    pagerd.kill()
+    until("orphaned", lambda: show("d")["state"] == "orphaned")
+    os.close(fd)
+    said = ctl("target", "del", "d", status=1)
+    assert "--discard" in said, said
+    pagerd = Pagerd()
+    pagerd.serves("d")
+    delete("d")
+    with open("/dev/shm/d", "rb") as store:
+        assert store.read(4096) == b"d" * 4096
+    assert "no such target" in ctl("target", "show", "d", status=1)
+    pagerd.stop()
+    os.unlink("/dev/shm/d")
+
+
+def test_pagerctl():
+    """Lists, statistics and events, as text and as JSON."""
+    watch = subprocess.Popen(["pagerctl", "-j", "monitor"], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    pagerd = Pagerd("--queues", "2")
+    ctl("target", "add", "p", "--store", "mem:", "--size", "1.5M", "--mode", "640",
+        "--quota", "256K", "--grace", "5m")
+    pagerd.serves("p")
+    fd = open_target("p")
+    os.pwrite(fd, b"p" * 100000, 0)
+    os.fsync(fd)
+    os.close(fd)
+    target = show("p")
+    assert target["bytes"] == 3 * MIB // 2 and target["mode"] == 0o640, target
+    assert target["quota"] == 256 << 10 and target["grace_ms"] == 300000, target
+    assert "1.5 MiB" in ctl("target", "list") and "5 min" in ctl("target", "show", "p")
+    assert [t["name"] for t in json.loads(ctl("-j", "target", "list"))["targets"]] == ["p"]
+    pagers = json.loads(ctl("-j", "pager", "list"))["pagers"]
+    assert len(pagers) == 1 and pagers[0]["pid"] == pagerd.process.pid, pagers
+    assert len(pagers[0]["queues"]) == 2 and "alive" in ctl("pager", "list")
+    stats = json.loads(ctl("-j", "stats", "p"))["stats"][0]
+    assert stats["target"] == "p" and any(stats["counters"].values()), stats
+    ctl("target", "set", "p", "--quota", "512K")
+    assert "there is one already" in ctl("target", "add", "p", "--store", "mem:", "--size", "1M",
+                                         status=1)
+    assert "no such target" in ctl("target", "del", "q", status=1)
+    delete("p")
+    time.sleep(0.5)
+    watch.terminate()
+    events = [json.loads(line) for line in watch.communicate()[0].splitlines()]
+    kinds = [e["event"] for e in events if e["target"]["name"] == "p"]
+    assert kinds[0] == "added" and "attached" in kinds and kinds[-1] == "deleted", kinds
+    pagerd.stop()
+
+
+def test_many():
+    """Writers and readers on all queues, more than memory for buffers."""
+    pagerd = Pagerd("--queues", "2")
+    names = [f"n{i}" for i in range(4)]
+    for name in names:
+        ctl("target", "add", name, "--store", f"file:/dev/shm/{name}?create=1", "--size", "8M")
+    for name in names:
+        pagerd.serves(name)
+    children = [subprocess.Popen([sys.executable, __file__, "work", name, str(seed)])
+                for name in names for seed in range(2)]
+    assert [child.wait(timeout=120) for child in children] == [0] * len(children)
+    for name in names:
+        delete(name)
+        os.unlink(f"/dev/shm/{name}")
+    pagerd.stop()
+
+
+def work(name, seed):
+    """Each of two workers of a target has every other 64 KiB."""
+    import random
+    random.seed(seed)
+    fd = open_target(name)
+    chunks = range(seed, 128, 2)
+    model = {}
+    for _ in range(300):
+        chunk = random.choice(chunks)
+        if chunk in model and random.random() < 0.5:
+            assert os.pread(fd, 65536, chunk * 65536) == model[chunk] * 65536, chunk
+        else:
+            model[chunk] = bytes([random.randrange(256)])
+            os.pwrite(fd, model[chunk] * 65536, chunk * 65536)
+        if random.random() < 0.1:
+            os.fsync(fd)
+            drop(fd)
+    for chunk, byte in model.items():
+        assert os.pread(fd, 65536, chunk * 65536) == byte * 65536, chunk
+
+
+def main():
+    if sys.argv[1:2] == ["read"]:
+        fd = open_target(sys.argv[2])
+        sys.stdout.buffer.write(os.pread(fd, 4096, int(sys.argv[3])))
+        return 0
+    if sys.argv[1:2] == ["work"]:
+        work(sys.argv[2], int(sys.argv[3]))
+        return 0
+    tests = [(name[5:], function) for name, function in globals().items()
+             if name.startswith("test_")]
+    failed = 0
+    print(f"KTAP version 1\n1..{len(tests)}", flush=True)
+    for number, (name, function) in enumerate(tests, 1):
+        try:
+            function()
+            print(f"ok {number} {name}", flush=True)
+        except Exception as error:      # whatever it is, it is this test's
+            failed += 1
+            print(f"# {type(error).__name__}: {error}".replace("\n", "\n# "))
+            print(f"not ok {number} {name}", flush=True)
+            clean_up()
+    return 1 if failed else 0
+
+
+def clean_up():
+    """After a failure: the next test must not suffer."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm") as comm:
+                if comm.read().strip() == "pagerd":
+                    os.kill(int(pid), signal.SIGKILL)
+        except OSError:
+            pass
+    time.sleep(0.5)
+    listed = subprocess.run(["pagerctl", "-j", "target", "list"], capture_output=True, text=True)
+    for target in json.loads(listed.stdout or '{"targets":[]}')["targets"]:
+        subprocess.run(["pagerctl", "target", "del", target["name"], "--discard"], timeout=60)
+
+
+sys.exit(main())

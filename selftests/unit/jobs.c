@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * pagerd's jobs between a library and a store that are played here: the store
+ * keeps operations until the test ends them, the library notes each answer.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../daemon/job.c"
+#include "../../daemon/target.c"
+
+#define OBJECT	7
+
+/* ---- The library -------------------------------------------------------- */
+
+struct extpager_req {
+	uint64_t object, offset, length, wanted;
+	bool zero;
+	/* what came of it */
+	uint64_t supplied, zeroed, failed, fetched;
+	uint64_t first_supply;
+	int error;
+	bool ended;
+	int refuse;		/* next supply or fetch returns this */
+};
+
+uint64_t extpager_req_object(const struct extpager_req *req) { return req->object; }
+uint64_t extpager_req_offset(const struct extpager_req *req) { return req->offset; }
+uint64_t extpager_req_length(const struct extpager_req *req) { return req->length; }
+uint64_t extpager_req_wanted(const struct extpager_req *req) { return req->wanted; }
+bool extpager_req_zero(const struct extpager_req *req) { return req->zero; }
+
+static void answered(struct extpager_req *req)
+{
+	assert_false(req->ended);
+	assert_true(req->supplied + req->zeroed + req->failed <= req->length);
+	req->ended = req->supplied + req->zeroed + req->failed == req->length;
+}
+
+int extpager_supply(struct extpager_req *req, uint64_t offset, const void *buf, size_t length)
+{
+	assert_non_null(buf);
+	assert_true(offset >= req->offset && offset + length <= req->offset + req->length);
+	if (req->refuse == -EFAULT)
+		return req->refuse;
+	/* The store put the offset there. */
+	assert_memory_equal(buf, &offset, sizeof(offset));
+	if (!req->supplied)
+		req->first_supply = offset;
+	req->supplied += length;
+	answered(req);
+	return req->refuse;
+}
+
+int extpager_supply_zero(struct extpager_req *req, uint64_t offset, uint64_t length)
+{
+	(void)offset;
+	req->zeroed += length;
+	answered(req);
+	return 0;
+}
+
+int extpager_error(struct extpager_req *req, uint64_t offset, uint64_t length, int error)
+{
+	(void)offset;
+	req->failed += length;
+	req->error = error;
+	answered(req);
+	return 0;
+}
+
+int extpager_fetch(struct extpager_req *req, uint64_t offset, void *buf, size_t length)
+{
+	assert_false(req->ended);
+	if (req->refuse)
+		return req->refuse;
+	memcpy(buf, &offset, sizeof(offset));
+	req->fetched += length;
+	return 0;
+}
+
+int extpager_return_done(struct extpager_req *req, int error)
+{
+	assert_false(req->ended);
+	req->ended = true;
+	req->error = error;
+	return 0;
+}
+
+int extpager_sync_done(struct extpager_req *req, int error)
+{
+	return extpager_return_done(req, error);
+}
+
+/* ---- The store ----------------------------------------------------------- */
+
+static struct store_io *held[256];
+static unsigned int nr_held;
+static bool at_once, as_zeros;
+static uint64_t bad_offset;		/* at once: reads of this byte fail */
+static uint64_t written;
+static unsigned int nr_closed;
+
+static void end_io(struct store_io *io, int error)
+{
+	if (io->op == STORE_READ)
+		memcpy(io->buf, &io->offset, sizeof(io->offset));
+	if (io->op == STORE_WRITE) {
+		assert_memory_equal(io->buf, &io->offset, sizeof(io->offset));
+		written += io->length;
+	}
+	io->data = as_zeros ? NULL : io->buf;
+	store_done(io, error);
+}
+
+void store_submit(struct store_io *io)
+{
+	if (at_once)
+		end_io(io, io->offset <= bad_offset && bad_offset < io->offset + io->length ?
+		       -ENODATA : 0);
+	else
+		held[nr_held++] = io;
+}
+
+void store_close(struct store *store)
+{
+	(void)store;
+	nr_closed++;
+}
+
+/* End the oldest. */
+static void release(int error)
+{
+	struct store_io *io = held[0];
+
+	assert_true(nr_held > 0);
+	memmove(held, held + 1, --nr_held * sizeof(held[0]));
+	end_io(io, error);
+}
+
+static unsigned int count(enum store_op op)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < nr_held; i++)
+		n += held[i]->op == op;
+	return n;
+}
+
+/* ---- Fixture -------------------------------------------------------------- */
+
+static struct jobs jobs;
+static struct target *target;
+static struct store store;
+
+static int setup(void **state)
+{
+	(void)state;
+	assert_true(target_table_init() >= 0);
+	assert_int_equal(jobs_init(&jobs, NULL, 4096), 0);
+	target = target_new("t", &store);
+	target_table_lock();
+	target_insert(target, OBJECT, 1 << 30);
+	target_table_unlock();
+	nr_held = 0;
+	nr_closed = 0;
+	written = 0;
+	at_once = false;
+	as_zeros = false;
+	bad_offset = UINT64_MAX;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	/* All is given back: buffers, ranges, references. */
+	assert_int_equal(nr_held, 0);
+	assert_int_equal(jobs.nr_free, PIECES);
+	assert_true(LIST_EMPTY(&target->writes));
+	assert_int_equal(atomic_load(&target->refs), 1);
+	target_remove(target);
+	target_reap();
+	assert_int_equal(nr_closed, 1);
+	jobs_exit(&jobs);
+	close(wake_fd);
+	return 0;
+}
+
+static struct extpager_req request(uint64_t offset, uint64_t length)
+{
+	return (struct extpager_req){
+		.object = OBJECT, .offset = offset, .length = length, .wanted = UINT64_MAX,
+	};
+}
+
+/* ---- Tests ---------------------------------------------------------------- */
+
+static void small_request(void **state)
+{
+	struct extpager_req req = request(8192, 4096);
+
+	(void)state;
+	job_data_request(&jobs, &req);
+	assert_int_equal(nr_held, 1);
+	assert_int_equal(held[0]->offset, 8192);
+	assert_int_equal(held[0]->length, 4096);
+	release(0);
+	assert_true(req.ended);
+	assert_int_equal(req.supplied, 4096);
+}
+
+static void wanted_piece_comes_first(void **state)
+{
+	(void)state;
+	for (unsigned int piece = 0; piece < 8; piece++) {
+		struct extpager_req req = request(4096, (2 << 20) - 100);
+
+		req.wanted = 4096 + piece * PIECE_BYTES + 8192;
+		job_data_request(&jobs, &req);
+		assert_int_equal(nr_held, 8);
+		while (nr_held)
+			release(0);
+		assert_true(req.ended);
+		assert_int_equal(req.supplied, req.length);
+		assert_int_equal(req.first_supply, 4096 + piece * PIECE_BYTES);
+	}
+}
+
+static void zeros_need_no_copy(void **state)
+{
+	struct extpager_req req = request(0, 2 << 20);
+
+	(void)state;
+	at_once = true;
+	as_zeros = true;
+	job_data_request(&jobs, &req);
+	assert_int_equal(req.zeroed, 2 << 20);
+	assert_true(req.ended);
+}
+
+static void a_part_fails(void **state)
+{
+	struct extpager_req req = request(0, PIECE_BYTES * 2);
+
+	(void)state;
+	job_data_request(&jobs, &req);
+	release(-ETIMEDOUT);
+	assert_int_equal(req.error, ETIMEDOUT);
+	assert_int_equal(req.failed, PIECE_BYTES);
+	release(0);
+	assert_true(req.ended);
+	assert_int_equal(req.supplied, PIECE_BYTES);
+	assert_int_equal(target_trouble(target).count, 1);
+	assert_int_equal(target_trouble(target).count, 0);
+}
+
+/* Not its neighbours, which readahead asked for. */
+static void one_page_is_bad(void **state)
+{
+	struct extpager_req req = request(4096, PIECE_BYTES * 2 - 100), held_back = request(0, 8192);
+
+	(void)state;
+	at_once = true;
+	bad_offset = PIECE_BYTES;
+	job_data_request(&jobs, &req);
+	assert_true(req.ended);
+	assert_int_equal(req.error, ENODATA);
+	assert_int_equal(req.failed, 4096);
+	assert_int_equal(req.supplied, req.length - 4096);
+	assert_int_equal(target_trouble(target).count, 1);
+
+	at_once = false;
+	job_data_request(&jobs, &held_back);
+	release(-EIO);
+	assert_int_equal(nr_held, 1);
+	release(-EILSEQ);
+	assert_int_equal(held_back.error, EBADMSG);
+	assert_int_equal(nr_held, 1);
+	release(0);
+	assert_true(held_back.ended);
+	assert_int_equal(held_back.supplied, 4096);
+	target_trouble(target);
+}
+
+static void supplies_that_come_too_late(void **state)
+{
+	struct extpager_req req = request(0, PIECE_BYTES * 2), refused = req;
+
+	(void)state;
+	req.refuse = -ENOENT;
+	job_data_request(&jobs, &req);
+	release(0);
+	release(0);
+	assert_true(req.ended);
+	/* Refused: the answer is an error then. */
+	refused.refuse = -EFAULT;
+	job_data_request(&jobs, &refused);
+	release(0);
+	release(0);
+	assert_true(refused.ended);
+	assert_int_equal(refused.error, EIO);
+}
+
+static void returns(void **state)
+{
+	struct extpager_req req = request(4096, (1 << 20) + 1);
+
+	(void)state;
+	job_data_return(&jobs, &req);
+	assert_int_equal(nr_held, 5);
+	while (nr_held > 1)
+		release(0);
+	/* Not before the last write is done. */
+	assert_false(req.ended);
+	release(0);
+	assert_true(req.ended);
+	assert_int_equal(req.error, 0);
+	assert_int_equal(written, req.length);
+}
+
+static void a_return_fails_once(void **state)
+{
+	struct extpager_req req = request(0, 2 << 20);
+
+	(void)state;
+	job_data_return(&jobs, &req);
+	release(-ENOSPC);
+	while (nr_held)
+		release(-EIO);
+	assert_true(req.ended);
+	assert_int_equal(req.error, ENOSPC);
+	assert_int_equal(target_trouble(target).count, 1);
+}
+
+static void a_return_is_withdrawn(void **state)
+{
+	struct extpager_req req = request(0, 2 << 20);
+
+	(void)state;
+	req.refuse = -ENOENT;
+	job_data_return(&jobs, &req);
+	assert_int_equal(nr_held, 0);
+	assert_true(req.ended);
+}
+
+static void zero_returns(void **state)
+{
+	struct extpager_req req = request(4096, 1ULL << 40);
+
+	(void)state;
+	req.zero = true;
+	job_data_return(&jobs, &req);
+	assert_int_equal(count(STORE_WRITE_ZEROS), 1);
+	assert_int_equal(held[0]->length, 1ULL << 40);
+	release(-EROFS);
+	assert_int_equal(req.error, EROFS);
+	assert_int_equal(req.fetched, 0);
+	target_trouble(target);
+}
+
+static void overlapping_returns(void **state)
+{
+	struct extpager_req a = request(0, 8192), b = request(4096, 4096), c = request(8192, 4096);
+
+	(void)state;
+	job_data_return(&jobs, &a);
+	/* Sent anew while the first is still being written: to be sent later. */
+	job_data_return(&jobs, &b);
+	assert_true(b.ended);
+	assert_int_equal(b.error, ETIMEDOUT);
+	assert_true(target_trouble(target).overlap);
+	job_data_return(&jobs, &c);
+	assert_int_equal(nr_held, 2);
+	release(0);
+	release(0);
+	b = request(4096, 4096);
+	job_data_return(&jobs, &b);
+	release(0);
+	assert_int_equal(b.error, 0);
+}
+
+static void syncs(void **state)
+{
+	struct extpager_req req = request(0, 1 << 20);
+
+	(void)state;
+	job_sync(&jobs, &req);
+	assert_int_equal(count(STORE_FLUSH), 1);
+	release(-EIO);
+	assert_int_equal(req.error, EIO);
+	target_trouble(target);
+}
+
+static void unknown_objects(void **state)
+{
+	struct extpager_req req = request(0, 4096), ret = req, sync = req;
+
+	(void)state;
+	req.object = OBJECT + 256;
+	ret.object = OBJECT + 256;
+	sync.object = OBJECT + 256;
+	job_data_request(&jobs, &req);
+	job_data_return(&jobs, &ret);
+	job_sync(&jobs, &sync);
+	assert_true(req.ended && ret.ended && sync.ended);
+	assert_true(req.error == EIO && ret.error == EIO && sync.error == EIO);
+}
+
+/* Page-outs pass page-ins that wait for buffers, and the other way round. */
+static void classes(void **state)
+{
+	enum { N = 64 };
+	struct extpager_req in[N], out[N];
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < N; i++) {
+		in[i] = request((uint64_t)i << 21, 2 << 20);
+		job_data_request(&jobs, &in[i]);
+	}
+	assert_int_equal(count(STORE_READ), PIECES - leave[CLASS_REQUEST]);
+	for (i = 0; i < N; i++) {
+		out[i] = request((uint64_t)(i + N) << 21, 2 << 20);
+		job_data_return(&jobs, &out[i]);
+	}
+	assert_int_equal(count(STORE_WRITE), leave[CLASS_REQUEST] - leave[CLASS_RETURN]);
+	assert_int_equal(jobs.nr_free, leave[CLASS_RETURN]);
+	/* What the reads give back goes to the returns first. */
+	for (i = 0; i < PIECES; i++) {
+		unsigned int writes = count(STORE_WRITE);
+
+		if (held[0]->op != STORE_READ)
+			break;
+		release(0);
+		assert_int_equal(count(STORE_WRITE), writes + 1);
+	}
+	while (nr_held)
+		release(0);
+	for (i = 0; i < N; i++) {
+		assert_true(in[i].ended);
+		assert_true(out[i].ended);
+		assert_int_equal(in[i].supplied, 2 << 20);
+		assert_int_equal(out[i].error, 0);
+	}
+	assert_int_equal(written, (uint64_t)N << 21);
+}
+
+/* A target that goes while requests are out is closed by the last of them. */
+static void target_goes_first(void **state)
+{
+	struct store other = { .block = 1 };
+	struct extpager_req req = request(0, 4096);
+	struct target *t = target_new("o", &other);
+
+	(void)state;
+	target_table_lock();
+	target_insert(t, OBJECT + 1, 4096);
+	target_table_unlock();
+	req.object = OBJECT + 1;
+	job_data_request(&jobs, &req);
+	target_remove(t);
+	target_reap();
+	assert_int_equal(nr_closed, 0);
+	assert_null(target_find(OBJECT + 1));
+	release(0);
+	target_reap();
+	assert_int_equal(nr_closed, 1);
+	nr_closed = 0;
+}
+
+int main(void)
+{
+#define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(small_request),
+		TEST(wanted_piece_comes_first),
+		TEST(zeros_need_no_copy),
+		TEST(a_part_fails),
+		TEST(one_page_is_bad),
+		TEST(supplies_that_come_too_late),
+		TEST(returns),
+		TEST(a_return_fails_once),
+		TEST(a_return_is_withdrawn),
+		TEST(zero_returns),
+		TEST(overlapping_returns),
+		TEST(syncs),
+		TEST(unknown_objects),
+		TEST(classes),
+		TEST(target_goes_first),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# pagerctl's and pagerd's command lines, with no kernel module: each line of
+# the table is an exit status, a word that the output must have, and arguments.
+# KTAP.
+
+bin=${EXTPAGER_BIN:-$(dirname "$0")/../../build/bin}
+count=0
+failed=0
+
+# check STATUS WORD PROGRAM ARGUMENT...
+check() {
+	local want=$1 word=$2 program=$3 out got
+	shift 3
+	count=$((count + 1))
+	out=$("$bin/$program" "$@" 2>&1 < /dev/null)
+	got=$?
+	if [ "$got" = "$want" ] && [[ $out == *"$word"* ]]; then
+		echo "ok $count $program $*"
+	else
+		echo "# status $got, not $want; or no '$word' in: ${out//$'\n'/ | }"
+		echo "not ok $count $program $*"
+		failed=$((failed + 1))
+	fi
+}
+
+table() {
+	cat << 'END'
+2|COMMAND|pagerctl
+0|Exit status|pagerctl --help
+0|Exit status|pagerctl help
+0|target del|pagerctl target --help
+0|--handshake-timeout|pagerctl target add --help
+0|--discard|pagerctl target del --help
+0|pagerctl 0|pagerctl --version
+2|no command 'targets'|pagerctl targets
+2|no command 'remove'|pagerctl target remove a
+2|what about it|pagerctl target
+2|what about it|pagerctl pager
+2|no option '-x'|pagerctl -x
+2|no option '-x'|pagerctl target list -x
+2|no option '--store'|pagerctl target del a --store mem:
+2|no option '--size'|pagerctl target set a --size 1M
+2|no option '--stor'|pagerctl target add a --stor mem:
+2|one argument too many|pagerctl target list a
+2|one argument too many|pagerctl target show a b
+2|one argument too many|pagerctl stats a b
+2|one argument too many|pagerctl monitor a
+2|which target|pagerctl target show
+2|which target|pagerctl target add --store mem:
+2|cannot be a target's name|pagerctl target show .a
+2|cannot be a target's name|pagerctl target show a/b
+2|cannot be a target's name|pagerctl target show aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+2|needs --store, or --size|pagerctl target add a
+2|set what|pagerctl target set a
+2|needs a URI|pagerctl target add a --store
+2|unknown scheme|pagerctl target add a --store disk:/dev/sda
+2|absolute path|pagerctl target add a --store file:x
+2|no option 'length'|pagerctl target add a --store mem:?length=1M
+2|is no size|pagerctl target add a --store mem: --size 1MB
+2|is no size|pagerctl target add a --store mem: --size 0
+2|is no size|pagerctl target add a --store mem: --size=
+2|is no time|pagerctl target set a --grace 5
+2|is no time|pagerctl target set a --sync-timeout=5M
+2|not octal|pagerctl target set a --mode 1777
+2|not octal|pagerctl target set a --mode 8
+2|neither hold nor fail|pagerctl target set a --policy spill
+2|there is no user|pagerctl target set a --uid no-such-user
+2|there is no group|pagerctl target set a --gid -1
+2|given twice|pagerctl target set a --uid 1 --uid 2
+2|takes no value|pagerctl target del a --discard=1
+2|exclude each other|pagerctl target del a --no-wait --wait 1s
+2|only be 'fail'|pagerctl target add a --store mem: --size 1M --policy hold
+1|--size|pagerctl target add a --store mem:
+1|--size|pagerctl target add a --store file:/nonexistent/x
+0|Usage|pagerd --help
+0|pagerd 0|pagerd --version
+2|pagerd --help|pagerd --nonsense
+2|not 1 to 64|pagerd --queues 0
+2|not 1 to 64|pagerd --queues 65
+2|not 1 to 64|pagerd --queues 1x
+2|is no time|pagerd --shutdown-timeout 10
+2|names no target|pagerd --only ,
+2|one argument too many|pagerd x
+END
+}
+
+echo "KTAP version 1"
+echo "1..$(table | wc -l)"
+while IFS='|' read -r want word line; do
+	# shellcheck disable=SC2086 # words are what is wanted
+	check "$want" "$word" $line
+done < <(table)
+[ "$failed" = 0 ]

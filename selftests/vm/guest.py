@@ -1,0 +1,240 @@
+"""One boot of one kernel: builds the initramfs, runs qemu, listens, judges."""
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import image, ktap, splats, tree
+
+# Seconds without a word of init, before a program starts and between programs.
+QUIET = 90
+
+
+@dataclass
+class Boot:
+    name: str
+    kernel: tree.Kernel
+    programs: list
+    module: Path
+    build_id: str                                   # what the loaded module must have
+    environment: dict = field(default_factory=dict)
+    quiet: int = QUIET                              # the canaries are less patient
+    options: dict = field(default_factory=dict)
+
+    def option(self, name, default=""):
+        return self.options.get(name, default)
+
+
+@dataclass
+class Run:
+    """What became of one program."""
+    program: tree.Program
+    parser: ktap.Parser = field(default_factory=ktap.Parser)
+    output: list = field(default_factory=list)
+    complaint: str = "did not end"                  # None when there is nothing wrong
+
+
+class Outcome:
+    """What became of the boot. No problems: every word of init came, in order,
+    and the console is clean. The results of the programs are another matter."""
+
+    def __init__(self, boot):
+        self.boot = boot
+        self.runs = {}
+        self.problems = []                          # (reason, text)
+        self.console = ""
+        self.logs = None
+
+    def problem(self, reason, text):
+        self.problems.append((reason, text))
+
+    def excerpt(self, before=3, after=40):
+        """The console around the first splat, or its end when there is none."""
+        lines = self.console.splitlines()
+        texts = {text for _, text in self.problems}
+        for number, line in enumerate(lines):
+            if line.strip() in texts:
+                return lines[max(0, number - before):number + after]
+        return lines[-25:]
+
+
+class Listener:
+    """Follows the results channel and turns it into an Outcome."""
+
+    def __init__(self, boot, nonce, outcome, report):
+        self.boot, self.outcome, self.report = boot, outcome, report
+        self.prefix = f"extpager:{nonce} "
+        self.words = []
+        self.current = None
+        self.limit = boot.quiet * boot.kernel.slowness
+        self.heard = time.monotonic()
+
+    def silent(self):
+        return time.monotonic() - self.heard > self.limit
+
+    def line(self, line):
+        if line.startswith(self.prefix):
+            self.heard = time.monotonic()
+            self.limit = self.boot.quiet * self.boot.kernel.slowness
+            word, *rest = line[len(self.prefix):].split()
+            self.words.append(word)
+            getattr(self, f"on_{word}", lambda *_: None)(*rest)
+        elif self.current:
+            self.current.output.append(line)
+            result = self.current.parser.feed(line)
+            if result:
+                self.report(self.boot, self.current, result)
+
+    def on_module(self, build_id=""):
+        if build_id.endswith(self.boot.build_id):
+            return
+        self.outcome.problem("build-id", f"the loaded module is not {self.boot.build_id}")
+
+    def on_start(self, name, limit):
+        program = next(p for p in self.boot.programs if p.name == name)
+        self.limit += int(limit)
+        self.started = time.monotonic()
+        self.current = self.outcome.runs[name] = Run(program)
+
+    def on_end(self, name, status):
+        run, self.current = self.current, None
+        limit = run.program.timeout * self.boot.kernel.slowness
+        killed = int(status) == 137 and time.monotonic() - self.started > 0.9 * limit
+        run.complaint = run.parser.complaint(int(status), limit if killed else None)
+        self.report(self.boot, run, None)
+
+    def on_leaks(self, count, *when):
+        if count != "0":
+            self.outcome.problem("leak", f"{count} leaks {' '.join(when)}")
+
+    def on_broken(self, *why):
+        self.outcome.problem("broken", " ".join(why))
+
+
+def initramfs(boot, path):
+    """The kernel's base archive, followed by what is of this boot."""
+    cpio = image.Cpio()
+    cpio.text("init", (tree.SELFTESTS / "vm/init").read_text(), 0o755)
+    cpio.file(f"tests/{boot.module.stem}.ko", boot.module)
+    slowness = boot.kernel.slowness
+    cpio.text("tests/list", "".join(f"{p.name} {p.timeout * slowness} {p.args}\n"
+                                    for p in boot.programs))
+    cpio.text("tests/env", "".join(f"{k}={v}\n" for k, v in boot.environment.items()))
+    cpio.text("tests/setup", f"module={boot.module.stem} swap={boot.option('swap')} "
+                             f"params='{boot.option('params')}'\n")
+    for program in boot.programs:
+        cpio.file(f"tests/programs/{program.name}", program.path)
+    # The tree's own binaries, at names that PATH and LD_LIBRARY_PATH know.
+    for name, directory in (("bin", tree.BUILD / "bin"), ("lib", tree.BUILD / "lib"),
+                            ("helpers", tree.BUILD / "selftests/helpers"),
+                            ("helpers", tree.SELFTESTS / "extpager/helpers")):
+        cpio.directory(f"tests/{name}")
+        for file in sorted(directory.glob("*")) if directory.is_dir() else ():
+            if file.is_file() and file.suffix not in (".a", ".c", ".h", ".o", ".d"):
+                cpio.file(f"tests/{name}/{file.name}", file)
+    cpio.write(path)
+    with open(path, "ab") as archive:
+        archive.write(image.base_archive(boot.kernel, tree.VM).read_bytes())
+
+
+def binaries(boot):
+    """Everything of ours that the guest executes, for the closure of libraries."""
+    found = [p.path for p in boot.programs]
+    for directory in (tree.BUILD / "bin", tree.BUILD / "lib", tree.BUILD / "selftests/helpers"):
+        found += directory.glob("*") if directory.is_dir() else ()
+    return [f for f in found if f.is_file() and f.open("rb").read(4) == b"\x7fELF"]
+
+
+def disk(path, size):
+    subprocess.run(["truncate", "-s", size, path], check=True)
+    return path
+
+
+def command(boot, nonce, work):
+    """The machine. Always TCG: /dev/kvm may exist and not work. A q35, since the
+    debug kernel needs half a minute for the loops in the ACPI tables of the older pc."""
+    words = ["qemu-system-x86_64", "-machine", "q35",
+             "-accel", "tcg,thread=multi", "-cpu", "max",
+             "-smp", boot.option("smp", "2"), "-m", boot.option("mem", "1G"),
+             "-nodefaults", "-display", "none", "-no-reboot",
+             "-serial", f"file:{work}/console", "-serial", f"file:{work}/results",
+             "-kernel", str(boot.kernel.dir / "vmlinuz"), "-initrd", f"{work}/initramfs",
+             "-append", " ".join((
+                 "console=ttyS0 panic=-1 oops=panic panic_on_warn=1 softlockup_panic=1",
+                 "workqueue.watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=60",
+                 "watchdog_thresh=30 nokaslr loglevel=5",
+                 f"nonce={nonce}", boot.option("cmdline")))]
+
+    def attach(device, name, path, flags="cache=unsafe"):
+        words.extend(("-drive", f"if=none,id={name},format=raw,file={path},{flags}",
+                      "-device", f"{device},drive={name}"))
+
+    attach("virtio-blk-pci", "tools", image.tools_disk(binaries(boot), tree.VM), "readonly=on")
+    if boot.option("swap"):
+        attach("virtio-blk-pci", "swap", disk(work / "swap", boot.option("swap")))
+    for i in range(int(boot.option("disks", "1"))):
+        attach(f"nvme,serial=extpager{i}", f"nvme{i}",
+               disk(work / f"nvme{i}", boot.option("disk", "512M")))
+    return words
+
+
+def run(boot, report):
+    """Boots, calling report(boot, run, result) for each test as it ends and
+    report(boot, run, None) for each program. Returns an Outcome."""
+    tree.VM.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f"{boot.kernel.name}-", dir=tree.VM))
+    try:
+        return _run(boot, report, work)
+    finally:
+        shutil.rmtree(work)
+
+
+def _run(boot, report, work):
+    nonce = secrets.token_hex(16)
+    outcome = Outcome(boot)
+    listener = Listener(boot, nonce, outcome, report)
+    initramfs(boot, work / "initramfs")
+    (work / "results").touch()
+    with open(work / "qemu", "w") as log, open(work / "results", errors="replace") as channel:
+        qemu = subprocess.Popen(command(boot, nonce, work), stdin=subprocess.DEVNULL,
+                                stdout=log, stderr=log)
+        pending = ""
+        try:
+            ended = False
+            while not ended:
+                ended = qemu.poll() is not None
+                *lines, pending = (pending + channel.read()).split("\n")
+                for line in lines:
+                    listener.line(line.rstrip("\r"))
+                if not ended and listener.silent():
+                    outcome.problem("hang", f"silent for {listener.limit} s after "
+                                            f"\"{(listener.words or ['power on'])[-1]}\"")
+                    break
+                time.sleep(0.05)
+        finally:
+            qemu.kill()
+            qemu.wait()
+
+    # A reset of the machine leaves firmware's escape sequences in the log.
+    text = (work / "console").read_text(errors="replace") if (work / "console").exists() else ""
+    outcome.console = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r", "", text)
+    for reason, line in splats.find(outcome.console):
+        outcome.problem(reason, line)
+    if "module" not in listener.words:
+        outcome.problem("no-module", "the module was not loaded")
+    if listener.words[-1:] != ["done"]:
+        outcome.problem("unfinished", "init did not say done")
+    if qemu.returncode not in (0, -9):
+        outcome.problem("qemu", (work / "qemu").read_text().strip())
+
+    outcome.logs = tree.VM / "logs" / boot.kernel.name
+    outcome.logs.mkdir(parents=True, exist_ok=True)
+    for name in ("console", "results"):
+        if (work / name).exists():
+            os.replace(work / name, outcome.logs / f"{boot.name}.{name}")
+    return outcome

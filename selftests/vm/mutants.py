@@ -1,0 +1,111 @@
+"""Mutants: the tests tested. Each selftests/mutants/NAME.patch puts a small
+mistake into the sources and names the tests that must notice:
+
+  Tests: ring:ring.wraps, object:object.dies
+  Kernel: 6.12            (or 6.1, debug, host)
+  Expect: splat           (optional: the kernel's complaint counts as well)
+  Why the mistake matters, in a line or two.
+
+  --- a/kmod/ring.c
+  +++ b/kmod/ring.c
+  ...
+
+All the tests named must fail, in a boot that is otherwise in order.
+"""
+import json
+import random
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import tree
+
+DIRECTORY = tree.SELFTESTS / "mutants"
+COUNT = 12
+
+
+@dataclass
+class Mutant:
+    name: str
+    patch: Path
+    tests: list
+    kernel: str
+    splat: bool
+
+
+def load():
+    found = []
+    for patch in sorted(DIRECTORY.glob("*.patch")):
+        text = patch.read_text().split("\n--- ")[0]
+        header = dict(re.findall(r"^(Tests|Kernel|Expect): *(.+)$", text, re.M))
+        tests = re.split(r"\s*,\s*", header.get("Tests", "").strip())
+        if not all(":" in test for test in tests) or "Kernel" not in header:
+            raise tree.BuildError(f"{patch.name}: no Tests: or no Kernel:")
+        found.append(Mutant(patch.stem, patch, tests, header["Kernel"].strip(),
+                            header.get("Expect", "").strip() == "splat"))
+    return found
+
+
+def pick(session, count=COUNT):
+    """A sample by the session's seed; all of them when it is deep."""
+    mutants = [m for m in load() if session.wants(f"mutant:{m.name}")]
+    if session.deep or session.only or len(mutants) <= count:
+        return mutants
+    return random.Random(session.seed).sample(mutants, count)
+
+
+def prepare(work):
+    """A copy of the sources, with a build directory that outlives the mutants.
+    By content, not by time: what was changed back must be built again."""
+    work.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["rsync", "-rlpc", "--delete", "--exclude=/build", "--exclude=/.git",
+                    f"{tree.TOP}/", f"{work}/"], check=True)
+
+
+def verdict(session, mutant, work):
+    """None when the mutant was caught, or what is wrong."""
+    results = work / "build/report/results.json"
+    results.unlink(missing_ok=True)
+    place = ["--host"] if mutant.kernel == "host" else ["--kernel", mutant.kernel]
+    only = [word for test in mutant.tests for word in ("--only", test)]
+    done = subprocess.run([work / "selftests/run", *place, *only, "--seed", str(session.seed)],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    log = work.parent / f"{mutant.name}.log"
+    log.write_text(done.stdout)
+    if not results.exists():
+        return f"did not build or run: see {log.relative_to(tree.TOP)}"
+    seen = json.loads(results.read_text())
+    boots = [r for r in seen if r["test"].startswith("boot:") and r["verdict"] == "fail"]
+    if boots:
+        reasons = "; ".join(why for boot in boots for why in boot["why"])
+        if mutant.splat and not re.search("no-module|build-id", reasons):
+            return None
+        return f"the boot broke: {reasons}"
+    passed = {r["test"] for r in seen if r["verdict"] != "fail"}
+    survived = [test for test in mutant.tests if test in passed]
+    if survived or mutant.splat and not any(r["verdict"] == "fail" for r in seen):
+        return f"SURVIVED {', '.join(survived)}"
+    return None
+
+
+def run_one(session, mutant, work):
+    prepare(work)
+    applied = subprocess.run(["patch", "-p1", "--forward", "--fuzz=2", "-s", "--no-backup-if-mismatch",
+                              "-i", mutant.patch], cwd=work, capture_output=True, text=True)
+    if applied.returncode:
+        problem = f"does not apply: {applied.stdout.strip()}"
+    else:
+        problem = verdict(session, mutant, work)
+    session.record(f"mutant:{mutant.name}", mutant.kernel, "fail" if problem else "pass",
+                   problem or "")
+
+
+def run(session, mutants, workers=2, copy="work"):
+    def worker(number):
+        for mutant in mutants[number::workers]:
+            run_one(session, mutant, tree.BUILD / "mutants" / f"{copy}{number}")
+    with ThreadPoolExecutor(workers) as pool:
+        for future in [pool.submit(worker, number) for number in range(workers)]:
+            future.result()

@@ -1,0 +1,243 @@
+"""One call of the runner: what ran, what came of it, and the report."""
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from . import guest, ktap, manifest, tree
+
+# Names before the colon that stand for no test program.
+KINDS = ("canary", "mutant", "static", "unit", "boot")
+# How often a kernel that died is booted again for the programs not yet run.
+REBOOTS = 8
+
+
+class Session:
+    def __init__(self, seed=None, deep=False, only=(), quiet=False):
+        self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
+        self.deep, self.only, self.quiet = deep, tuple(only), quiet
+        self.seen = {}                  # (test, place): pass, fail or skip
+        self.why = {}                   # (test, place): [reason], of failures
+        self.shown = []                 # rows of behaviours.json
+        self.build_ids = {}
+        self.unasked = set()            # tests of the manifest that were not picked
+        self._lock = threading.Lock()
+
+    # --- saying and recording
+
+    def say(self, text):
+        if not self.quiet:
+            with self._lock:
+                print(text, flush=True)
+
+    def record(self, test, place, verdict, why=""):
+        with self._lock:
+            if self.seen.get((test, place)) != "fail":
+                self.seen[test, place] = verdict
+            if verdict == "fail":
+                self.why.setdefault((test, place), []).append(why)
+        mark = {"pass": "ok", "skip": "skip", "fail": "FAIL"}[verdict]
+        self.say(f"{place:<6} {mark:<5} {test}{'  # ' + why if why else ''}")
+
+    def _result(self, test, place, release, result):
+        self.record(test, place, result.verdict, result.reason)
+        if result.verdict == "skip":
+            return
+        verdict = result.verdict
+        with self._lock:
+            for numbers, good in ((result.behaviours, "pass"), (result.partial, "partial")):
+                self.shown += [{"behaviour": n, "test": test, "kernel": release,
+                                "result": good if verdict == "pass" else "fail"}
+                               for n in numbers]
+
+    def wants(self, test):
+        return not self.only or manifest.matches(test, self.only)
+
+    # --- virtual machines
+
+    def _report(self, boot, run, result):
+        place = boot.kernel.name
+        if result:
+            test = f"{run.program.name}:{result.name}"
+            if self.wants(test):
+                self._result(test, place, boot.kernel.release, result)
+            return
+        if run.complaint:
+            self.record(f"{run.program.name}:(program)", place, "fail", run.complaint)
+        if run.complaint or any(r.verdict == "fail" for r in run.parser.results):
+            self.say("\n".join(f"       | {line}" for line in run.output[-40:]))
+
+    def boot(self, boot):
+        """Boots until every program had its turn: one that kills the kernel
+        must not hide the others. Returns the last outcome."""
+        test, place = f"boot:{boot.name}", boot.kernel.name
+        for attempt in range(REBOOTS):
+            part = replace(boot, name=boot.name if not attempt else f"{boot.name}-{attempt}")
+            outcome = guest.run(part, self._report)
+            for run in outcome.runs.values():
+                if run.complaint == "did not end":
+                    self._report(boot, run, None)
+            if outcome.problems:
+                for reason, text in outcome.problems:
+                    self.record(test, place, "fail", f"{reason}: {text}")
+                self.say("\n".join(f"       > {line}" for line in outcome.excerpt()))
+            left = [p for p in boot.programs if p.name not in outcome.runs]
+            if not left or not outcome.runs:
+                break
+            boot = replace(boot, programs=left)
+        if (test, place) not in self.seen:
+            self.record(test, place, "pass")
+        return outcome
+
+    def _environment(self, kernel):
+        return {"EXTPAGER_SEED": self.seed, "EXTPAGER_DEEP": int(self.deep),
+                "EXTPAGER_DEBUG_KERNEL": int(kernel.debug), "EXTPAGER_KERNEL": kernel.release}
+
+    def _selected(self, kernel):
+        """The programs to run; one that is wanted for a single test gets its name."""
+        for program in tree.programs().values():
+            if not program.runs_on(kernel.name):
+                continue
+            if self.deep:
+                program = replace(program, options={**program.options,
+                                                    "timeout": program.timeout * 4})
+            globs = [g for g in self.only if manifest.matches(program.name, [g.partition(":")[0]])]
+            if self.only and not globs:
+                continue
+            tests = [g.partition(":")[2] for g in globs]
+            if program.path.suffix == "" and tests and all(tests) and \
+                    not any(c in t for t in tests for c in "*?["):
+                program = replace(program, args=" ".join(f"-r {t}" for t in tests))
+            yield program
+
+    def boots(self, kernel):
+        """The boots that the selected programs need: one for all, some of their own."""
+        module = tree.build_module(kernel)
+        build_id = self.build_ids[kernel.name] = tree.build_id(module)
+        common = guest.Boot("default", kernel, [], module, build_id, self._environment(kernel))
+        alone = []
+        for program in self._selected(kernel):
+            if program.boot_options:
+                alone.append(replace(common, name=program.name, programs=[program],
+                                     options=program.boot_options))
+            else:
+                common.programs.append(program)
+        return ([common] if common.programs else []) + alone
+
+    def run_kernels(self, names, machines=2):
+        """Runs the test programs on the kernels, two machines at a time."""
+        tree.make("lib", "daemon", "selftests")
+        kernels = sorted((tree.kernel(name) for name in names), key=lambda k: -k.slowness)
+        boots = [boot for kernel in kernels for boot in self.boots(kernel)]
+        if not boots:
+            self.say("no program matches")
+        with ThreadPoolExecutor(machines) as pool:
+            for future in [pool.submit(self.boot, boot) for boot in boots]:
+                future.result()
+
+    # --- programs of this machine
+
+    def run_units(self):
+        """The unit tests; programs in C with either sanitizer, scripts once."""
+        tree.make("daemon", "unit")
+        for program in tree.programs("unit", "asan/unit").values():
+            if program.path.suffix:
+                self._run_unit(f"unit:{program.name}", program.path)
+            else:
+                for sanitizer in ("asan", "tsan"):
+                    self._run_unit(f"unit:{sanitizer}/{program.name}",
+                                   tree.BUILD / sanitizer / "unit" / program.name)
+
+    def _run_unit(self, name, path, limit=300):
+        if self.only and not manifest.matches(name, [":".join(glob.split(":")[:2])
+                                                     for glob in self.only]):
+            return
+        environment = {**os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP",
+                       "EXTPAGER_SEED": str(self.seed), "EXTPAGER_DEEP": str(int(self.deep))}
+        killed = False
+        try:
+            # TSan wants an unshuffled address space.
+            done = subprocess.run(["setarch", "-R", path], timeout=limit, env=environment,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT)
+            output, status = done.stdout, done.returncode
+        except subprocess.TimeoutExpired as late:
+            output, status, killed = late.stdout or b"", 137, True
+        parser = ktap.Parser()
+        lines = output.decode(errors="replace").splitlines()
+        for line in lines:
+            result = parser.feed(line)
+            if result and self.wants(f"{name}:{result.name}"):
+                self._result(f"{name}:{result.name}", "host", "host", result)
+        # Python says -N for death by signal N, a shell 128 + N.
+        complaint = parser.complaint(status if status >= 0 else 128 - status,
+                                     limit if killed else None)
+        if complaint:
+            self.record(f"{name}:(program)", "host", "fail", complaint)
+        if complaint or any(r.verdict == "fail" for r in parser.results):
+            self.say("\n".join(f"       | {line}" for line in lines[-40:]))
+
+    # --- the end
+
+    def expected(self, places, kinds):
+        """What the manifest wants of a run on these places: test programs when
+        there are kernels, and the kinds (canary, mutant...) that were run."""
+        wanted = {}
+        for (test, place), verdict in manifest.load().items():
+            kind = test.partition(":")[0]
+            if kind not in KINDS or kind == "boot":
+                runs = place in places
+            else:
+                runs = kind in kinds
+            if runs and self.wants(test) and test not in self.unasked:
+                wanted[test, place] = verdict
+        if self.only:           # a part of the tests, while they are being written
+            wanted.update({key: verdict for key, verdict in self.seen.items()
+                           if key not in wanted and verdict != "fail"})
+        return wanted
+
+    def finish(self, places, kinds):
+        """Prints failures and the one line of totals, writes the report.
+        Returns the exit status."""
+        counts, failures = manifest.judge(self.seen, self.expected(places, kinds))
+        self.write_report()
+        if failures:
+            print("\nfailures:")
+        for test, place, why in failures:
+            reasons = "; ".join(r for r in self.why.get((test, place), ()) if r)
+            print(f"  {place:<6} {test}: {why}{': ' + reasons if reasons else ''}")
+        print(manifest.totals(counts))
+        return 1 if failures or not counts["passed"] else 0
+
+    def write_report(self):
+        def git(*words):
+            return subprocess.run(["git", "-C", tree.TOP, *words], capture_output=True,
+                                  text=True).stdout.strip()
+        report = {"commit": git("rev-parse", "-q", "--verify", "HEAD"),
+                  "dirty": bool(git("status", "--porcelain")),
+                  "module_build_id": self.build_ids, "seed": self.seed,
+                  "results": sorted(self.shown, key=lambda r: (r["behaviour"], r["test"],
+                                                               r["kernel"]))}
+        directory = tree.BUILD / "report"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "behaviours.json").write_text(json.dumps(report, indent=1) + "\n")
+        results = [{"test": t, "place": p, "verdict": v, "why": self.why.get((t, p), [])}
+                   for (t, p), v in sorted(self.seen.items())]
+        (directory / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+
+    def update_manifest(self, places, kinds):
+        """Replaces the manifest's lines of what was run by what was seen."""
+        old = manifest.load()
+        for key in self.expected(places, kinds):
+            old.pop(key, None)
+        for (test, place), verdict in sorted(self.seen.items()):
+            if test.endswith(":(program)") or test.startswith("build:"):
+                continue                # no tests, but signs of trouble
+            old[test, place] = "skip" if verdict == "skip" else "pass"
+            if verdict == "fail":
+                print(f"manifest: {place} {test} failed, but is written down", file=sys.stderr)
+        manifest.save(old)

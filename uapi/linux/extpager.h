@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * extpager: external pagers for Linux.
+ *
+ * The kernel manages memory, a pager - a user-space program that holds a
+ * *port* - manages content. This header is the whole binary interface of
+ * /dev/extpager: the ioctls, the two rings of a queue, the events that the
+ * kernel posts and the replies that a pager gives. What each side may rely on
+ * is in PROTOCOL.md beside it; targets are configured over generic netlink,
+ * see extpager_netlink.h.
+ *
+ * Conventions: every ioctl struct starts with @size, the caller's sizeof.
+ * A field or flag marked reserved must be 0. Offsets and lengths are bytes.
+ * Fields named out_ are written by the kernel.
+ *
+ * errno of every ioctl, besides those listed at each:
+ *   ENOTTY      unknown command, or a port command on an fd that is no port
+ *   E2BIG       @size is larger than the kernel's and the tail is not zero
+ *   EINVAL      @size too small, a reserved field set, a value out of range
+ *   EOPNOTSUPP  a flag or feature that this kernel does not know
+ *   EFAULT      the struct, or a buffer it names, cannot be read or written
+ */
+#ifndef _UAPI_LINUX_EXTPAGER_H
+#define _UAPI_LINUX_EXTPAGER_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define EXTPAGER_DEVICE		"/dev/extpager"
+#define EXTPAGER_FS_TYPE	"extpager"
+#define EXTPAGER_ABI_VERSION	1
+#define EXTPAGER_NAME_MAX	63
+#define EXTPAGER_REQUEST_MAX	(2U << 20)
+#define EXTPAGER_QUEUES_MAX	64
+#define EXTPAGER_RING_MAX	4096
+
+#define EXTPAGER_IOC_MAGIC	0xEB
+
+/**
+ * struct extpager_setup - make this fd a port (EXTPAGER_IOC_SETUP)
+ * @size: sizeof(struct extpager_setup)
+ * @abi_version: EXTPAGER_ABI_VERSION that the caller was built for
+ * @features: in: features wanted; out: those granted (wanted & known)
+ * @nr_queues: in: queues wanted, 0 = one per online CPU; out: queues made
+ * @ring_entries: in: entries per ring, 0 = 256; out: rounded up to a power of 2
+ * @flags: must be 0
+ * @out_page_size: the kernel's page size, the unit of every supply
+ * @out_kernel_off: mmap offset of queue 0's kernel region
+ * @out_kernel_len: length of one kernel region (read-only)
+ * @out_user_off: mmap offset of queue 0's user region
+ * @out_user_len: length of one user region (read-write)
+ * @out_stride: offset from queue n's regions to queue n+1's
+ * @out_port: the port's id, as netlink reports it
+ * @reserved: must be 0
+ *
+ * The address space that calls SETUP *is* the pager: when it goes (exit, kill
+ * or exec) the pager is dead, whoever else still holds the fd. A successor
+ * that got the fd (a UNIX socket, systemd's fd store) calls SETUP again to
+ * take the port over.
+ *
+ * EPERM: neither CAP_SYS_ADMIN, nor any target's pager-uid, nor
+ * unprivileged_pagers=1. EBUSY: the port has a living pager, or the fd is
+ * already used as a client. EPROTONOSUPPORT: unknown @abi_version.
+ */
+struct extpager_setup {
+	__u32 size;
+	__u32 abi_version;
+	__aligned_u64 features;
+	__u32 nr_queues;
+	__u32 ring_entries;
+	__u32 flags;
+	__u32 out_page_size;
+	__aligned_u64 out_kernel_off;
+	__aligned_u64 out_kernel_len;
+	__aligned_u64 out_user_off;
+	__aligned_u64 out_user_len;
+	__aligned_u64 out_stride;
+	__u32 out_port;
+	__u32 reserved;
+};
+
+/* No feature exists beyond ABI version 1 yet. */
+#define EXTPAGER_FEATURES_KNOWN	0ULL
+
+/**
+ * struct extpager_enter - submit replies and wait for events (EXTPAGER_IOC_ENTER)
+ * @size: sizeof(struct extpager_enter)
+ * @queue: index of the queue
+ * @to_submit: how many replies to take from the reply ring, oldest first
+ * @min_complete: sleep until that many events are unread; 0 = do not sleep
+ * @timeout_ns: longest sleep in nanoseconds; ~0 = no limit
+ *
+ * Returns the number of replies taken. Each has its outcome in its own
+ * @result and @done fields, so one refused reply harms no other.
+ *
+ * EINTR: a signal came (and no reply was taken). ETIME: @timeout_ns passed
+ * (and no reply was taken). EPERM: the caller is not the pager. ESHUTDOWN: the
+ * port has no living pager. EPROTO: an index of the queue was overwritten with
+ * a value that cannot be.
+ */
+struct extpager_enter {
+	__u32 size;
+	__u32 queue;
+	__u32 to_submit;
+	__u32 min_complete;
+	__aligned_u64 timeout_ns;
+};
+
+/**
+ * struct extpager_attach - become the pager of a target (EXTPAGER_IOC_ATTACH)
+ * @size: sizeof(struct extpager_attach)
+ * @flags: must be 0
+ * @name: NUL-terminated name of the target
+ * @out_object: id of the target's object, as events name it
+ * @out_bytes: the object's size
+ *
+ * INIT follows at the target's first use, or at once, flagged RESENT, if the
+ * target was used with an earlier pager.
+ *
+ * ENOENT: no such target. EBUSY: another port is attached. EPERM: neither
+ * CAP_SYS_ADMIN nor the target's pager-uid. ESHUTDOWN: the target is going.
+ */
+struct extpager_attach {
+	__u32 size;
+	__u32 flags;
+	char name[EXTPAGER_NAME_MAX + 1];
+	__aligned_u64 out_object;
+	__aligned_u64 out_bytes;
+};
+
+/**
+ * struct extpager_detach - stop being the pager of a target (EXTPAGER_IOC_DETACH)
+ * @size: sizeof(struct extpager_detach)
+ * @flags: must be 0
+ * @object: id from ATTACH
+ *
+ * What is unanswered is treated as at the pager's death, by the target's
+ * policy. ENOENT: the port is not attached to it.
+ */
+struct extpager_detach {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 object;
+};
+
+/**
+ * struct extpager_object_create - make an unnamed object (EXTPAGER_IOC_OBJECT_CREATE)
+ * @size: sizeof(struct extpager_object_create)
+ * @flags: EXTPAGER_OBJECT_RDONLY: clients can neither write nor map it shared and writable
+ * @bytes: the object's size, at least 1
+ * @out_object: id of the object
+ * @out_fd: a close-on-exec fd of it, to be passed to clients
+ * @reserved: must be 0
+ *
+ * The object lives until DESTROY or the end of the port.
+ * ENOSPC: the port has its limit of objects. EFBIG: @bytes too large.
+ */
+struct extpager_object_create {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 bytes;
+	__aligned_u64 out_object;
+	__s32 out_fd;
+	__u32 reserved;
+};
+
+#define EXTPAGER_OBJECT_RDONLY	(1U << 0)
+
+/**
+ * struct extpager_open - a new fd of an object (EXTPAGER_IOC_OPEN)
+ * @size: sizeof(struct extpager_open)
+ * @flags: open(2) flags: access mode, O_NONBLOCK, O_CLOEXEC (always set)
+ * @object: 0, or on a port: id of one of its own unnamed objects
+ * @name: if @object is 0: NUL-terminated name of a target
+ * @out_fd: the fd, a regular file
+ * @reserved: must be 0
+ *
+ * Waits killably until the target's pager said READY, unless O_NONBLOCK.
+ * ENOENT, EACCES, EROFS as open(2). ETIMEDOUT: no READY in time. ESHUTDOWN:
+ * the target is being deleted. Else the errno that the pager gave with READY.
+ */
+struct extpager_open {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 object;
+	char name[EXTPAGER_NAME_MAX + 1];
+	__s32 out_fd;
+	__u32 reserved;
+};
+
+#define EXTPAGER_IOC_SETUP \
+	_IOWR(EXTPAGER_IOC_MAGIC, 0x00, struct extpager_setup)
+#define EXTPAGER_IOC_ENTER \
+	_IOW(EXTPAGER_IOC_MAGIC, 0x01, struct extpager_enter)
+#define EXTPAGER_IOC_ATTACH \
+	_IOWR(EXTPAGER_IOC_MAGIC, 0x02, struct extpager_attach)
+#define EXTPAGER_IOC_DETACH \
+	_IOW(EXTPAGER_IOC_MAGIC, 0x03, struct extpager_detach)
+#define EXTPAGER_IOC_OBJECT_CREATE \
+	_IOWR(EXTPAGER_IOC_MAGIC, 0x04, struct extpager_object_create)
+#define EXTPAGER_IOC_OPEN \
+	_IOWR(EXTPAGER_IOC_MAGIC, 0x05, struct extpager_open)
+
+/**
+ * enum extpager_event_op - what the kernel tells a pager
+ * @EXTPAGER_EV_INIT: the object is used for the first time in this generation;
+ *	@length is its size. Wants READY.
+ * @EXTPAGER_EV_DATA_REQUEST: pages are missing. Wants SUPPLY or ERROR for all
+ *	of @offset, @length, in any number of parts.
+ * @EXTPAGER_EV_DATA_RETURN: dirty pages come back (or, flagged ZERO, a range
+ *	that now reads as zeros). Wants RETURN_DONE.
+ * @EXTPAGER_EV_SYNC: make every return of the object that was done before
+ *	this event survive power loss. Wants SYNC_DONE.
+ * @EXTPAGER_EV_TERMINATE: the object is no longer used; comes after its last
+ *	RETURN_DONE. Wants nothing; the next use sends INIT anew.
+ * @EXTPAGER_EV_ATTRIBUTES: an ATTRIBUTES reply has taken effect. Wants nothing.
+ */
+enum extpager_event_op {
+	EXTPAGER_EV_INIT = 1,
+	EXTPAGER_EV_DATA_REQUEST = 2,
+	EXTPAGER_EV_DATA_RETURN = 3,
+	EXTPAGER_EV_SYNC = 4,
+	EXTPAGER_EV_TERMINATE = 5,
+	EXTPAGER_EV_ATTRIBUTES = 6,
+};
+
+/* Event flags. */
+#define EXTPAGER_EVF_RESENT	(1U << 0) /* an earlier pager may have seen, even answered it */
+#define EXTPAGER_EVF_ZERO	(1U << 1) /* DATA_RETURN: the range reads as zeros */
+#define EXTPAGER_EVF_PREFETCH	(1U << 2) /* DATA_REQUEST: nobody waited when it was made */
+#define EXTPAGER_EVF_RDONLY	(1U << 3) /* INIT: the object cannot be written */
+
+/* Event access: what the waiting access wants. */
+#define EXTPAGER_ACCESS_READ	(1U << 0)
+#define EXTPAGER_ACCESS_WRITE	(1U << 1)
+
+#define EXTPAGER_WANTED_NONE	(~0ULL)
+
+/**
+ * struct extpager_event - one entry of the event ring, 64 bytes
+ * @op: enum extpager_event_op
+ * @flags: EXTPAGER_EVF_*
+ * @generation: of the object; a reply must repeat it
+ * @tag: names the request in replies; 0 if none is wanted
+ * @object: id of the object
+ * @offset: first byte
+ * @length: bytes, at most EXTPAGER_REQUEST_MAX but for ZERO and SYNC. Ends
+ *	at the object's size even if that is inside a page.
+ * @wanted: DATA_REQUEST: offset of the page that somebody waits for, or
+ *	EXTPAGER_WANTED_NONE
+ * @access: EXTPAGER_ACCESS_*
+ * @attributes: ATTRIBUTES: EXTPAGER_ATTR_* now in force
+ * @reserved: 0
+ */
+struct extpager_event {
+	__u16 op;
+	__u16 flags;
+	__u32 generation;
+	__aligned_u64 tag;
+	__aligned_u64 object;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__aligned_u64 wanted;
+	__u32 access;
+	__u32 attributes;
+	__aligned_u64 reserved;
+};
+
+/**
+ * enum extpager_reply_op - what a pager answers
+ * @EXTPAGER_RE_READY: answers INIT. @error 0 and @attributes, or an errno that
+ *	fails the opening and every access.
+ * @EXTPAGER_RE_SUPPLY: content for all or a part of a DATA_REQUEST, from @addr,
+ *	or zeros with EXTPAGER_REF_ZERO. With @tag 0 it is a *push*: it fills
+ *	pages of @object nobody asked for, and leaves those that are there.
+ * @EXTPAGER_RE_ERROR: fails all or a part of a DATA_REQUEST with @error. With
+ *	@tag 0 and @object, those requests of the range that are waited for.
+ * @EXTPAGER_RE_RETURN_FETCH: copies bytes of a DATA_RETURN to @addr; as often
+ *	as wanted until RETURN_DONE.
+ * @EXTPAGER_RE_RETURN_DONE: ends a DATA_RETURN. @error 0 promises that the
+ *	bytes survive the pager's death; else they stay dirty.
+ * @EXTPAGER_RE_SYNC_DONE: ends a SYNC. @error 0 promises that what was
+ *	returned before survives power loss.
+ * @EXTPAGER_RE_ATTRIBUTES: change the object's @attributes; the event
+ *	ATTRIBUTES tells when they are in force. @tag must be 0.
+ * @EXTPAGER_RE_DESTROY: end an unnamed object: dirty pages are returned first,
+ *	or dropped with EXTPAGER_REF_DISCARD; the event TERMINATE tells when.
+ *	@tag must be 0.
+ */
+enum extpager_reply_op {
+	EXTPAGER_RE_READY = 1,
+	EXTPAGER_RE_SUPPLY = 2,
+	EXTPAGER_RE_ERROR = 3,
+	EXTPAGER_RE_RETURN_FETCH = 4,
+	EXTPAGER_RE_RETURN_DONE = 5,
+	EXTPAGER_RE_SYNC_DONE = 6,
+	EXTPAGER_RE_ATTRIBUTES = 7,
+	EXTPAGER_RE_DESTROY = 8,
+};
+
+/* Reply flags. */
+#define EXTPAGER_REF_ZERO	(1U << 0) /* SUPPLY: zeros, @addr must be 0 */
+#define EXTPAGER_REF_DISCARD	(1U << 1) /* DESTROY: drop dirty pages */
+
+/* Attributes of an object, given with READY or ATTRIBUTES. */
+#define EXTPAGER_ATTR_MAY_CACHE	(1U << 0) /* keep pages after the last close and munmap */
+
+/**
+ * struct extpager_reply - one entry of the reply ring, 64 bytes
+ * @op: enum extpager_reply_op
+ * @flags: EXTPAGER_REF_*
+ * @generation: the event's; for replies with @tag 0 the object's last one
+ * @tag: the event's, or 0
+ * @object: the event's object, or any object of the port if @tag is 0
+ * @offset: first byte: absolute, page-aligned for SUPPLY and ERROR
+ * @length: bytes: whole pages, or up to the object's end
+ * @addr: address of the buffer (SUPPLY, RETURN_FETCH)
+ * @error: positive errno or 0 (READY, ERROR, RETURN_DONE, SYNC_DONE): EIO,
+ *	ENODATA, EBADMSG, ENOSPC, EDQUOT, EROFS, EACCES, ETIMEDOUT
+ * @attributes: EXTPAGER_ATTR_* (READY, ATTRIBUTES)
+ * @out_done: bytes supplied or copied; a push counts those it installed
+ * @out_result: 0, or a negative errno that says why nothing (more) was done:
+ *	ENOENT   no such request is unanswered, or no such object of this port
+ *	ESTALE   @generation is over
+ *	EINVAL   wrong op, flag, error, alignment, or a field that must be 0
+ *	ERANGE   the range leaves the request or the object
+ *	EEXIST   a push met only pages that are there
+ *	EAGAIN   a push met a client's lock, nothing was done: ask no more, it is
+ *	         no error to be late
+ *	EFAULT   @addr cannot be read or written
+ *	ENOMEM   no memory for a push
+ * @reserved: must be 0
+ */
+struct extpager_reply {
+	__u16 op;
+	__u16 flags;
+	__u32 generation;
+	__aligned_u64 tag;
+	__aligned_u64 object;
+	__aligned_u64 offset;
+	__u32 length;
+	__u32 error;
+	__aligned_u64 addr;
+	__u32 attributes;
+	__s32 out_result;
+	__u32 out_done;
+	__u32 reserved;
+};
+
+/**
+ * struct extpager_kernel_region - head of a queue's read-only mapping
+ * @event_tail: free-running: events posted so far. The pager loads it with
+ *	acquire before it reads entries.
+ * @flags: EXTPAGER_KF_*
+ * @reply_head: free-running: replies taken so far, stored with release after
+ *	their outcome was written
+ * @event_mask: entries - 1
+ * @reply_mask: entries - 1
+ * @events_off: offset of the event entries in this region
+ * @replies_off: offset of the reply entries in the user region
+ * @bad_replies: replies refused so far
+ */
+struct extpager_kernel_region {
+	__u32 event_tail;
+	__u32 flags;
+	__u32 pad0[14];
+	__u32 reply_head;
+	__u32 pad1[15];
+	__u32 event_mask;
+	__u32 reply_mask;
+	__u32 events_off;
+	__u32 replies_off;
+	__aligned_u64 bad_replies;
+	__u32 pad2[10];
+};
+
+#define EXTPAGER_KF_BACKLOG	(1U << 0) /* events wait in the kernel: ENTER to get them */
+#define EXTPAGER_KF_DEAD	(1U << 1) /* the port was taken over or has ended */
+
+/**
+ * struct extpager_user_region - head of a queue's read-write mapping
+ * @event_head: free-running: events consumed so far, stored with release
+ *	after the entries were read
+ * @flags: EXTPAGER_UF_*
+ * @reply_tail: free-running: replies written so far, stored with release
+ */
+struct extpager_user_region {
+	__u32 event_head;
+	__u32 flags;
+	__u32 pad0[14];
+	__u32 reply_tail;
+	__u32 pad1[15];
+};
+
+#define EXTPAGER_UF_NO_WAKEUP	(1U << 0) /* the pager looks by itself: do not wake poll */
+
+#endif /* _UAPI_LINUX_EXTPAGER_H */
