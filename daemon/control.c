@@ -277,7 +277,7 @@ static struct entry *find_entry(const char *name)
 static void drop_entry(struct entry *e)
 {
 	if (e->serving)
-		log_info("target '%s': deleted", e->info.name);
+		log_info("target '%s': is gone", e->info.name);
 	stop_serving(e);
 	LIST_REMOVE(e, link);
 	free(e);

@@ -224,13 +224,14 @@ static void tell_lost(void)
 int monitor(struct args *args)
 {
 	struct extpager_ctl *c = open_ctl();
-	struct pollfd fd = { .fd = extpager_ctl_fd(c), .events = POLLIN };
+	struct pollfd fd = { .events = POLLIN };
 	int ret;
 
 	(void)args;
 	ret = extpager_ctl_subscribe(c);
 	if (ret)
 		return fail("cannot subscribe to events: %s", said(c, ret));
+	fd.fd = extpager_ctl_fd(c);
 	for (;;) {
 		if (poll(&fd, 1, -1) < 0 && errno != EINTR)
 			return fail("cannot wait for events: %s", strerror(errno));

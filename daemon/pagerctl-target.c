@@ -171,6 +171,11 @@ static int await_end(struct extpager_ctl *c, struct extpager_ctl *events, const 
 			end_progress();
 			return fail_target(name, c, ret);
 		}
+		if (t.state != EXTPAGER_STATE_DRAINING && t.state != EXTPAGER_STATE_DEAD) {
+			end_progress();
+			return fail("target '%s': not deleted: %s could not be returned to its store; see what pagerd says, or give them up with --discard",
+				    name, units_format_size(t.dirty, size, sizeof(size)));
+		}
 		now = now_ms();
 		if (now >= end)
 			break;
@@ -202,12 +207,13 @@ int target_del(struct args *args)
 	if (!ret)
 		ret = extpager_target_del(c, args->name, args->discard);
 	if (ret == -EBUSY && !args->discard)
-		ret = fail("target '%s': %s; start its pager, or give them up with --discard",
-			   args->name, extpager_ctl_error(c)[0] ? extpager_ctl_error(c) :
-			   "has dirty pages and no pager");
-	else if (ret)
+		ret = fail("target '%s': has dirty pages and no pager to return them to: start pagerd, or give them up with --discard",
+			   args->name);
+	else if (ret && ret != -EALREADY)
 		ret = fail_target(args->name, c, ret);
-	else if (!args->no_wait)
+	else if (args->no_wait)
+		ret = 0;
+	else
 		ret = await_end(c, events, args->name, t.object,
 				args->wait_ms ? args->wait_ms : WAIT_MS);
 	extpager_ctl_close(events);

@@ -8,10 +8,23 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "store-fd.h"
 #include "store-range.h"
+
+/* The file systems of extpager's own objects. */
+#define OBJECTS_MAGIC	0x45585450
+#define PATHS_MAGIC	0x45585446
+
+/* Serving a target from another one: write-back would wait for itself. */
+static bool is_target(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && (fs.f_type == OBJECTS_MAGIC || fs.f_type == PATHS_MAGIC);
+}
 
 static int file_refuse(char *why, size_t len, const struct store_uri *uri)
 {
@@ -85,6 +98,8 @@ static int file_open_io(const struct store_uri *uri, const struct store_want *wa
 	if (!S_ISREG(st->st_mode))
 		return store_refuse(-EINVAL, why, len, "not a regular file%s",
 				    S_ISBLK(st->st_mode) ? ": a device is written block:" : "");
+	if (is_target(buffered))
+		return store_refuse(-ELOOP, why, len, "is a target itself");
 	ret = file_extend(uri, want, buffered, st, why, len);
 	if (ret)
 		return ret;

@@ -91,11 +91,11 @@ static int pathfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct
 static int pathfs_update_time(EXTPAGER_UPDATE_TIME_ARGS)
 {
 	struct extpager_object *obj = pathfs_object(inode);
-	int ret = extpager_update_time(inode);
 
+	extpager_update_time(inode);
 	inode = &obj->inode;
 	extpager_update_time(inode);
-	return ret;
+	return 0;
 }
 
 static const struct inode_operations pathfs_file_iops = {

@@ -221,9 +221,8 @@ static int port_adopt(struct extpager_port *port)
 	return 0;
 }
 
-static const struct file_operations rings_fops = {
-	.owner	= THIS_MODULE,
-};
+/* No owner: alloc_file_pseudo() takes none, and the mount pins the module. */
+static const struct file_operations rings_fops = { };
 
 /* An inode of the port's own, so that nobody else's mappings share it. */
 static struct file *rings_file(struct extpager_target *own)

@@ -31,7 +31,7 @@ struct extpager_req {
 	/* protected by q->lock */
 	struct extpager_req *next_free;
 	bool over;		/* the kernel knows it no more */
-	unsigned int left;	/* pages unanswered; 1 if not a DATA_REQUEST */
+	unsigned int left;	/* pages of a DATA_REQUEST unanswered */
 	uint64_t answered[XP_REQ_PAGES / 64];
 };
 

@@ -53,7 +53,7 @@ struct extpager_req *xp_req_new(struct xp_queue *q, const struct extpager_event 
 	req->ev = *ev;
 	req->user = NULL;
 	req->over = false;
-	req->left = 1;
+	req->left = 0;
 	if (ev->op == EXTPAGER_EV_DATA_REQUEST) {
 		req->left = pages(req, ev->length);
 		memset(req->answered, 0, (req->left + 63) / 64 * sizeof(uint64_t));

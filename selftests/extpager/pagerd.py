@@ -398,6 +398,48 @@ def test_many():
     pagerd.stop()
 
 
+def test_idle():
+    """With nothing to do it does nothing, also after work on all queues."""
+    pagerd = Pagerd("--queues", "2")
+    ctl("target", "add", "i", "--store", f"block:{DISK}?force=1", "--size", "8M")
+    pagerd.serves("i")
+    work("i", 0)
+    time.sleep(1)
+    before = cpu_ticks(pagerd.process.pid)
+    time.sleep(3)
+    used = cpu_ticks(pagerd.process.pid) - before
+    assert used <= 1, f"{used} ticks in 3 s"
+    delete("i")
+    pagerd.stop()
+
+
+def cpu_ticks(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_kills():
+    """pagerd is killed again and again under load; nobody notices."""
+    ctl("target", "add", "r", "--store", f"block:{DISK}?force=1", "--size", "8M")
+    pagerd = Pagerd("--queues", "2")
+    pagerd.serves("r")
+    children = [subprocess.Popen([sys.executable, __file__, "work", "r", str(seed)])
+                for seed in range(2)]
+    kills = 0
+    while any(child.poll() is None for child in children):
+        time.sleep(0.3)
+        if kills < 6:
+            pagerd.kill()
+            pagerd = Pagerd("--queues", "2")
+            pagerd.serves("r")
+            kills += 1
+    assert [child.returncode for child in children] == [0, 0]
+    assert kills, "the workers were too fast"
+    delete("r")
+    pagerd.stop()
+
+
 def work(name, seed):
     """Each of two workers of a target has every other 64 KiB."""
     import random
