@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Client processes, patterns and other small things of the tests. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pager.h"
+
+uint64_t test_seed(uint64_t salt)
+{
+	const char *s = getenv("EXTPAGER_SEED");
+
+	return (s ? strtoull(s, NULL, 10) : 1) * 0x9e3779b97f4a7c15ULL + salt;
+}
+
+uint64_t test_random(uint64_t *state)
+{
+	uint64_t x = *state += 0x9e3779b97f4a7c15ULL;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
+	return x ^ x >> 31;
+}
+
+static bool env_is(const char *name)
+{
+	const char *s = getenv(name);
+
+	return s && !strcmp(s, "1");
+}
+
+bool on_debug_kernel(void)
+{
+	return env_is("EXTPAGER_DEBUG_KERNEL");
+}
+
+unsigned int test_rounds(unsigned int full, unsigned int usual, unsigned int debug)
+{
+	return env_is("EXTPAGER_DEEP") ? full : on_debug_kernel() ? debug : usual;
+}
+
+uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
+}
+
+void test_pause(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
+void fill_page(void *page, uint64_t seed, uint64_t index)
+{
+	uint64_t *word = page;
+	unsigned int i;
+
+	for (i = 0; i < PAGE / 8; i++)
+		word[i] = (seed << 40) ^ (index << 12) ^ i * 8 ^ 0x5a5a000000000000ULL;
+}
+
+bool page_is(const void *page, uint64_t seed, uint64_t index)
+{
+	uint64_t want[PAGE / 8];
+
+	fill_page(want, seed, index);
+	return !memcmp(page, want, PAGE);
+}
+
+bool page_is_zero(const void *page)
+{
+	static const char zero[PAGE];
+
+	return !memcmp(page, zero, PAGE);
+}
+
+void *shared_memory(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void die_of_sigbus(int sig)
+{
+	_exit(CLIENT_SIGBUS);
+}
+
+struct client client_start(int (*fn)(void *arg), void *arg)
+{
+	pid_t parent = getpid();
+	struct client c;
+
+	fflush(stdout);
+	c.pid = fork();
+	if (c.pid)
+		return c;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(99);
+	signal(SIGBUS, die_of_sigbus);
+	_exit(fn(arg));
+}
+
+int client_result(struct client *c, unsigned int ms)
+{
+	int status;
+
+	if (!WAIT_FOR(ms, waitpid(c->pid, &status, WNOHANG) == c->pid))
+		return CLIENT_RUNNING;
+	c->pid = 0;
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+void client_kill(struct client *c)
+{
+	if (c->pid <= 0)
+		return;
+	kill(c->pid, SIGKILL);
+	waitpid(c->pid, NULL, 0);
+	c->pid = 0;
+}
+
+static __thread sigjmp_buf bus_jump;
+static __thread int bus_code;
+static __thread void *bus_address;
+
+static void on_bus(int sig, siginfo_t *info, void *context)
+{
+	bus_code = info->si_code;
+	bus_address = info->si_addr;
+	siglongjmp(bus_jump, 1);
+}
+
+static int try_access(volatile uint8_t *p, bool write, uint8_t value, void **where)
+{
+	struct sigaction sa = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO }, old;
+	int ret = 0;
+
+	sigaction(SIGBUS, &sa, &old);
+	if (sigsetjmp(bus_jump, 1)) {
+		ret = bus_code;
+		if (where)
+			*where = bus_address;
+	} else if (write) {
+		*p = value;
+	} else {
+		(void)*p;
+	}
+	sigaction(SIGBUS, &old, NULL);
+	return ret;
+}
+
+int try_read(const volatile uint8_t *p, void **where)
+{
+	return try_access((volatile uint8_t *)p, false, 0, where);
+}
+
+int try_write(volatile uint8_t *p, uint8_t value, void **where)
+{
+	return try_access(p, true, value, where);
+}
+
+bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+long read_number(const char *path, const char *key)
+{
+	FILE *f = fopen(path, "r");
+	char line[512];
+	long n = -1;
+
+	if (!f)
+		return -1;
+	while (n < 0 && fgets(line, sizeof(line), f)) {
+		char *at = key ? strstr(line, key) : line;
+
+		if (at)
+			n = strtol(at + (key ? strlen(key) : 0) +
+				   strspn(at + (key ? strlen(key) : 0), " :\t="), NULL, 10);
+	}
+	fclose(f);
+	return n;
+}
+
+void drop_caches(void)
+{
+	write_file("/proc/sys/vm/drop_caches", "3");
+}
