@@ -203,7 +203,15 @@ static inline struct extpager_object *extpager_file_object(struct file *file)
 #define EXTPAGER_RETURNS_MAX	64	/* page-outs under way at once */
 
 struct extpager_target {
+	/*
+	 * @users may touch its objects' inodes: the registry, a port, workers,
+	 * calls under way. With the last one the mount goes. @ref keeps the
+	 * memory: one for all users, one for the super block, which lives as
+	 * long as files are open.
+	 */
+	refcount_t users;
 	refcount_t ref;
+	struct work_struct unmount_work;
 	struct rcu_work free_work;
 	u32 id;
 	struct vfsmount *mnt;

@@ -241,11 +241,17 @@ struct file *extpager_object_file(struct extpager_object *obj, int flags)
 
 /* ---- states ---- */
 
+/* Have object_work() look; not once the target is gone. The caller has the inode. */
 static void object_kick(struct extpager_object *obj, unsigned long delay)
 {
+	if (!extpager_target_get(obj->target))
+		return;
 	ihold(&obj->inode);
-	if (!queue_delayed_work(extpager_wq, &obj->work, delay))
-		iput(&obj->inode);
+	if (queue_delayed_work(extpager_wq, &obj->work, delay))
+		return;
+	/* Neither is the last one. */
+	iput(&obj->inode);
+	extpager_target_put(obj->target);
 }
 
 /**
@@ -526,6 +532,7 @@ static void object_work(struct work_struct *work)
 	if (acknowledge)
 		object_tell(obj, EXTPAGER_EV_ATTRIBUTES);
 	iput(&obj->inode);
+	extpager_target_put(t);
 }
 
 void extpager_object_set_attributes(struct extpager_object *obj, u32 attributes)

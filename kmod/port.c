@@ -70,7 +70,7 @@ static int port_add_target(struct extpager_port *port, struct extpager_target *t
 	if (ret)
 		xa_erase(&port->targets, t->id);
 	else
-		refcount_inc(&t->ref);
+		refcount_inc(&t->users);	/* the caller has one */
 	return ret;
 }
 

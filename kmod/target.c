@@ -42,13 +42,15 @@ static int objects_init_fs_context(struct fs_context *fc)
 	return 0;
 }
 
+static void target_put_memory(struct extpager_target *t);
+
 static void objects_kill_sb(struct super_block *sb)
 {
 	struct extpager_target *t = sb->s_fs_info;
 
 	kill_anon_super(sb);
 	if (t)
-		extpager_target_put(t);
+		target_put_memory(t);
 }
 
 /* One super block and bdi a target: its flusher, dirty share and sync are its own. */
@@ -61,27 +63,47 @@ static struct file_system_type objects_fs_type = {
 
 /* ---- references ---- */
 
-bool extpager_target_get(struct extpager_target *t)
-{
-	return refcount_inc_not_zero(&t->ref);
-}
-
 static void target_free(struct work_struct *work)
 {
 	struct extpager_target *t = container_of(to_rcu_work(work), struct extpager_target,
 						 free_work);
 
+	/* Files that outlived the target may have set them going again. */
+	cancel_delayed_work_sync(&t->deadline_work);
+	cancel_delayed_work_sync(&t->grace_work);
+	cancel_delayed_work_sync(&t->resend_work);
+	cancel_work_sync(&t->flush_work);
 	extpager_requests_destroy(t);
 	kfree(t->settings.store);
 	kfree(t);
 }
 
-void extpager_target_put(struct extpager_target *t)
+static void target_put_memory(struct extpager_target *t)
 {
 	if (!refcount_dec_and_test(&t->ref))
 		return;
 	INIT_RCU_WORK(&t->free_work, target_free);
 	queue_rcu_work(extpager_wq, &t->free_work);
+}
+
+static void unmount_work(struct work_struct *work)
+{
+	struct extpager_target *t = container_of(work, struct extpager_target, unmount_work);
+
+	kern_unmount(t->mnt);
+	target_put_memory(t);
+}
+
+bool extpager_target_get(struct extpager_target *t)
+{
+	return refcount_inc_not_zero(&t->users);
+}
+
+/* Any context; the caller holds no inode of the target's any more. */
+void extpager_target_put(struct extpager_target *t)
+{
+	if (refcount_dec_and_test(&t->users))
+		queue_work(extpager_wq, &t->unmount_work);
 }
 
 /* ---- workers ---- */
@@ -164,7 +186,8 @@ static void drain_work(struct work_struct *work)
  * @s: settings; on success @s->store belongs to the target
  * @named: it is to be found by name
  *
- * Return: the target, its reference is for extpager_target_destroy(); or an ERR_PTR.
+ * Return: the target, its reference is for extpager_target_destroy(); or an
+ * ERR_PTR.
  */
 struct extpager_target *extpager_target_create(const struct extpager_settings *s, bool named)
 {
@@ -174,7 +197,9 @@ struct extpager_target *extpager_target_create(const struct extpager_settings *s
 	t = kzalloc(sizeof(*t), GFP_KERNEL_ACCOUNT);
 	if (!t)
 		return ERR_PTR(-ENOMEM);
+	refcount_set(&t->users, 1);
 	refcount_set(&t->ref, 1);
+	INIT_WORK(&t->unmount_work, unmount_work);
 	spin_lock_init(&t->lock);
 	t->named = named;
 	t->state = EXTPAGER_STATE_NEW;
@@ -211,7 +236,6 @@ struct extpager_target *extpager_target_create(const struct extpager_settings *s
 	return t;
 
 err_mount:
-	kern_unmount(t->mnt);
 	xa_erase(&targets, t->id);
 	extpager_target_put(t);
 	return ERR_PTR(ret);
@@ -261,7 +285,6 @@ void extpager_target_destroy(struct extpager_target *t)
 	wake_up_all(&t->wait);
 	if (t->named)
 		extpager_notify(t, EXTPAGER_EVENT_DELETED);
-	kern_unmount(t->mnt);
 	extpager_target_put(t);
 }
 
@@ -475,6 +498,8 @@ void extpager_target_orphan(struct extpager_target *t, struct extpager_port *por
 	spin_unlock(&t->lock);
 	extpager_count(t, ORPHANED);
 	extpager_requests_orphan(t);
+	if (READ_ONCE(t->state) == EXTPAGER_STATE_DEAD)
+		return;
 	if (hold)
 		queue_delayed_work(extpager_wq, &t->grace_work,
 				   msecs_to_jiffies(t->settings.grace_ms));

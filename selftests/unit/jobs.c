@@ -369,7 +369,9 @@ static void zero_returns(void **state)
 
 static void overlapping_returns(void **state)
 {
-	struct extpager_req a = request(0, 8192), b = request(4096, 4096), c = request(8192, 4096);
+	struct extpager_req a = request(0, 8192);
+	struct extpager_req b = request(4096, 4096);
+	struct extpager_req c = request(8192, 4096);
 
 	(void)state;
 	job_data_return(&jobs, &a);

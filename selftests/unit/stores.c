@@ -122,7 +122,8 @@ static void against_model(struct store *store, uint64_t bytes, unsigned int roun
 			memcpy(model + offset, buf, length);
 			break;
 		case 1:
-			assert_int_equal(run(store, STORE_WRITE_ZEROS, offset, length, NULL, NULL), 0);
+			assert_int_equal(run(store, STORE_WRITE_ZEROS, offset, length,
+					     NULL, NULL), 0);
 			memset(model + offset, 0, length);
 			break;
 		case 2:

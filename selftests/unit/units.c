@@ -19,7 +19,8 @@ static void sizes_are_parsed(void **state)
 		{ "0", 0 }, { "1", 1 }, { "4096", 4096 }, { "4096B", 4096 },
 		{ "1K", 1024 }, { "1k", 1024 }, { "64KiB", 65536 }, { "64M", 64ULL << 20 },
 		{ "64 MiB", 64ULL << 20 }, { "1.5G", 3ULL << 29 }, { "0.5K", 512 },
-		{ "0.001K", 1 }, { "2T", 2ULL << 40 }, { "1PiB", 1ULL << 50 }, { "15E", 15ULL << 60 },
+		{ "0.001K", 1 }, { "2T", 2ULL << 40 }, { "1PiB", 1ULL << 50 },
+		{ "15E", 15ULL << 60 },
 		{ "1.999E", (1ULL << 60) + 999 * ((1ULL << 60) / 1000) +
 			    999 * ((1ULL << 60) % 1000) / 1000 },
 		{ "18446744073709551615", UINT64_MAX }, { "007", 7 },
@@ -65,11 +66,14 @@ static void times(void **state)
 		uint32_t ms;
 	} cases[] = {
 		{ "0", 0, 0 }, { "0s", 0, 0 }, { "500ms", 0, 500 }, { "30s", 0, 30000 },
-		{ "1.5s", 0, 1500 }, { "5m", 0, 300000 }, { "5min", 0, 300000 }, { "2 h", 0, 7200000 },
+		{ "1.5s", 0, 1500 }, { "5m", 0, 300000 }, { "5min", 0, 300000 },
+		{ "2 h", 0, 7200000 },
 		{ "49d", 0, 49U * 24 * 3600 * 1000 }, { "50d", -ERANGE, 0 },
 		{ "4294967295ms", 0, UINT32_MAX }, { "4294967296ms", -ERANGE, 0 },
-		{ "30", -EINVAL, 0 }, { "", -EINVAL, 0 }, { "s", -EINVAL, 0 }, { "-1s", -EINVAL, 0 },
-		{ "1.5ms", -EINVAL, 0 }, { "1M", -EINVAL, 0 }, { "1s1", -EINVAL, 0 }, { "00", -EINVAL, 0 },
+		{ "30", -EINVAL, 0 }, { "", -EINVAL, 0 }, { "s", -EINVAL, 0 },
+		{ "-1s", -EINVAL, 0 },
+		{ "1.5ms", -EINVAL, 0 }, { "1M", -EINVAL, 0 }, { "1s1", -EINVAL, 0 },
+		{ "00", -EINVAL, 0 },
 	};
 
 	(void)state;
@@ -115,7 +119,8 @@ static void times_are_shown(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_string_equal(units_format_time(cases[i].ms, buf, sizeof(buf)), cases[i].text);
+		assert_string_equal(units_format_time(cases[i].ms, buf, sizeof(buf)),
+				    cases[i].text);
 }
 
 int main(void)

@@ -159,7 +159,7 @@ def command(boot, nonce, work):
     """The machine. Always TCG: /dev/kvm may exist and not work. A q35, since the
     debug kernel needs half a minute for the loops in the ACPI tables of the older pc."""
     words = ["qemu-system-x86_64", "-machine", "q35",
-             "-accel", "tcg,thread=multi", "-cpu", "max",
+             "-accel", "tcg,thread=multi", "-cpu", "max,la57=off",
              "-smp", boot.option("smp", "2"), "-m", boot.option("mem", "1G"),
              "-nodefaults", "-display", "none", "-no-reboot",
              "-serial", f"file:{work}/console", "-serial", f"file:{work}/results",

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import tree
+from . import manifest, tree
 
 DIRECTORY = tree.SELFTESTS / "mutants"
 COUNT = 12
@@ -83,14 +83,19 @@ def verdict(session, mutant, work):
         if mutant.splat and not re.search("no-module|build-id", reasons):
             return None
         return f"the boot broke: {reasons}"
+    # A test that did not get to its end is as red as one that failed.
     passed = {r["test"] for r in seen if r["verdict"] != "fail"}
     survived = [test for test in mutant.tests if test in passed]
-    if survived or mutant.splat and not any(r["verdict"] == "fail" for r in seen):
-        return f"SURVIVED {', '.join(survived)}"
-    return None
+    return f"SURVIVED {', '.join(survived)}" if survived else None
 
 
 def run_one(session, mutant, work):
+    # A name that does not exist cannot pass and would look caught.
+    unknown = [test for test in mutant.tests if (test, mutant.kernel) not in manifest.load()]
+    if unknown:
+        session.record(f"mutant:{mutant.name}", mutant.kernel, "fail",
+                       f"the manifest has no {', '.join(unknown)}")
+        return
     prepare(work)
     applied = subprocess.run(["patch", "-p1", "--forward", "--fuzz=2", "-s", "--no-backup-if-mismatch",
                               "-i", mutant.patch], cwd=work, capture_output=True, text=True)

@@ -17,7 +17,7 @@ CHECKPATCH_IGNORES = (
      "the layout of TRACE_EVENT"),
     (r"^(uapi|lib|daemon|examples|bench|demo|selftests/(?!canary/kmod))",
      "BIT_MACRO,PREFER_KERNEL_TYPES,PREFER_DEFINED_ATTRIBUTE_MACRO,PREFER_FALLTHROUGH,"
-     "ARRAY_SIZE,STRCPY,ENOSYS,USE_NEGATIVE_ERRNO",
+     "ARRAY_SIZE,STRCPY,STRNCPY,ENOSYS,USE_NEGATIVE_ERRNO",
      "user space has no kernel macros, types and helpers, and its own use of errno"),
     (r"^selftests/(?!canary/kmod)",
      "OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT,LINE_SPACING,MACRO_ARG_REUSE,COMPLEX_MACRO,"
