@@ -260,6 +260,7 @@ static int serve(const struct options *o, int signal_fd, int notes_fd)
 	}
 	control_exit(&control);
 	extpager_close(port);
+	free(queues);
 	log_info("stopped");
 	return EXIT_SUCCESS;
 }
@@ -271,7 +272,7 @@ int main(int argc, char **argv)
 		.lock_memory = true,
 		.shutdown_ms = 10000,
 	};
-	int signal_fd, notes_fd;
+	int signal_fd, notes_fd, ret;
 
 	parse_options(argc, argv, &o);
 	log_init(o.verbose);
@@ -284,5 +285,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	/* Exit ends whatever threads are left: nothing waits for them. */
-	return serve(&o, signal_fd, notes_fd);
+	ret = serve(&o, signal_fd, notes_fd);
+	free(o.only);
+	return ret;
 }

@@ -146,9 +146,13 @@ unsigned int shutdown_flush(struct control *c, unsigned int timeout_ms)
 	wait_for_all(&list, timeout_ms);
 
 	pthread_mutex_lock(&lock);
-	LIST_FOREACH(f, &list, link)
+	while ((f = LIST_FIRST(&list))) {
+		LIST_REMOVE(f, link);
 		left += tell(c, f);
+		/* A thread that is stuck still has its entry; we exit soon. */
+		if (!f->started || f->ended)
+			free(f);
+	}
 	pthread_mutex_unlock(&lock);
-	/* Not freed: a thread that is stuck still has its entry, and we exit. */
 	return left;
 }

@@ -469,6 +469,8 @@ def main():
     if sys.argv[1:2] == ["work"]:
         work(sys.argv[2], int(sys.argv[3]))
         return 0
+    subprocess.run(["modprobe", "nvme"], check=True)
+    until("there is a disk", lambda: os.path.exists(DISK))
     tests = [(name[5:], function) for name, function in globals().items()
              if name.startswith("test_")]
     failed = 0
@@ -489,9 +491,8 @@ def clean_up():
     """After a failure: the next test must not suffer."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open(f"/proc/{pid}/comm") as comm:
-                if comm.read().strip() == "pagerd":
-                    os.kill(int(pid), signal.SIGKILL)
+            if os.readlink(f"/proc/{pid}/exe").endswith("/bin/pagerd"):
+                os.kill(int(pid), signal.SIGKILL)
         except OSError:
             pass
     time.sleep(0.5)

@@ -25,6 +25,8 @@ class Boot:
     environment: dict = field(default_factory=dict)
     quiet: int = QUIET                              # the canaries are less patient
     options: dict = field(default_factory=dict)
+    disk: Path = None                               # the NVMe disk, if it is to be kept
+    echo: object = None                             # called with each line of a program
 
     def option(self, name, default=""):
         return self.options.get(name, default)
@@ -86,6 +88,8 @@ class Listener:
             getattr(self, f"on_{word}", lambda *_: None)(*rest)
         elif self.current:
             self.current.output.append(line)
+            if self.boot.echo:
+                self.boot.echo(line)
             result = self.current.parser.feed(line)
             if result:
                 self.report(self.boot, self.current, result)
@@ -179,7 +183,7 @@ def command(boot, nonce, work):
         attach("virtio-blk-pci", "swap", disk(work / "swap", boot.option("swap")))
     for i in range(int(boot.option("disks", "1"))):
         attach(f"nvme,serial=extpager{i}", f"nvme{i}",
-               disk(work / f"nvme{i}", boot.option("disk", "512M")))
+               boot.disk or disk(work / f"nvme{i}", boot.option("disk", "512M")))
     return words
 
 
