@@ -450,7 +450,8 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 	int ret = 0;
 
 	spin_lock(&t->lock);
-	if (t->state == EXTPAGER_STATE_DEAD || t->draining) {
+	/* While it drains a pager is just what is needed. */
+	if (t->state == EXTPAGER_STATE_DEAD) {
 		ret = -ESHUTDOWN;
 	} else if (t->port) {
 		ret = -EBUSY;

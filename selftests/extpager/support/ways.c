@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The three ways to a target. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "pager.h"
+#include "ways.h"
+
+const char *const way_names[WAYS] = { "OPEN", "/dev/extpager", "path" };
+
+int way_open(enum way way, int flags)
+{
+	int fd;
+
+	if (way == BY_OPEN)
+		return target_open(TARGET, flags);
+	fd = open(way == BY_PATH ? target_path(TARGET) : EXTPAGER_DEVICE, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int ways_umount(void)
+{
+	return umount("/run/extpager/targets") && errno != EINVAL && errno != ENOENT ? -errno : 0;
+}
+
+bool ways_mount(const char *directory)
+{
+	mkdir(directory, 0755);
+	return !mount("none", directory, EXTPAGER_FS_TYPE, 0, NULL);
+}
+
+long module_references(void)
+{
+	return read_number("/sys/module/extpager/refcnt", NULL);
+}
