@@ -373,39 +373,71 @@ long extpager_queue_enter(struct extpager_queue *q, const struct extpager_enter 
 /* reply.c */
 void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re);
 
+static inline bool extpager_request_is_zero(const struct extpager_request *req)
+{
+	return req->flags & EXTPAGER_EVF_ZERO;
+}
+
+/* The pager must answer it; TERMINATE and ATTRIBUTES only tell. */
+static inline bool extpager_request_wants_reply(const struct extpager_request *req)
+{
+	return req->op != EXTPAGER_EV_TERMINATE && req->op != EXTPAGER_EV_ATTRIBUTES;
+}
+
+static inline bool extpager_request_overlaps(const struct extpager_request *req,
+					     const struct extpager_object *obj,
+					     pgoff_t first, pgoff_t last)
+{
+	return req->object == obj && req->index <= last && req->index + req->nr > first;
+}
+
 /* request.c */
 int extpager_requests_init(struct extpager_target *t);
 void extpager_requests_destroy(struct extpager_target *t);
 struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 op,
 						unsigned int nr);
+bool extpager_request_enlarge(struct extpager_request *req, unsigned int nr);
 void extpager_request_abandon(struct extpager_request *req);
+void extpager_request_get(struct extpager_request *req);
+void extpager_request_put(struct extpager_request *req);
+bool extpager_request_may_submit(struct extpager_request *req);
 int extpager_request_submit(struct extpager_request *req);
 void extpager_request_posted(struct extpager_request *req, u64 tag);
 int extpager_request_wait(struct extpager_request *req);
-void extpager_request_get(struct extpager_request *req);
-void extpager_request_put(struct extpager_request *req);
 int extpager_request_claim(struct extpager_target *t, const struct extpager_reply *re,
 			   pgoff_t index, unsigned int nr, struct extpager_claim *claim);
 bool extpager_request_take(struct extpager_object *obj, pgoff_t index, pgoff_t nr,
 			   struct extpager_claim *claim);
-void extpager_claim_end(struct extpager_claim *claim, unsigned int upto, int error);
+void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int error);
 int extpager_request_hold(struct extpager_target *t, const struct extpager_reply *re,
 			  struct extpager_request **reqp);
 void extpager_request_unhold(struct extpager_request *req);
 int extpager_request_answer(struct extpager_target *t, const struct extpager_reply *re);
 bool extpager_returns_pending(struct extpager_object *obj, pgoff_t first, pgoff_t last);
-bool extpager_zeros_overlap(struct extpager_object *obj, pgoff_t first, pgoff_t last);
+/* and, with target->lock held, but for settle: */
+enum extpager_request_state extpager_request_close(struct extpager_request *req,
+						   enum extpager_request_state state, int error);
+enum extpager_request_state extpager_request_returned(struct extpager_request *req, int error);
+void extpager_request_settle(struct extpager_request *req, enum extpager_request_state state);
+void extpager_request_park(struct extpager_request *req);
+void extpager_request_resend(struct extpager_request *req, u16 flags);
+
+/* zero.c */
 void extpager_request_announce_zero(struct extpager_request *req);
 void extpager_request_retract_zero(struct extpager_request *req);
 void extpager_request_send_zero(struct extpager_request *req);
+bool extpager_zeros_overlap(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 int extpager_zeros_status(struct extpager_object *obj, pgoff_t first, pgoff_t last);
-bool extpager_request_enlarge(struct extpager_request *req, unsigned int nr);
-void extpager_requests_cancel(struct extpager_object *obj, int error);
-bool extpager_object_quiet(struct extpager_object *obj);
+
+/* succession.c */
 void extpager_requests_orphan(struct extpager_target *t);
 void extpager_requests_give_up(struct extpager_target *t, struct extpager_object *obj,
 			       int error);
+void extpager_requests_cancel(struct extpager_object *obj, int error);
 void extpager_requests_resend(struct extpager_target *t);
+
+/* deadline.c */
+void extpager_deadline_arm(struct extpager_target *t, unsigned long deadline);
 void extpager_deadline_work(struct work_struct *work);
 
 /* object.c */

@@ -25,17 +25,6 @@ static enum extpager_phase request_phase(const struct extpager_request *req)
 	}
 }
 
-/* The pager must answer it; TERMINATE and ATTRIBUTES only tell. */
-static bool request_wants_reply(const struct extpager_request *req)
-{
-	return req->op != EXTPAGER_EV_TERMINATE && req->op != EXTPAGER_EV_ATTRIBUTES;
-}
-
-static bool request_is_zero(const struct extpager_request *req)
-{
-	return req->flags & EXTPAGER_EVF_ZERO;
-}
-
 static void request_set_state(struct extpager_request *req, enum extpager_request_state state)
 {
 	lockdep_assert_held(&req->target->lock);
@@ -222,16 +211,6 @@ void extpager_request_abandon(struct extpager_request *req)
 
 /* ---- submission ---- */
 
-static void deadline_arm(struct extpager_target *t, unsigned long deadline)
-{
-	lockdep_assert_held(&t->lock);
-	if (t->deadline_armed)
-		return;
-	t->deadline_armed = true;
-	queue_delayed_work(extpager_wq, &t->deadline_work,
-			   time_after(deadline, jiffies) ? deadline - jiffies : 0);
-}
-
 /* A range that an earlier pager may have been asked for. */
 static bool request_is_resent(struct extpager_request *req)
 {
@@ -245,7 +224,7 @@ static bool request_is_resent(struct extpager_request *req)
 }
 
 /* May the pager be asked this now? */
-static bool request_may_submit(struct extpager_request *req)
+bool extpager_request_may_submit(struct extpager_request *req)
 {
 	struct extpager_target *t = req->target;
 
@@ -278,7 +257,7 @@ static int request_submit(struct extpager_request *req)
 	struct extpager_queue *q;
 	u32 cpu;
 
-	if (!request_may_submit(req))
+	if (!extpager_request_may_submit(req))
 		return -ENOTCONN;
 	if (unlikely(!list_empty(&t->parked)) && request_is_resent(req))
 		req->flags |= EXTPAGER_EVF_RESENT;
@@ -289,17 +268,17 @@ static int request_submit(struct extpager_request *req)
 	req->deadline = jiffies + msecs_to_jiffies(t->settings.timeout_ms[phase]);
 	list_add_tail(&req->node, &t->pending[phase]);
 	t->nr_pending[phase]++;
-	if (request_wants_reply(req))
-		deadline_arm(t, req->deadline);
+	if (extpager_request_wants_reply(req))
+		extpager_deadline_arm(t, req->deadline);
 	/* An object's INIT, ATTRIBUTES and TERMINATE must not overtake each other. */
 	cpu = phase == EXTPAGER_PHASE_HANDSHAKE ? (u32)req->object->id : raw_smp_processor_id();
 	q = &t->port->queues[cpu % t->port->nr_queues];
-	if (!request_wants_reply(req)) {
+	if (!extpager_request_wants_reply(req)) {
 		/* Nothing keeps the object once the pager need not answer. */
 		req->attributes = req->object->attributes;
 		req->object = NULL;
 	}
-	if (extpager_queue_post(q, req) && !request_wants_reply(req))
+	if (extpager_queue_post(q, req) && !extpager_request_wants_reply(req))
 		request_told(req);
 	extpager_queue_wake(q);
 	return 0;
@@ -320,7 +299,7 @@ int extpager_request_submit(struct extpager_request *req)
 	int ret;
 
 	if (req->op == EXTPAGER_EV_DATA_REQUEST || req->op == EXTPAGER_EV_DATA_RETURN)
-		req->left = request_is_zero(req) ? 0 : req->nr;
+		req->left = extpager_request_is_zero(req) ? 0 : req->nr;
 	spin_lock(&t->lock);
 	ret = request_submit(req);
 	spin_unlock(&t->lock);
@@ -348,10 +327,10 @@ void extpager_request_posted(struct extpager_request *req, u64 tag)
 
 /*
  * target->lock held. PENDING or PARKED -> @state, which is also returned. The
- * caller then calls request_settle() without the lock, to hand back folios
+ * caller then calls extpager_request_settle() without the lock, to hand back folios
  * that are left.
  */
-static enum extpager_request_state request_close(struct extpager_request *req, enum extpager_request_state state,
+enum extpager_request_state extpager_request_close(struct extpager_request *req, enum extpager_request_state state,
 			  int error)
 {
 	struct extpager_target *t = req->target;
@@ -364,10 +343,10 @@ static enum extpager_request_state request_close(struct extpager_request *req, e
 	list_del_init(&req->node);
 	req->error = error;
 	request_set_state(req, state);
-	req->refs++;		/* dropped by request_settle() */
+	req->refs++;		/* dropped by extpager_request_settle() */
 	if (state == EXTPAGER_REQUEST_PARKED)
 		list_add_tail(&req->node, &t->parked);
-	else if (request_is_zero(req))
+	else if (extpager_request_is_zero(req))
 		req->object->zeros--;
 	return state;
 }
@@ -414,8 +393,8 @@ static void settle_return(struct extpager_request *req, int error)
 		extpager_folio_returned(req->object, req->folios[i], error);
 }
 
-/* @state is what request_close() said; drops the reference that it took. */
-static void request_settle(struct extpager_request *req, enum extpager_request_state state)
+/* @state is what extpager_request_close() said; drops the reference that it took. */
+void extpager_request_settle(struct extpager_request *req, enum extpager_request_state state)
 {
 	bool parked = state == EXTPAGER_REQUEST_PARKED;
 	bool wake = req->op != EXTPAGER_EV_DATA_REQUEST;
@@ -557,44 +536,44 @@ bool extpager_request_take(struct extpager_object *obj, pgoff_t index, pgoff_t n
 /**
  * extpager_claim_end() - finish claimed folios
  * @claim: from extpager_request_claim() or extpager_request_take()
- * @upto: slots before this one are done: filled, or failed if @error
+ * @done: slots before this one are done: filled, or failed if @error
  * @error: 0 or the negative errno for them
  *
- * Slots from @upto on go back to the request, or fail with it if it has ended.
+ * Slots from @done on go back to the request, or fail with it if it has ended.
  */
-void extpager_claim_end(struct extpager_claim *claim, unsigned int upto, int error)
+void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int error)
 {
 	struct extpager_request *req = claim->req;
 	struct extpager_target *t = req->target;
 	struct extpager_object *obj = req->object;
 	pgoff_t index = req->index + claim->first;
-	unsigned int i, done = 0;
+	unsigned int i, nr = 0;
 	bool over = false;
 	int over_error = 0;
 	void *folios = NULL, *more;
 
 	if (error)
-		extpager_object_note_failure(obj, index, upto, error);
-	for (i = 0; i < upto; i++) {
+		extpager_object_note_failure(obj, index, done, error);
+	for (i = 0; i < done; i++) {
 		if (!claim->folios[i])
 			continue;
 		if (error)
 			extpager_folio_failed(obj, claim->folios[i]);
 		else
 			extpager_folio_supplied(obj, claim->folios[i]);
-		done++;
+		nr++;
 	}
-	if (done)
-		extpager_gate_wake(obj, index, upto, error);
+	if (nr)
+		extpager_gate_wake(obj, index, done, error);
 
 	spin_lock(&t->lock);
-	if (done < claim->nr) {
+	if (nr < claim->nr) {
 		over = req->state != EXTPAGER_REQUEST_PENDING;
 		over_error = req->state == EXTPAGER_REQUEST_PARKED ? -EAGAIN : req->error;
-		for (i = upto; i < claim->span && !over; i++)
+		for (i = done; i < claim->span && !over; i++)
 			req->folios[claim->first + i] = claim->folios[i];
 	}
-	req->left -= over ? claim->nr : done;
+	req->left -= over ? claim->nr : nr;
 	if (!req->left && req->state == EXTPAGER_REQUEST_PENDING) {
 		t->nr_pending[EXTPAGER_PHASE_PAGE_IN]--;
 		if (!list_empty(&req->backlog))
@@ -605,7 +584,7 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int upto, int err
 	}
 	spin_unlock(&t->lock);
 
-	for (i = upto; i < claim->span && over; i++) {
+	for (i = done; i < claim->span && over; i++) {
 		if (!claim->folios[i])
 			continue;
 		extpager_folio_failed(obj, claim->folios[i]);
@@ -639,7 +618,7 @@ int extpager_request_hold(struct extpager_target *t, const struct extpager_reply
 		goto out;
 	start = (loff_t)req->index << PAGE_SHIFT;
 	ret = -ERANGE;
-	if (request_is_zero(req) || re->offset < start || re->length > req->length ||
+	if (extpager_request_is_zero(req) || re->offset < start || re->length > req->length ||
 	    re->offset - start > req->length - re->length)
 		goto out;
 	req->refs++;
@@ -667,7 +646,7 @@ void extpager_request_unhold(struct extpager_request *req)
 	extpager_request_put(req);
 }
 
-static enum extpager_request_state answer_return(struct extpager_request *req, int error)
+enum extpager_request_state extpager_request_returned(struct extpager_request *req, int error)
 {
 	struct extpager_target *t = req->target;
 	struct extpager_object *obj = req->object;
@@ -681,11 +660,11 @@ static enum extpager_request_state answer_return(struct extpager_request *req, i
 		obj->unsynced = true;
 	}
 	/* A zeroed range has no dirty pages to remember it: the record stays. */
-	if (error && request_is_zero(req)) {
+	if (error && extpager_request_is_zero(req)) {
 		queue_delayed_work(extpager_wq, &t->resend_work, HZ);
-		return request_close(req, EXTPAGER_REQUEST_PARKED, error);
+		return extpager_request_close(req, EXTPAGER_REQUEST_PARKED, error);
 	}
-	return request_close(req, EXTPAGER_REQUEST_ENDED, error);
+	return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
 }
 
 /**
@@ -712,7 +691,7 @@ int extpager_request_answer(struct extpager_target *t, const struct extpager_rep
 	switch (op) {
 	case EXTPAGER_EV_INIT:
 		extpager_object_init_done(req->object, error, re->attributes);
-		state = request_close(req, EXTPAGER_REQUEST_ENDED, error);
+		state = extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
 		break;
 	case EXTPAGER_EV_SYNC:
 		if (error) {
@@ -720,13 +699,13 @@ int extpager_request_answer(struct extpager_target *t, const struct extpager_rep
 			req->object->unsynced = true;
 			mapping_set_error(req->object->inode.i_mapping, error);
 		}
-		state = request_close(req, EXTPAGER_REQUEST_ENDED, error);
+		state = extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
 		break;
 	default:
-		state = answer_return(req, error);
+		state = extpager_request_returned(req, error);
 	}
 	spin_unlock(&t->lock);
-	request_settle(req, state);
+	extpager_request_settle(req, state);
 	return 0;
 }
 
@@ -754,64 +733,7 @@ int extpager_request_wait(struct extpager_request *req)
 	return ret ? -EINTR : READ_ONCE(req->error);
 }
 
-/* ---- zeroed ranges ----
- *
- * A zeroed range is a DATA_RETURN without folios. It stands among the parked
- * records from the moment its pages read as zeros, is sent when the cache has
- * none of them left, and ends when the pager acknowledged it.
- */
-
-void extpager_request_announce_zero(struct extpager_request *req)
-{
-	struct extpager_target *t = req->target;
-
-	spin_lock(&t->lock);
-	req->flags |= EXTPAGER_EVF_ZERO;
-	req->announced = true;
-	WRITE_ONCE(req->object->zeros, req->object->zeros + 1);
-	request_set_state(req, EXTPAGER_REQUEST_PARKED);
-	list_add_tail(&req->node, &t->parked);
-	spin_unlock(&t->lock);
-	/* Pairs with the look at object->zeros before a page is asked for or returned. */
-	smp_mb();
-}
-
-/* Before it was sent: nothing has happened. */
-void extpager_request_retract_zero(struct extpager_request *req)
-{
-	struct extpager_target *t = req->target;
-
-	spin_lock(&t->lock);
-	if (req->state == EXTPAGER_REQUEST_PARKED) {
-		request_close(req, EXTPAGER_REQUEST_ENDED, -EINTR);
-		spin_unlock(&t->lock);
-		request_settle(req, EXTPAGER_REQUEST_ENDED);
-		return;
-	}
-	spin_unlock(&t->lock);
-}
-
-/* To the pager, or to the records for its successor. */
-void extpager_request_send_zero(struct extpager_request *req)
-{
-	struct extpager_target *t = req->target;
-
-	spin_lock(&t->lock);
-	req->announced = false;
-	if (req->state == EXTPAGER_REQUEST_PARKED && request_may_submit(req)) {
-		list_del_init(&req->node);
-		request_submit(req);
-	}
-	spin_unlock(&t->lock);
-}
-
 /* ---- what is under way ---- */
-
-static bool request_overlaps(const struct extpager_request *req, const struct extpager_object *obj,
-			     pgoff_t first, pgoff_t last)
-{
-	return req->object == obj && req->index <= last && req->index + req->nr > first;
-}
 
 /* Are pages of [first, last] with the pager? Unlocked callers get a hint. */
 bool extpager_returns_pending(struct extpager_object *obj, pgoff_t first, pgoff_t last)
@@ -822,7 +744,7 @@ bool extpager_returns_pending(struct extpager_object *obj, pgoff_t first, pgoff_
 
 	spin_lock(&t->lock);
 	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node)
-		if (!request_is_zero(req) && request_overlaps(req, obj, first, last)) {
+		if (!extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last)) {
 			found = true;
 			break;
 		}
@@ -830,320 +752,22 @@ bool extpager_returns_pending(struct extpager_object *obj, pgoff_t first, pgoff_
 	return found;
 }
 
-/* Is a part of [first, last] a zeroed range whose return is not acknowledged? */
-bool extpager_zeros_overlap(struct extpager_object *obj, pgoff_t first, pgoff_t last)
-{
-	struct extpager_target *t = obj->target;
-	struct extpager_request *req;
-	bool found = false;
+/* ---- records: what waits for the next pager ---- */
 
-	if (!READ_ONCE(obj->zeros))
-		return false;
-	spin_lock(&t->lock);
-	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node)
-		if (request_is_zero(req) && request_overlaps(req, obj, first, last))
-			found = true;
-	list_for_each_entry(req, &t->parked, node)
-		if (request_is_zero(req) && request_overlaps(req, obj, first, last))
-			found = true;
-	spin_unlock(&t->lock);
-	return found;
+/* A new request becomes a record without having been sent. */
+void extpager_request_park(struct extpager_request *req)
+{
+	request_set_state(req, EXTPAGER_REQUEST_PARKED);
+	list_add_tail(&req->node, &req->target->parked);
 }
 
-/*
- * What fsync waits for: 0 if every zeroed range of [first, last] is
- * acknowledged, -EAGAIN if one is not yet, else the errno that one failed with.
- */
-int extpager_zeros_status(struct extpager_object *obj, pgoff_t first, pgoff_t last)
-{
-	struct extpager_target *t = obj->target;
-	struct extpager_request *req;
-	int ret = 0;
-
-	if (!READ_ONCE(obj->zeros))
-		return 0;
-	spin_lock(&t->lock);
-	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node)
-		if (request_is_zero(req) && request_overlaps(req, obj, first, last))
-			ret = -EAGAIN;
-	list_for_each_entry(req, &t->parked, node)
-		if (request_is_zero(req) && request_overlaps(req, obj, first, last))
-			ret = ret ?: req->error ?: -EAGAIN;
-	spin_unlock(&t->lock);
-	return ret;
-}
-
-/* Nothing of the object is with the pager, or waits for the next one. */
-bool extpager_object_quiet(struct extpager_object *obj)
-{
-	struct extpager_target *t = obj->target;
-	struct extpager_request *req;
-	bool quiet = true;
-	unsigned int i;
-
-	spin_lock(&t->lock);
-	for (i = 0; i < EXTPAGER_PHASES; i++)
-		list_for_each_entry(req, &t->pending[i], node)
-			if (req->object == obj)
-				quiet = false;
-	list_for_each_entry(req, &t->parked, node)
-		if (req->object == obj)
-			quiet = false;
-	spin_unlock(&t->lock);
-	return quiet;
-}
-
-/* ---- the pager is gone, and comes back ---- */
-
-/**
- * extpager_requests_orphan() - the pager of @t is gone
- * @t: in state ORPHANED, its port already NULL
- *
- * Page-ins and page-outs become records without folios, so that nothing stays
- * locked or under write-back for the grace time; by policy `fail` they end.
- */
-void extpager_requests_orphan(struct extpager_target *t)
-{
-	bool hold = t->settings.policy == EXTPAGER_POLICY_HOLD;
-	enum extpager_request_state state;
-	struct extpager_request *req;
-	unsigned int i;
-
-	for (i = 0; i < EXTPAGER_PHASES; i++) {
-		for (;;) {
-			spin_lock(&t->lock);
-			req = list_first_entry_or_null(&t->pending[i], struct extpager_request,
-						       node);
-			if (!req) {
-				spin_unlock(&t->lock);
-				break;
-			}
-			if (i == EXTPAGER_PHASE_HANDSHAKE)
-				state = request_close(req, EXTPAGER_REQUEST_ENDED, -ENOTCONN);
-			else if (hold || request_is_zero(req))
-				state = request_close(req, EXTPAGER_REQUEST_PARKED,
-						      hold ? 0 : -EIO);
-			else
-				state = request_close(req, EXTPAGER_REQUEST_ENDED, -EIO);
-			if (!hold && i != EXTPAGER_PHASE_HANDSHAKE &&
-			    i != EXTPAGER_PHASE_PAGE_IN)
-				mapping_set_error(req->object->inode.i_mapping, -EIO);
-			if (!hold && i == EXTPAGER_PHASE_PAGE_IN)
-				extpager_object_note_failure_locked(req->object, req->index,
-								    req->nr, -EIO);
-			spin_unlock(&t->lock);
-			request_settle(req, state);
-		}
-	}
-}
-
-/**
- * extpager_requests_give_up() - end the records that wait for a next pager
- * @t: target
- * @obj: of this object, or NULL: of all
- * @error: for those who still wait
- *
- * Dirty pages stay dirty. Records of zeroed ranges stay too, unless @error is
- * -ESHUTDOWN: the object is going.
- */
-void extpager_requests_give_up(struct extpager_target *t, struct extpager_object *obj, int error)
-{
-	struct extpager_request *req, *next;
-	bool again;
-
-	do {
-		again = false;
-		spin_lock(&t->lock);
-		list_for_each_entry_safe(req, next, &t->parked, node) {
-			if (obj && req->object != obj)
-				continue;
-			if (request_is_zero(req) && error != -ESHUTDOWN) {
-				req->error = error;
-				continue;
-			}
-			if (req->op == EXTPAGER_EV_DATA_REQUEST)
-				extpager_object_note_failure_locked(req->object, req->index,
-								    req->nr, error);
-			request_close(req, EXTPAGER_REQUEST_ENDED, error);
-			again = true;
-			break;
-		}
-		spin_unlock(&t->lock);
-		if (again) {
-			if (req->op == EXTPAGER_EV_DATA_REQUEST)
-				extpager_gate_wake(req->object, req->index, req->nr, error);
-			request_settle(req, EXTPAGER_REQUEST_ENDED);
-		}
-	} while (again);
-	wake_up_all(&t->wait);
-}
-
-/**
- * extpager_requests_cancel() - end all that is asked about an object
- * @obj: object that nobody may ask about any more
- * @error: for those who wait
- *
- * Dirty pages stay dirty.
- */
-void extpager_requests_cancel(struct extpager_object *obj, int error)
-{
-	struct extpager_target *t = obj->target;
-	struct extpager_request *req;
-	unsigned int i;
-	bool found;
-
-	do {
-		found = false;
-		spin_lock(&t->lock);
-		for (i = 0; i < EXTPAGER_PHASES && !found; i++)
-			list_for_each_entry(req, &t->pending[i], node)
-				if (req->object == obj) {
-					request_close(req, EXTPAGER_REQUEST_ENDED, error);
-					found = true;
-					break;
-				}
-		spin_unlock(&t->lock);
-		if (found)
-			request_settle(req, EXTPAGER_REQUEST_ENDED);
-	} while (found);
-	extpager_requests_give_up(t, obj, -ESHUTDOWN);
-}
-
-/* target->lock held: the next record that can be asked again. */
-static struct extpager_request *parked_first(struct extpager_target *t)
-{
-	struct extpager_request *req;
-
-	if (!t->port || !extpager_target_live(t))
-		return NULL;
-	list_for_each_entry(req, &t->parked, node)
-		if (!req->announced && req->object->state == EXTPAGER_OBJECT_READY)
-			return req;
-	return NULL;
-}
-
-/* target->lock held: a barrier or zeroed range is asked again as it stands. */
-static void resend_record(struct extpager_request *req)
+/* A barrier's or zeroed range's record is asked again as it stands. */
+void extpager_request_resend(struct extpager_request *req, u16 flags)
 {
 	list_del_init(&req->node);
 	req->tag += 1ULL << 16;
 	req->error = 0;
-	req->flags |= EXTPAGER_EVF_RESENT;
+	req->flags |= flags;
 	if (request_submit(req))
 		list_add(&req->node, &req->target->parked);
-}
-
-/**
- * extpager_requests_resend() - ask the pager what an earlier one left unanswered
- * @t: target, with a pager
- *
- * Context: the target's worker; one at a time.
- */
-void extpager_requests_resend(struct extpager_target *t)
-{
-	struct extpager_request *req;
-
-	spin_lock(&t->lock);
-	while ((req = parked_first(t))) {
-		struct extpager_object *obj = req->object;
-		u8 op = req->op;
-
-		if (op == EXTPAGER_EV_SYNC || request_is_zero(req)) {
-			resend_record(req);
-			continue;
-		}
-		req->refs++;
-		spin_unlock(&t->lock);
-		/* Submitted ranges are flagged because this record still stands. */
-		if (op == EXTPAGER_EV_DATA_REQUEST)
-			extpager_request_pages(obj, req->index, req->nr);
-		else
-			extpager_return_range(obj, req->index, req->index + req->nr - 1,
-					      PAGECACHE_TAG_DIRTY, NULL);
-		spin_lock(&t->lock);
-		if (req->state == EXTPAGER_REQUEST_PARKED && t->port && extpager_target_live(t)) {
-			request_close(req, EXTPAGER_REQUEST_ENDED, 0);
-			spin_unlock(&t->lock);
-			request_settle(req, EXTPAGER_REQUEST_ENDED);
-		} else {
-			spin_unlock(&t->lock);
-		}
-		extpager_request_put(req);
-		cond_resched();
-		spin_lock(&t->lock);
-	}
-	spin_unlock(&t->lock);
-}
-
-/* ---- deadlines ---- */
-
-static int deadline_error(enum extpager_phase phase)
-{
-	return phase == EXTPAGER_PHASE_HANDSHAKE ? -ETIMEDOUT : -EIO;
-}
-
-/* target->lock held. */
-static enum extpager_request_state deadline_expire(struct extpager_request *req, enum extpager_phase phase)
-{
-	struct extpager_target *t = req->target;
-	int error = deadline_error(phase);
-
-	extpager_count(t, TIMEOUTS);
-	switch (phase) {
-	case EXTPAGER_PHASE_HANDSHAKE:
-		extpager_object_init_done(req->object, error, 0);
-		break;
-	case EXTPAGER_PHASE_PAGE_IN:
-		extpager_object_note_failure_locked(req->object, req->index, req->nr, error);
-		break;
-	case EXTPAGER_PHASE_RETURN:
-		return answer_return(req, error);
-	default:
-		req->object->unsynced = true;
-		mapping_set_error(req->object->inode.i_mapping, error);
-	}
-	return request_close(req, EXTPAGER_REQUEST_ENDED, error);
-}
-
-/* Ends what is overdue and sleeps until the next one may be. */
-void extpager_deadline_work(struct work_struct *work)
-{
-	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
-						 deadline_work);
-	unsigned long next = 0;
-	bool armed = false, missed = false;
-	unsigned int i;
-
-	spin_lock(&t->lock);
-	t->deadline_armed = false;
-	for (i = 0; i < EXTPAGER_PHASES; i++) {
-		enum extpager_request_state state;
-		struct extpager_request *req;
-
-		while ((req = list_first_entry_or_null(&t->pending[i], struct extpager_request,
-						       node))) {
-			if (time_before(jiffies, req->deadline)) {
-				if (!armed || time_before(req->deadline, next))
-					next = req->deadline;
-				armed = true;
-				break;
-			}
-			if (!request_wants_reply(req)) {
-				/* It waits for room in the ring; give it another term. */
-				req->deadline = jiffies + HZ;
-				list_move_tail(&req->node, &t->pending[i]);
-				continue;
-			}
-			missed = true;
-			state = deadline_expire(req, i);
-			spin_unlock(&t->lock);
-			request_settle(req, state);
-			spin_lock(&t->lock);
-		}
-	}
-	if (armed)
-		deadline_arm(t, next);
-	spin_unlock(&t->lock);
-	if (missed)
-		extpager_target_stalled(t);
 }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Deadlines. Requests of a phase stand in the order of their deadlines, so one
+ * delayed work a target looks at the first of each; it is not set anew for each
+ * request, but finds out when it runs.
+ */
+#include "extpager.h"
+
+/* target->lock held. */
+void extpager_deadline_arm(struct extpager_target *t, unsigned long deadline)
+{
+	lockdep_assert_held(&t->lock);
+	if (t->deadline_armed)
+		return;
+	t->deadline_armed = true;
+	queue_delayed_work(extpager_wq, &t->deadline_work,
+			   time_after(deadline, jiffies) ? deadline - jiffies : 0);
+}
+
+static int deadline_error(enum extpager_phase phase)
+{
+	return phase == EXTPAGER_PHASE_HANDSHAKE ? -ETIMEDOUT : -EIO;
+}
+
+/* target->lock held. */
+static enum extpager_request_state deadline_expire(struct extpager_request *req, enum extpager_phase phase)
+{
+	struct extpager_target *t = req->target;
+	int error = deadline_error(phase);
+
+	extpager_count(t, TIMEOUTS);
+	switch (phase) {
+	case EXTPAGER_PHASE_HANDSHAKE:
+		extpager_object_init_done(req->object, error, 0);
+		break;
+	case EXTPAGER_PHASE_PAGE_IN:
+		extpager_object_note_failure_locked(req->object, req->index, req->nr, error);
+		break;
+	case EXTPAGER_PHASE_RETURN:
+		return extpager_request_returned(req, error);
+	default:
+		req->object->unsynced = true;
+		mapping_set_error(req->object->inode.i_mapping, error);
+	}
+	return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
+}
+
+/* Ends what is overdue and sleeps until the next one may be. */
+void extpager_deadline_work(struct work_struct *work)
+{
+	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
+						 deadline_work);
+	unsigned long next = 0;
+	bool armed = false, missed = false;
+	unsigned int i;
+
+	spin_lock(&t->lock);
+	t->deadline_armed = false;
+	for (i = 0; i < EXTPAGER_PHASES; i++) {
+		enum extpager_request_state state;
+		struct extpager_request *req;
+
+		while ((req = list_first_entry_or_null(&t->pending[i], struct extpager_request,
+						       node))) {
+			if (time_before(jiffies, req->deadline)) {
+				if (!armed || time_before(req->deadline, next))
+					next = req->deadline;
+				armed = true;
+				break;
+			}
+			if (!extpager_request_wants_reply(req)) {
+				/* It waits for room in the ring; give it another term. */
+				req->deadline = jiffies + HZ;
+				list_move_tail(&req->node, &t->pending[i]);
+				continue;
+			}
+			missed = true;
+			state = deadline_expire(req, i);
+			spin_unlock(&t->lock);
+			extpager_request_settle(req, state);
+			spin_lock(&t->lock);
+		}
+	}
+	if (armed)
+		extpager_deadline_arm(t, next);
+	spin_unlock(&t->lock);
+	if (missed)
+		extpager_target_stalled(t);
+}

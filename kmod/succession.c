@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One pager goes, the next one comes: what is unanswered becomes records, and
+ * records are asked again, or given up.
+ */
+#include <linux/sched.h>
+
+#include "extpager.h"
+
+/**
+ * extpager_requests_orphan() - the pager of @t is gone
+ * @t: in state ORPHANED, its port already NULL
+ *
+ * Page-ins and page-outs become records without folios, so that nothing stays
+ * locked or under write-back for the grace time; by policy `fail` they end.
+ */
+void extpager_requests_orphan(struct extpager_target *t)
+{
+	bool hold = t->settings.policy == EXTPAGER_POLICY_HOLD;
+	enum extpager_request_state state;
+	struct extpager_request *req;
+	unsigned int i;
+
+	for (i = 0; i < EXTPAGER_PHASES; i++) {
+		for (;;) {
+			spin_lock(&t->lock);
+			req = list_first_entry_or_null(&t->pending[i], struct extpager_request,
+						       node);
+			if (!req) {
+				spin_unlock(&t->lock);
+				break;
+			}
+			if (i == EXTPAGER_PHASE_HANDSHAKE)
+				state = extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -ENOTCONN);
+			else if (hold || extpager_request_is_zero(req))
+				state = extpager_request_close(req, EXTPAGER_REQUEST_PARKED,
+						      hold ? 0 : -EIO);
+			else
+				state = extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EIO);
+			if (!hold && i != EXTPAGER_PHASE_HANDSHAKE &&
+			    i != EXTPAGER_PHASE_PAGE_IN)
+				mapping_set_error(req->object->inode.i_mapping, -EIO);
+			if (!hold && i == EXTPAGER_PHASE_PAGE_IN)
+				extpager_object_note_failure_locked(req->object, req->index,
+								    req->nr, -EIO);
+			spin_unlock(&t->lock);
+			extpager_request_settle(req, state);
+		}
+	}
+}
+
+/**
+ * extpager_requests_give_up() - end the records that wait for a next pager
+ * @t: target
+ * @obj: of this object, or NULL: of all
+ * @error: for those who still wait
+ *
+ * Dirty pages stay dirty. Records of zeroed ranges stay too, unless @error is
+ * -ESHUTDOWN: the object is going.
+ */
+void extpager_requests_give_up(struct extpager_target *t, struct extpager_object *obj, int error)
+{
+	struct extpager_request *req, *next;
+	bool again;
+
+	do {
+		again = false;
+		spin_lock(&t->lock);
+		list_for_each_entry_safe(req, next, &t->parked, node) {
+			if (obj && req->object != obj)
+				continue;
+			if (extpager_request_is_zero(req) && error != -ESHUTDOWN) {
+				req->error = error;
+				continue;
+			}
+			if (req->op == EXTPAGER_EV_DATA_REQUEST)
+				extpager_object_note_failure_locked(req->object, req->index,
+								    req->nr, error);
+			extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
+			again = true;
+			break;
+		}
+		spin_unlock(&t->lock);
+		if (again) {
+			if (req->op == EXTPAGER_EV_DATA_REQUEST)
+				extpager_gate_wake(req->object, req->index, req->nr, error);
+			extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
+		}
+	} while (again);
+	wake_up_all(&t->wait);
+}
+
+/**
+ * extpager_requests_cancel() - end all that is asked about an object
+ * @obj: object that nobody may ask about any more
+ * @error: for those who wait
+ *
+ * Dirty pages stay dirty.
+ */
+void extpager_requests_cancel(struct extpager_object *obj, int error)
+{
+	struct extpager_target *t = obj->target;
+	struct extpager_request *req;
+	unsigned int i;
+	bool found;
+
+	do {
+		found = false;
+		spin_lock(&t->lock);
+		for (i = 0; i < EXTPAGER_PHASES && !found; i++)
+			list_for_each_entry(req, &t->pending[i], node)
+				if (req->object == obj) {
+					extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
+					found = true;
+					break;
+				}
+		spin_unlock(&t->lock);
+		if (found)
+			extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
+	} while (found);
+	extpager_requests_give_up(t, obj, -ESHUTDOWN);
+}
+
+/* target->lock held: the next record that can be asked again. */
+static struct extpager_request *parked_first(struct extpager_target *t)
+{
+	struct extpager_request *req;
+
+	if (!t->port || !extpager_target_live(t))
+		return NULL;
+	list_for_each_entry(req, &t->parked, node)
+		if (!req->announced && req->object->state == EXTPAGER_OBJECT_READY)
+			return req;
+	return NULL;
+}
+
+/**
+ * extpager_requests_resend() - ask the pager what an earlier one left unanswered
+ * @t: target, with a pager
+ *
+ * Context: the target's worker; one at a time.
+ */
+void extpager_requests_resend(struct extpager_target *t)
+{
+	struct extpager_request *req;
+
+	spin_lock(&t->lock);
+	while ((req = parked_first(t))) {
+		struct extpager_object *obj = req->object;
+		u8 op = req->op;
+
+		if (op == EXTPAGER_EV_SYNC || extpager_request_is_zero(req)) {
+			extpager_request_resend(req, EXTPAGER_EVF_RESENT);
+			continue;
+		}
+		req->refs++;
+		spin_unlock(&t->lock);
+		/* Submitted ranges are flagged because this record still stands. */
+		if (op == EXTPAGER_EV_DATA_REQUEST)
+			extpager_request_pages(obj, req->index, req->nr);
+		else
+			extpager_return_range(obj, req->index, req->index + req->nr - 1,
+					      PAGECACHE_TAG_DIRTY, NULL);
+		spin_lock(&t->lock);
+		if (req->state == EXTPAGER_REQUEST_PARKED && t->port && extpager_target_live(t)) {
+			extpager_request_close(req, EXTPAGER_REQUEST_ENDED, 0);
+			spin_unlock(&t->lock);
+			extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
+		} else {
+			spin_unlock(&t->lock);
+		}
+		extpager_request_put(req);
+		cond_resched();
+		spin_lock(&t->lock);
+	}
+	spin_unlock(&t->lock);
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Zeroed ranges: DATA_RETURNs without folios. One stands among the parked
+ * records from the moment its pages read as zeros, is sent when the cache has
+ * none of them left, and ends when the pager acknowledged it. Meanwhile its
+ * pages are neither asked for nor returned.
+ */
+#include "extpager.h"
+
+void extpager_request_announce_zero(struct extpager_request *req)
+{
+	struct extpager_target *t = req->target;
+
+	spin_lock(&t->lock);
+	req->flags |= EXTPAGER_EVF_ZERO;
+	req->announced = true;
+	WRITE_ONCE(req->object->zeros, req->object->zeros + 1);
+	extpager_request_park(req);
+	spin_unlock(&t->lock);
+	/* Pairs with the look at object->zeros before a page is asked for or returned. */
+	smp_mb();
+}
+
+/* Before it was sent: nothing has happened. */
+void extpager_request_retract_zero(struct extpager_request *req)
+{
+	struct extpager_target *t = req->target;
+
+	spin_lock(&t->lock);
+	if (req->state == EXTPAGER_REQUEST_PARKED) {
+		extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EINTR);
+		spin_unlock(&t->lock);
+		extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
+		return;
+	}
+	spin_unlock(&t->lock);
+}
+
+/* To the pager, or to the records for its successor. */
+void extpager_request_send_zero(struct extpager_request *req)
+{
+	struct extpager_target *t = req->target;
+
+	spin_lock(&t->lock);
+	req->announced = false;
+	if (req->state == EXTPAGER_REQUEST_PARKED && extpager_request_may_submit(req))
+		extpager_request_resend(req, 0);
+	spin_unlock(&t->lock);
+}
+
+/* Is a part of [first, last] a zeroed range whose return is not acknowledged? */
+bool extpager_zeros_overlap(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	struct extpager_target *t = obj->target;
+	struct extpager_request *req;
+	bool found = false;
+
+	if (!READ_ONCE(obj->zeros))
+		return false;
+	spin_lock(&t->lock);
+	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node)
+		if (extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last))
+			found = true;
+	list_for_each_entry(req, &t->parked, node)
+		if (extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last))
+			found = true;
+	spin_unlock(&t->lock);
+	return found;
+}
+
+/*
+ * What fsync waits for: 0 if every zeroed range of [first, last] is
+ * acknowledged, -EAGAIN if one is not yet, else the errno that one failed with.
+ */
+int extpager_zeros_status(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	struct extpager_target *t = obj->target;
+	struct extpager_request *req;
+	int ret = 0;
+
+	if (!READ_ONCE(obj->zeros))
+		return 0;
+	spin_lock(&t->lock);
+	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node)
+		if (extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last))
+			ret = -EAGAIN;
+	list_for_each_entry(req, &t->parked, node)
+		if (extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last))
+			ret = ret ?: req->error ?: -EAGAIN;
+	spin_unlock(&t->lock);
+	return ret;
+}
