@@ -37,7 +37,7 @@ modules: ## extpager.ko for a kernel: K=6.1|6.12|debug, or KDIR=
 	$(MAKE) -C $(KDIR) M=$(FARM)/kmod CC=gcc-12 W=1 $(KFLAGS) modules
 
 selftests: lib ## the test programs
-	$(MAKE) -C selftests O=$(O) all
+	$(MAKE) -C selftests O=$(O) $(if $(PROGRAMS),PROGRAMS='$(PROGRAMS)') all
 
 # The library twice more, instrumented, under the unit tests.
 unit: ## the unit tests, with address and thread sanitizers

@@ -34,7 +34,6 @@ static enum extpager_request_state deadline_expire(struct extpager_request *req,
 		extpager_object_init_done(req->object, error, 0);
 		break;
 	case EXTPAGER_PHASE_PAGE_IN:
-		extpager_object_note_failure_locked(req->object, req->index, req->nr, error);
 		break;
 	case EXTPAGER_PHASE_RETURN:
 		return extpager_request_returned(req, error);

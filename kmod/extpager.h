@@ -150,16 +150,6 @@ enum extpager_object_state {
 	EXTPAGER_OBJECT_GONE,		/* destroyed; resident pages stay readable */
 };
 
-#define EXTPAGER_ERRORS		8
-
-/* A failure, kept so that those who waited for it find it: see gate.c. */
-struct extpager_failure {
-	pgoff_t index;
-	unsigned int nr;
-	int error;
-	unsigned long expires;
-};
-
 struct extpager_object {
 	struct inode inode;
 	struct extpager_target *target;	/* pinned by the super block */
@@ -181,8 +171,6 @@ struct extpager_object {
 	unsigned int zeros;		/* zeroed ranges not yet acknowledged */
 	bool unsynced;			/* returns were done since the last SYNC_DONE */
 	unsigned long retry_at;		/* jiffies: background returns pause until then */
-	struct extpager_failure failures[EXTPAGER_ERRORS];
-	unsigned int next_failure;
 };
 
 static inline struct extpager_object *extpager_object(struct inode *inode)
@@ -459,11 +447,6 @@ void extpager_object_set_attributes(struct extpager_object *obj, u32 attributes)
 void extpager_object_destroy(struct extpager_object *obj, bool discard);
 int extpager_object_end(struct extpager_object *obj, bool discard);
 struct extpager_object *extpager_object_find(struct extpager_target *t, u64 id);
-void extpager_object_note_failure(struct extpager_object *obj, pgoff_t index,
-				  unsigned int nr, int error);
-void extpager_object_note_failure_locked(struct extpager_object *obj, pgoff_t index,
-					 unsigned int nr, int error);
-int extpager_object_failure(struct extpager_object *obj, pgoff_t index);
 
 /* mapping.c: the page cache's side of an object */
 extern const struct address_space_operations extpager_aops;
@@ -494,7 +477,8 @@ struct extpager_waiter {
 	bool done;
 };
 
-int extpager_gate_init(void);
+void extpager_gate_init(void);
+void extpager_gate_exit(void);
 vm_fault_t extpager_fault(struct vm_fault *vmf);
 vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf);
 int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t index,

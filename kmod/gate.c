@@ -30,15 +30,49 @@ struct gate_bucket {
 
 static struct gate_bucket gate[1 << GATE_BITS];
 
-int extpager_gate_init(void)
+/*
+ * A fault that waited without its lock learns its page's failure only when the
+ * task comes again, which it does at once. Until then it is kept here, for that
+ * task alone: whoever begins later asks anew.
+ */
+struct gate_failure {
+	struct hlist_node node;
+	const struct task_struct *task;	/* compared only */
+	u64 object;
+	pgoff_t index;
+	int error;
+	unsigned long expires;
+};
+
+/* Longer than any retry takes; of tasks that never came back. */
+#define FAILURE_LIFE	(5 * HZ)
+
+static struct gate_bucket failures[1 << GATE_BITS];
+
+static void buckets_init(struct gate_bucket *b, unsigned int nr)
 {
+	for (; nr; nr--, b++) {
+		spin_lock_init(&b->lock);
+		INIT_HLIST_HEAD(&b->waiters);
+	}
+}
+
+void extpager_gate_init(void)
+{
+	buckets_init(gate, ARRAY_SIZE(gate));
+	buckets_init(failures, ARRAY_SIZE(failures));
+}
+
+/* Nothing can wait any more. */
+void extpager_gate_exit(void)
+{
+	struct gate_failure *f;
+	struct hlist_node *next;
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(gate); i++) {
-		spin_lock_init(&gate[i].lock);
-		INIT_HLIST_HEAD(&gate[i].waiters);
-	}
-	return 0;
+	for (i = 0; i < ARRAY_SIZE(failures); i++)
+		hlist_for_each_entry_safe(f, next, &failures[i].waiters, node)
+			kfree(f);
 }
 
 static struct gate_bucket *gate_bucket(const struct extpager_object *obj, pgoff_t index)
@@ -165,6 +199,68 @@ bool extpager_gate_wanted(struct extpager_object *obj, pgoff_t index, unsigned i
 		spin_unlock(&b->lock);
 	}
 	return found;
+}
+
+/* ---- failures that a retry is to find ---- */
+
+static struct gate_bucket *failure_bucket(void)
+{
+	return &failures[hash_ptr(current, GATE_BITS)];
+}
+
+/* bucket lock held: the caller's failure, if there is one; others' die of age. */
+static struct gate_failure *failure_take(struct gate_bucket *b)
+{
+	struct gate_failure *f, *mine = NULL;
+	struct hlist_node *next;
+
+	hlist_for_each_entry_safe(f, next, &b->waiters, node) {
+		if (f->task != current && time_before(jiffies, f->expires))
+			continue;
+		hlist_del(&f->node);
+		if (f->task == current && !mine)
+			mine = f;
+		else
+			kfree(f);
+	}
+	return mine;
+}
+
+static void failure_note(struct extpager_object *obj, pgoff_t index, int error)
+{
+	struct gate_failure *f = kmalloc(sizeof(*f), GFP_KERNEL | __GFP_NOWARN);
+	struct gate_bucket *b = failure_bucket();
+
+	/* Without memory the retry asks again. */
+	if (!f)
+		return;
+	f->task = current;
+	f->object = obj->id;
+	f->index = index;
+	f->error = error;
+	f->expires = jiffies + FAILURE_LIFE;
+	spin_lock(&b->lock);
+	kfree(failure_take(b));
+	hlist_add_head(&f->node, &b->waiters);
+	spin_unlock(&b->lock);
+}
+
+/* What the caller's first try of this page came to; told once. */
+static int failure_of(struct extpager_object *obj, pgoff_t index)
+{
+	struct gate_bucket *b = failure_bucket();
+	struct gate_failure *f;
+	int error = 0;
+
+	if (hlist_empty(&b->waiters))
+		return 0;
+	spin_lock(&b->lock);
+	f = failure_take(b);
+	spin_unlock(&b->lock);
+	if (f && f->object == obj->id && f->index == index && time_before(jiffies, f->expires))
+		error = f->error;
+	kfree(f);
+	return error;
 }
 
 /* ---- asking ---- */
@@ -294,8 +390,6 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf)
 			return -EAGAIN;
 		gate_unlock(gf);
 		ret = extpager_object_wait_ready(obj);
-		if (ret && gf->pinned)
-			extpager_object_note_failure(obj, index, 1, ret);
 		if (!ret && gf->pinned)
 			return 0;
 	}
@@ -334,7 +428,7 @@ static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, 
 		return here && !dirties ? filemap_fault(vmf) : VM_FAULT_SIGBUS;
 	/* The second try of an access whose page failed: it learns that, and asks no more. */
 	if (!here && vmf->flags & FAULT_FLAG_TRIED)
-		ret = extpager_object_failure(obj, vmf->pgoff);
+		ret = failure_of(obj, vmf->pgoff);
 	if (!ret && dirties)
 		ret = gate_fault_dirty(obj, &gf);
 	while (!ret && !gf.pinned && !here) {
@@ -349,7 +443,9 @@ static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, 
 	}
 	trace_extpager_gate(obj, vmf->pgoff, vmf->flags, ret);
 	if (gf.pinned) {
-		/* Errors stand in the object for the retry; a dying task needs none. */
+		/* A dying task needs no error. */
+		if (ret && ret != -EAGAIN && ret != -EINTR)
+			failure_note(obj, vmf->pgoff, ret);
 		fput(gf.pinned);
 		return VM_FAULT_RETRY | VM_FAULT_MAJOR;
 	}

@@ -57,6 +57,7 @@ static void __exit extpager_exit(void)
 	destroy_workqueue(extpager_wq);
 	rcu_barrier();
 	extpager_object_cache_destroy();
+	extpager_gate_exit();
 }
 
 module_init(extpager_init);

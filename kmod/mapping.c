@@ -94,11 +94,12 @@ static int submit_data_request(struct extpager_object *obj, struct extpager_requ
 	req->index = index;
 	req->nr = nr;
 	req->length = range_bytes(obj, index, nr);
-	req->access = EXTPAGER_ACCESS_READ;
+	req->access = 0;
 	if (extpager_gate_wanted(obj, index, nr, &wanted, &req->access)) {
 		req->wanted = (loff_t)wanted << PAGE_SHIFT;
 	} else {
 		req->wanted = -1;
+		req->access = EXTPAGER_ACCESS_READ;
 		req->flags |= EXTPAGER_EVF_PREFETCH;
 	}
 	extpager_count(obj->target, DATA_REQUESTS);
@@ -421,7 +422,7 @@ static bool range_tagged(struct address_space *mapping, pgoff_t first, pgoff_t l
 {
 	unsigned long index = first;
 
-	return xa_find(&mapping->i_pages, &index, last, PAGECACHE_TAG_TOWRITE) != NULL;
+	return xa_find(&mapping->i_pages, &index, last, PAGECACHE_TAG_TOWRITE);
 }
 
 /* Send what is tagged and wait for all of the range; -EAGAIN: the pager went. */
@@ -451,12 +452,10 @@ static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t las
 
 static int wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last)
 {
-	int ret = 0;
-
 	if (wait_event_killable(obj->target->wait,
-				(ret = extpager_zeros_status(obj, first, last)) != -EAGAIN))
+				extpager_zeros_status(obj, first, last) != -EAGAIN))
 		return -EINTR;
-	return ret;
+	return extpager_zeros_status(obj, first, last);
 }
 
 static int barrier_request(struct extpager_object *obj)

@@ -317,7 +317,8 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 {
 	struct extpager_object *obj = extpager_target_object(t);
 	struct extpager_settings s;
-	u64 object = 0;
+	/* A dead target's super block may be gone. */
+	u64 object = 0, dirty = t->state == EXTPAGER_STATE_DEAD ? 0 : extpager_target_dirty(t);
 	u32 generation = 0, opens = 0, port, i;
 	int ret;
 
@@ -346,8 +347,7 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_OBJECT, object, EXTPAGER_A_TARGET_PAD) ?:
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_GENERATION, generation) ?:
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_PORT, port) ?:
-	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_DIRTY, extpager_target_dirty(t),
-				EXTPAGER_A_TARGET_PAD) ?:
+	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_DIRTY, dirty, EXTPAGER_A_TARGET_PAD) ?:
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_OPENS, opens) ?:
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_PENDING, target_pending(t));
 	if (!ret && s.read_only)

@@ -24,9 +24,6 @@
 
 #include "extpager.h"
 
-/* How long a failure is kept for those who waited: they retry at once. */
-#define FAILURE_LIFE	(HZ / 10)
-
 static struct kmem_cache *object_cache;
 
 static void object_init_once(void *p)
@@ -76,8 +73,6 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->zeros = 0;
 	obj->unsynced = false;
 	obj->retry_at = jiffies;
-	memset(obj->failures, 0, sizeof(obj->failures));
-	obj->next_failure = 0;
 	return &obj->inode;
 }
 
@@ -599,47 +594,4 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 	remove_inode_hash(&obj->inode);
 	iput(&obj->inode);
 	return 0;
-}
-
-/* ---- failures ---- */
-
-/*
- * A fault that waited without its lock learns its page's failure only when it
- * comes again: it is kept here for a moment. Context: target->lock held.
- */
-void extpager_object_note_failure_locked(struct extpager_object *obj, pgoff_t index,
-					 unsigned int nr, int error)
-{
-	struct extpager_failure *f = &obj->failures[obj->next_failure++ % EXTPAGER_ERRORS];
-
-	lockdep_assert_held(&obj->target->lock);
-	f->index = index;
-	f->nr = nr;
-	f->error = error;
-	f->expires = jiffies + FAILURE_LIFE;
-}
-
-void extpager_object_note_failure(struct extpager_object *obj, pgoff_t index,
-				  unsigned int nr, int error)
-{
-	spin_lock(&obj->target->lock);
-	extpager_object_note_failure_locked(obj, index, nr, error);
-	spin_unlock(&obj->target->lock);
-}
-
-/* The pager's errno if the page failed a moment ago, else 0. */
-int extpager_object_failure(struct extpager_object *obj, pgoff_t index)
-{
-	int i, ret = 0;
-
-	spin_lock(&obj->target->lock);
-	for (i = 0; i < EXTPAGER_ERRORS; i++) {
-		const struct extpager_failure *f = &obj->failures[i];
-
-		if (f->error && index >= f->index && index - f->index < f->nr &&
-		    time_before(jiffies, f->expires))
-			ret = f->error;
-	}
-	spin_unlock(&obj->target->lock);
-	return ret;
 }

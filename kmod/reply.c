@@ -291,6 +291,9 @@ static int reply_dispatch(struct extpager_target *t, struct extpager_object *obj
 		if (re->error || re->attributes ||
 		    (re->flags & EXTPAGER_REF_ZERO && re->addr))
 			return -EINVAL;
+		/* NULL means zeros from here on, which must be asked for. */
+		if (!(re->flags & EXTPAGER_REF_ZERO) && !re->addr)
+			return -EFAULT;
 		return re->tag ? reply_supply(t, obj, re) : reply_push(t, obj, re);
 	case EXTPAGER_RE_ERROR:
 		if (re->addr || re->attributes)

@@ -552,8 +552,6 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 	int over_error = 0;
 	void *folios = NULL, *more;
 
-	if (error)
-		extpager_object_note_failure(obj, index, done, error);
 	for (i = 0; i < done; i++) {
 		if (!claim->folios[i])
 			continue;

@@ -40,9 +40,6 @@ void extpager_requests_orphan(struct extpager_target *t)
 			if (!hold && i != EXTPAGER_PHASE_HANDSHAKE &&
 			    i != EXTPAGER_PHASE_PAGE_IN)
 				mapping_set_error(req->object->inode.i_mapping, -EIO);
-			if (!hold && i == EXTPAGER_PHASE_PAGE_IN)
-				extpager_object_note_failure_locked(req->object, req->index,
-								    req->nr, -EIO);
 			spin_unlock(&t->lock);
 			extpager_request_settle(req, state);
 		}
@@ -73,9 +70,6 @@ void extpager_requests_give_up(struct extpager_target *t, struct extpager_object
 				req->error = error;
 				continue;
 			}
-			if (req->op == EXTPAGER_EV_DATA_REQUEST)
-				extpager_object_note_failure_locked(req->object, req->index,
-								    req->nr, error);
 			extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
 			again = true;
 			break;

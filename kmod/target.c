@@ -91,6 +91,9 @@ static void unmount_work(struct work_struct *work)
 	struct extpager_target *t = container_of(work, struct extpager_target, unmount_work);
 
 	kern_unmount(t->mnt);
+	/* Who waited for this may now unload the module, unless files are open. */
+	if (t->state == EXTPAGER_STATE_DEAD && t->named)
+		extpager_notify(t, EXTPAGER_EVENT_DELETED);
 	target_put_memory(t);
 }
 
@@ -283,8 +286,6 @@ void extpager_target_destroy(struct extpager_target *t)
 	cancel_delayed_work_sync(&t->resend_work);
 	cancel_work_sync(&t->flush_work);
 	wake_up_all(&t->wait);
-	if (t->named)
-		extpager_notify(t, EXTPAGER_EVENT_DELETED);
 	extpager_target_put(t);
 }
 

@@ -130,7 +130,11 @@ class Session:
 
     def run_kernels(self, names, machines=2):
         """Runs the test programs on the kernels, two machines at a time."""
-        tree.make("lib", "daemon", "selftests")
+        tree.make("lib", "daemon")
+        some = [p.name for p in tree.programs().values()
+                if p.path.is_relative_to(tree.BUILD) and self.only and
+                any(manifest.matches(f"{p.name}:", [f"{o.split(':')[0]}:"]) for o in self.only)]
+        tree.make("selftests", *([f"PROGRAMS={' '.join(some)}"] if self.only else []))
         kernels = sorted((tree.kernel(name) for name in names), key=lambda k: -k.slowness)
         boots = [boot for kernel in kernels for boot in self.boots(kernel)]
         if not boots:
