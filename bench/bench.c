@@ -159,9 +159,6 @@ static int measure(const struct testcase *t, const struct source *s, const uint6
 	}
 	after = count(s);
 
-	for (size_t i = 0; i < t->pages; i++)
-		if (cost[i] > 40000)
-			printf("bench: %zu %lu\n", i, cost[i]);
 	qsort(cost, t->pages, sizeof(*cost), compare);
 	printf("{\"case\": \"%s\", \"system\": \"%s\", \"pages\": %zu, "
 	       "\"instructions_per_page\": %.1f, \"p50\": %lu, \"p99\": %lu, "

@@ -187,6 +187,7 @@ union ioctl_arg {
 	struct extpager_detach detach;
 	struct extpager_object_create create;
 	struct extpager_open open;
+	struct extpager_wake wake;
 };
 
 static long ioctl_setup(struct file *file, union ioctl_arg *arg, struct file **newfile)
@@ -267,6 +268,20 @@ static long ioctl_create(struct file *file, union ioctl_arg *arg, struct file **
 	return extpager_port_create(port, &arg->create, newfile);
 }
 
+static long ioctl_wake(struct file *file, union ioctl_arg *arg, struct file **newfile)
+{
+	struct extpager_port *port = ioctl_port(file);
+	unsigned int i;
+
+	if (IS_ERR(port))
+		return PTR_ERR(port);
+	if (arg->wake.flags)
+		return -EOPNOTSUPP;
+	for (i = 0; i < port->nr_queues; i++)
+		extpager_queue_kick(&port->queues[i]);
+	return 0;
+}
+
 #define OPEN_FLAGS	(O_ACCMODE | O_NONBLOCK | O_CLOEXEC | O_LARGEFILE | O_APPEND |	\
 			 O_DSYNC | __O_SYNC | O_NOATIME)
 
@@ -316,6 +331,7 @@ static const struct ioctl_op {
 		 offsetof(struct extpager_object_create, out_fd), true, ioctl_create),
 	IOCTL_OP(EXTPAGER_IOC_OPEN, extpager_open,
 		 offsetof(struct extpager_open, out_fd), true, ioctl_open),
+	IOCTL_OP(EXTPAGER_IOC_WAKE, extpager_wake, 0, false, ioctl_wake),
 };
 
 static const struct ioctl_op *ioctl_find(unsigned int cmd)

@@ -10,11 +10,13 @@
 void extpager_deadline_arm(struct extpager_target *t, unsigned long deadline)
 {
 	lockdep_assert_held(&t->lock);
-	if (t->deadline_armed)
+	/* Phases differ: what is asked later may be due earlier. */
+	if (t->deadline_armed && !time_before(deadline, t->deadline_at))
 		return;
 	t->deadline_armed = true;
-	queue_delayed_work(extpager_wq, &t->deadline_work,
-			   time_after(deadline, jiffies) ? deadline - jiffies : 0);
+	t->deadline_at = deadline;
+	mod_delayed_work(extpager_wq, &t->deadline_work,
+			 time_after(deadline, jiffies) ? deadline - jiffies : 0);
 }
 
 static int deadline_error(enum extpager_phase phase)

@@ -226,6 +226,7 @@ struct extpager_target {
 	unsigned int nr_pending[EXTPAGER_PHASES];
 	struct list_head parked;
 	bool deadline_armed;
+	unsigned long deadline_at;	/* jiffies, if armed */
 	bool discard;
 
 	struct delayed_work deadline_work;
@@ -271,6 +272,7 @@ struct extpager_queue {
 	struct extpager_reply *replies;
 
 	wait_queue_head_t wait;
+	bool kicked;			/* WAKE: the sleep is over */
 
 	spinlock_t lock;
 	/* protected by @lock; kernel->event_tail and flags are copies */
@@ -355,6 +357,7 @@ int extpager_queue_mmap(struct extpager_queue *q, struct vm_area_struct *vma, bo
 bool extpager_queue_post(struct extpager_queue *q, struct extpager_request *req);
 void extpager_queue_withdraw(struct extpager_queue *q, struct extpager_request *req);
 void extpager_queue_wake(struct extpager_queue *q);
+void extpager_queue_kick(struct extpager_queue *q);
 bool extpager_queue_readable(struct extpager_queue *q);
 long extpager_queue_enter(struct extpager_queue *q, const struct extpager_enter *arg);
 

@@ -426,8 +426,11 @@ static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, 
 		return VM_FAULT_SIGBUS;
 	if (is_own_pager(obj, vmf->vma->vm_mm))
 		return here && !dirties ? filemap_fault(vmf) : VM_FAULT_SIGBUS;
-	/* The second try of an access whose page failed: it learns that, and asks no more. */
-	if (!here && vmf->flags & FAULT_FLAG_TRIED)
+	/*
+	 * The second try of an access whose page failed: it learns that, and asks
+	 * no more. FAULT_FLAG_TRIED does not tell: populating retries without it.
+	 */
+	if (!here)
 		ret = failure_of(obj, vmf->pgoff);
 	if (!ret && dirties)
 		ret = gate_fault_dirty(obj, &gf);

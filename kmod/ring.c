@@ -308,7 +308,15 @@ static long queue_submit(struct extpager_queue *q, u32 to_submit)
 
 static bool queue_wait_over(struct extpager_queue *q, u32 min_complete)
 {
-	return queue_unread(q) >= min_complete || !READ_ONCE(q->port->alive);
+	return queue_unread(q) >= min_complete || READ_ONCE(q->kicked) ||
+	       !READ_ONCE(q->port->alive);
+}
+
+/* End the queue's present sleep, or the next one. */
+void extpager_queue_kick(struct extpager_queue *q)
+{
+	WRITE_ONCE(q->kicked, true);
+	wake_up_all(&q->wait);
 }
 
 static int queue_wait(struct extpager_queue *q, const struct extpager_enter *arg)
@@ -318,9 +326,8 @@ static int queue_wait(struct extpager_queue *q, const struct extpager_enter *arg
 
 	if (queue_unread(q) > q->entries)
 		return -EPROTO;
-	if (queue_wait_over(q, want))
-		return 0;
 	if (arg->timeout_ns == ~0ULL) {
+		/* Looks before it sleeps. */
 		ret = wait_event_interruptible(q->wait, queue_wait_over(q, want));
 	} else {
 		ktime_t timeout = ns_to_ktime(min_t(u64, arg->timeout_ns, KTIME_MAX));
@@ -328,6 +335,8 @@ static int queue_wait(struct extpager_queue *q, const struct extpager_enter *arg
 		ret = wait_event_interruptible_hrtimeout(q->wait, queue_wait_over(q, want),
 							 timeout);
 	}
+	if (unlikely(READ_ONCE(q->kicked)) && xchg(&q->kicked, false) && queue_unread(q) < want)
+		ret = -EINTR;
 	return ret == -ERESTARTSYS ? -EINTR : ret;
 }
 

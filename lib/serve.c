@@ -7,8 +7,6 @@
 
 #include "port.h"
 
-/* How long extpager_run() sleeps before it looks at the stop flag again. */
-#define STOP_SLICE_NS	(200 * 1000 * 1000ULL)
 #define FOREVER		(~0ULL)
 
 /* The queue whose callbacks this thread runs just now. */
@@ -160,7 +158,7 @@ int extpager_run_queue(struct extpager *p, unsigned int queue)
 	if (queue >= p->nr_queues)
 		return -EINVAL;
 	while (!atomic_load_explicit(&p->stop, memory_order_relaxed)) {
-		ret = dispatch(&p->queues[queue], STOP_SLICE_NS);
+		ret = dispatch(&p->queues[queue], FOREVER);
 		if (ret < 0 && ret != -EINTR)
 			return ret;
 	}
@@ -174,5 +172,9 @@ int extpager_run(struct extpager *p)
 
 void extpager_stop(struct extpager *p)
 {
-	atomic_store_explicit(&p->stop, true, memory_order_relaxed);
+	struct extpager_wake wake = { .size = sizeof(wake) };
+
+	atomic_store(&p->stop, true);
+	/* Each run sees the flag before it sleeps, or its sleep ends. */
+	xp_sys->ioctl(p->fd, EXTPAGER_IOC_WAKE, &wake);
 }

@@ -144,8 +144,8 @@ int extpager_run_queue(struct extpager *p, unsigned int queue);
 /** extpager_run_queue() of queue 0, for a port with one queue. */
 int extpager_run(struct extpager *p);
 /**
- * Make extpager_run() and every extpager_run_queue() of the port return, within
- * 200 ms, and those of the future at once. Safe in a signal handler, in a
+ * Make extpager_run() and every extpager_run_queue() of the port return now,
+ * and those of the future at once. Safe in a signal handler, in a
  * callback and from any thread.
  */
 void extpager_stop(struct extpager *p);

@@ -35,12 +35,12 @@ FIXTURE_SETUP(ways)
 	struct target_options o = { .bytes = BYTES };
 	int w;
 
-	ASSERT_EQ(0, target_add(TARGET, &o));
+	ASSERT_EQ(0, ways_add(&o));
 	ASSERT_TRUE(server_start(&self->server, TARGET, BYTES, SEED));
 	for (w = 0; w < WAYS; w++) {
 		self->fd[w] = way_open(w, O_RDWR);
 		ASSERT_LE(0, self->fd[w]) TH_LOG("%s", way_names[w]);
-		self->map[w] = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+		self->map[w] = mmap(NULL, BYTES + PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
 				    self->fd[w], 0);
 		ASSERT_NE(MAP_FAILED, self->map[w]) TH_LOG("%s", way_names[w]);
 	}
@@ -51,12 +51,11 @@ FIXTURE_TEARDOWN(ways)
 	int w;
 
 	for (w = 0; w < WAYS; w++) {
-		munmap(self->map[w], BYTES);
+		munmap(self->map[w], BYTES + PAGE);
 		close(self->fd[w]);
 	}
-	EXPECT_EQ(0, ways_umount());
-	EXPECT_TRUE(target_gone(TARGET));
 	server_stop(&self->server);
+	EXPECT_TRUE(ways_end());
 }
 
 /* ---- contents ---- */
@@ -96,10 +95,11 @@ TEST_F(ways, what_is_written_one_way_is_read_every_way_at_once)
 
 			for (i = 0; i < n; i++)
 				data[i] = test_random(&random);
-			if (w < WAYS)
+			if (w < WAYS) {
 				ASSERT_EQ(n, pwrite(self->fd[w], data, n, at));
-			else
+			} else {
 				memcpy(self->map[w - WAYS] + at, data, n);
+			}
 			ASSERT_EQ(0, all_see(self->fd, self->map, at, data, n))
 				TH_LOG("%s by %s, round %u", w < WAYS ? "written" : "stored",
 				       way_names[w % WAYS], round);
@@ -151,9 +151,10 @@ TEST_F(ways, the_end_is_at_the_same_place)
 		}
 	}
 	/* What a mapping has beyond the end is zeros, and goes nowhere. */
-	for (w = 0; w < WAYS; w++)
+	for (w = 0; w < WAYS; w++) {
 		EXPECT_EQ(0, self->map[w][BYTES]);
-	EXPECT_NE(0, try_read(self->map[0] + 4 * MIB, NULL));
+		EXPECT_NE(0, try_read(self->map[w] + 4 * MIB, NULL));
+	}
 }
 
 static bool times_are(int fd, struct timespec atime, struct timespec mtime)
@@ -182,10 +183,11 @@ TEST_F(ways, times_agree)
 			ASSERT_EQ(0, futimens(self->fd[by], old));
 			ASSERT_TRUE(times_are(self->fd[BY_OPEN], old[0], old[1]));
 			ASSERT_TRUE(times_are(self->fd[BY_PATH], old[0], old[1]));
-			if (how)
+			if (how) {
 				self->map[w][w * PAGE]++;
-			else
+			} else {
 				ASSERT_EQ(1, pwrite(self->fd[w], "x", 1, w * PAGE));
+			}
 			ASSERT_EQ(0, fstat(self->fd[BY_OPEN], &open));
 			ASSERT_EQ(0, fstat(self->fd[BY_PATH], &path));
 			EXPECT_LT(3000, open.st_mtim.tv_sec)
@@ -419,7 +421,7 @@ TEST(an_open_that_may_not_wait_does_not_wait_for_a_pager)
 	int w, fd;
 
 	BEHAVIOURS(149);
-	ASSERT_EQ(0, target_add(TARGET, &o));
+	ASSERT_EQ(0, ways_add(&o));
 	for (w = 0; w < WAYS; w++) {
 		begin = now_ms();
 		fd = way_open(w, O_RDWR | O_NONBLOCK);
@@ -438,8 +440,7 @@ TEST(an_open_that_may_not_wait_does_not_wait_for_a_pager)
 		EXPECT_EQ(-ETIMEDOUT, way_open(w, O_RDWR));
 		EXPECT_LE(500, now_ms() - begin);
 	}
-	EXPECT_EQ(0, ways_umount());
-	EXPECT_TRUE(target_gone(TARGET));
+	EXPECT_TRUE(ways_end());
 }
 
 /* ---- synchronous writes ---- */
@@ -500,7 +501,7 @@ FIXTURE_SETUP(failing)
 {
 	struct target_options o = { .bytes = MIB };
 
-	ASSERT_EQ(0, target_add(TARGET, &o));
+	ASSERT_EQ(0, ways_add(&o));
 	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
 	ASSERT_EQ(0, pager_attach(&self->p, TARGET, NULL, NULL));
 	self->store = shared_memory(MIB);
@@ -509,9 +510,8 @@ FIXTURE_SETUP(failing)
 
 FIXTURE_TEARDOWN(failing)
 {
-	EXPECT_EQ(0, ways_umount());
-	EXPECT_TRUE(target_gone(TARGET));
 	pager_close(&self->p);
+	EXPECT_TRUE(ways_end());
 }
 
 static int serve_client(struct pager *p, struct client *c, uint8_t *store,
@@ -724,7 +724,7 @@ static void lives_alone(struct __test_metadata *_metadata, enum way way, bool ma
 	int fd;
 
 	ASSERT_EQ(0, module_references());
-	ASSERT_EQ(0, target_add(TARGET, &o));
+	ASSERT_EQ(0, ways_add(&o));
 	ASSERT_TRUE(server_start(&server, TARGET, MIB, SEED));
 	fd = way_open(way, O_RDWR);
 	ASSERT_LE(0, fd);
@@ -766,7 +766,7 @@ static void lives_alone(struct __test_metadata *_metadata, enum way way, bool ma
 		EXPECT_EQ(0, fsync(fd));
 		close(fd);
 	}
-	EXPECT_TRUE(WAIT_FOR(10000, !module_references()));
+	EXPECT_TRUE(ways_end());
 }
 
 TEST(an_fd_of_each_way_keeps_target_and_module)

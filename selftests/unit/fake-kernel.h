@@ -57,6 +57,7 @@ static struct fake_kernel {
 	unsigned int nr_taken;
 
 	/* What the kernel thinks of a reply: fills out_result and out_done. */
+	bool kicked;
 	void (*judge)(struct extpager_reply *reply);
 } fake;
 
@@ -180,10 +181,22 @@ static inline int fake_wait(const struct extpager_enter *enter)
 		until.tv_sec++;
 	}
 	pthread_mutex_lock(&fake.lock);
-	while (fake_unread(enter->queue) < enter->min_complete && !ret)
+	while (fake_unread(enter->queue) < enter->min_complete && !fake.kicked && !ret)
 		ret = pthread_cond_timedwait(&fake.posted, &fake.lock, &until);
+	if (fake.kicked)
+		ret = EINTR;
+	fake.kicked = false;
 	pthread_mutex_unlock(&fake.lock);
-	return ret ? -ETIME : 0;
+	return ret == EINTR ? -EINTR : ret ? -ETIME : 0;
+}
+
+static inline int fake_wake(void)
+{
+	pthread_mutex_lock(&fake.lock);
+	fake.kicked = true;
+	pthread_cond_broadcast(&fake.posted);
+	pthread_mutex_unlock(&fake.lock);
+	return 0;
 }
 
 static inline int fake_enter(const struct extpager_enter *enter)
@@ -214,6 +227,8 @@ static inline int fake_ioctl(int fd, unsigned long cmd, void *arg)
 		return fake_setup(arg);
 	case EXTPAGER_IOC_ENTER:
 		return fake_enter(arg);
+	case EXTPAGER_IOC_WAKE:
+		return fake_wake();
 	default:
 		return -ENOTTY;
 	}

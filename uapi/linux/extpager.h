@@ -93,7 +93,7 @@ struct extpager_setup {
  * Returns the number of replies taken. Each has its outcome in its own
  * @result and @done fields, so one refused reply harms no other.
  *
- * EINTR: a signal came (and no reply was taken). ETIME: @timeout_ns passed
+ * EINTR: a signal or WAKE came (and no reply was taken). ETIME: @timeout_ns passed
  * (and no reply was taken). EPERM: the caller is not the pager. ESHUTDOWN: the
  * port has no living pager. EPROTO: an index of the queue was overwritten with
  * a value that cannot be.
@@ -188,6 +188,19 @@ struct extpager_open {
 	__u32 reserved;
 };
 
+/**
+ * struct extpager_wake - end the pager's sleep (EXTPAGER_IOC_WAKE)
+ * @size: sizeof(struct extpager_wake)
+ * @flags: must be 0
+ *
+ * The present sleep of each queue's ENTER, or its next one if none sleeps now,
+ * ends with EINTR. For a pager that wants its threads to look at something.
+ */
+struct extpager_wake {
+	__u32 size;
+	__u32 flags;
+};
+
 #define EXTPAGER_IOC_SETUP \
 	_IOWR(EXTPAGER_IOC_MAGIC, 0x00, struct extpager_setup)
 #define EXTPAGER_IOC_ENTER \
@@ -200,6 +213,8 @@ struct extpager_open {
 	_IOWR(EXTPAGER_IOC_MAGIC, 0x04, struct extpager_object_create)
 #define EXTPAGER_IOC_OPEN \
 	_IOWR(EXTPAGER_IOC_MAGIC, 0x05, struct extpager_open)
+#define EXTPAGER_IOC_WAKE \
+	_IOW(EXTPAGER_IOC_MAGIC, 0x06, struct extpager_wake)
 
 /**
  * enum extpager_event_op - what the kernel tells a pager

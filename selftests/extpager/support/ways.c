@@ -2,13 +2,20 @@
 /* The three ways to a target. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "pager.h"
 #include "ways.h"
 
 const char *const way_names[WAYS] = { "OPEN", "/dev/extpager", "path" };
+
+int ways_add(const struct target_options *o)
+{
+	umount2("/run/extpager/targets", MNT_DETACH);
+	target_gone(TARGET);
+	return target_add(TARGET, o);
+}
 
 int way_open(enum way way, int flags)
 {
@@ -34,4 +41,18 @@ bool ways_mount(const char *directory)
 long module_references(void)
 {
 	return read_number("/sys/module/extpager/refcnt", NULL);
+}
+
+bool ways_end(void)
+{
+	int ret = ways_umount();
+
+	if (ret)
+		printf("# unmounting the paths: %s\n", strerror(-ret));
+	if (!target_gone(TARGET))
+		printf("# the target does not go\n");
+	if (WAIT_FOR(10000, !module_references()) && !ret)
+		return true;
+	printf("# %ld references to the module are left\n", module_references());
+	return false;
 }

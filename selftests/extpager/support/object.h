@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The pager's first and usual steps with an object. */
+#ifndef SELFTEST_OBJECT_H
+#define SELFTEST_OBJECT_H
+
+#include "pager.h"
+
+#define SOON	20000		/* ms; what must come has come long before */
+#define QUIET	50		/* ms without an event: there is none */
+
+/* A range for a client to work on. */
+struct io {
+	int fd;
+	uint64_t offset;
+	size_t length;
+	uint64_t seed;
+};
+
+/* INIT comes and is answered well; its generation, if it is asked for. */
+bool object_ready(struct pager *p, uint32_t *generation);
+/* The next event comes soon, and it is a DATA_REQUEST. */
+bool next_request(struct pager *p, struct extpager_event *ev);
+/* Have pages [index, index + nr) asked for without anybody waiting. */
+int prefetch(int fd, uint64_t index, uint64_t nr);
+/* Answer everything well until @c ends; its result. Counts DATA_REQUESTs. */
+int serve_client(struct pager *p, struct client *c, uint64_t seed, unsigned int *requests);
+/* For a client: pwrite() whole pages of the pattern of a struct io; 0 if all went. */
+int write_pages(void *io);
+
+#endif

@@ -1,0 +1,1148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How dirty pages go back to a pager that the test itself plays. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "behaviours.h"
+#include "support/pager.h"
+#include "support/worker.h"
+
+#define NAME "writeback"
+#define BYTES (8 * MIB)
+#define WORKERS 3
+#define EVENT_MS 10000
+/* How long is waited for what must not happen. */
+#define NEVER_MS 100
+
+struct byhand {
+	struct pager p;
+	uint64_t object;
+	int fd;
+	struct worker w[WORKERS];
+};
+
+static bool answer_init(struct pager *p)
+{
+	struct extpager_event ev;
+
+	return pager_expect(p, EXTPAGER_EV_INIT, &ev, EVENT_MS) && !pager_ready(p, &ev, 0, 0);
+}
+
+static bool byhand_start(struct byhand *b, const struct target_options *o, unsigned int queues)
+{
+	unsigned int i;
+
+	target_gone(NAME);
+	if (target_add(NAME, o) || pager_open(&b->p, queues, 0) ||
+	    pager_attach(&b->p, NAME, &b->object, NULL))
+		return false;
+	b->fd = target_open(NAME, O_RDWR | O_NONBLOCK);
+	if (b->fd < 0 || !answer_init(&b->p))
+		return false;
+	for (i = 0; i < WORKERS; i++)
+		if (!worker_start(&b->w[i], b->fd, o->bytes))
+			return false;
+	return true;
+}
+
+static bool byhand_stop(struct byhand *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < WORKERS; i++)
+		if (b->w[i].order)
+			worker_stop(&b->w[i]);
+	close(b->fd);
+	pager_close(&b->p);
+	return target_gone(NAME);
+}
+
+/* A DATA_RETURN of just this range comes, and its bytes are the pattern of @seed. */
+static bool takes_return(struct pager *p, struct extpager_event *ev, uint64_t offset,
+			 uint64_t length, uint64_t seed)
+{
+	uint64_t at;
+
+	if (!pager_expect(p, EXTPAGER_EV_DATA_RETURN, ev, EVENT_MS) ||
+	    ev->flags & EXTPAGER_EVF_ZERO || ev->offset != offset || ev->length != length ||
+	    pager_fetch(p, ev, p->buffer))
+		return false;
+	for (at = 0; at < length; at += PAGE)
+		if (!page_is((uint8_t *)p->buffer + at, seed, (offset + at) / PAGE))
+			return false;
+	return true;
+}
+
+static bool answers_return(struct pager *p, uint64_t offset, uint64_t length, uint64_t seed)
+{
+	struct extpager_event ev;
+
+	return takes_return(p, &ev, offset, length, seed) && !pager_return_done(p, &ev, 0);
+}
+
+static bool takes_zeros(struct pager *p, struct extpager_event *ev, uint64_t offset,
+			uint64_t length)
+{
+	return pager_expect(p, EXTPAGER_EV_DATA_RETURN, ev, EVENT_MS) &&
+	       ev->flags & EXTPAGER_EVF_ZERO && ev->offset == offset && ev->length == length;
+}
+
+static bool answers_sync(struct pager *p)
+{
+	struct extpager_event ev;
+
+	return pager_expect(p, EXTPAGER_EV_SYNC, &ev, EVENT_MS) && !pager_sync_done(p, &ev, 0);
+}
+
+static bool answers_request(struct pager *p, uint64_t offset, uint64_t seed)
+{
+	struct extpager_event ev;
+
+	return pager_expect(p, EXTPAGER_EV_DATA_REQUEST, &ev, EVENT_MS) &&
+	       ev.offset == offset && ev.length == PAGE && !pager_supply(p, &ev, seed);
+}
+
+/* @w gets these pages to the store: clean pages of @seed are in the cache. */
+static bool writes_out(struct pager *p, struct worker *w, uint64_t offset, uint64_t length,
+		       uint64_t seed)
+{
+	if (worker_do(w, do_write, offset, length, seed) != (long)length)
+		return false;
+	worker_begin(w, do_fsync, 0, 0, 0);
+	return answers_return(p, offset, length, seed) && answers_sync(p) &&
+	       worker_end(w, WORKER_MS) == 0;
+}
+
+static bool stays_busy(struct worker *w)
+{
+	return !WAIT_FOR(NEVER_MS, !worker_busy(w));
+}
+
+/* fsync tells of a failure once per open of the file: this worker gets one of its own. */
+static long do_reopen(struct order *o)
+{
+	close(o->fd);
+	o->fd = target_open(NAME, O_RDWR);
+	return o->fd < 0 ? o->fd : 0;
+}
+
+static long do_write_byte(struct order *o)
+{
+	uint8_t byte = o->seed;
+
+	return pwrite(o->fd, &byte, 1, o->offset) == 1 ? 0 : -errno;
+}
+
+FIXTURE(writeback)
+{
+	struct byhand b;
+};
+
+FIXTURE_SETUP(writeback)
+{
+	ASSERT_TRUE(byhand_start(&self->b, &(struct target_options){ .bytes = BYTES }, 1));
+}
+
+FIXTURE_TEARDOWN(writeback)
+{
+	EXPECT_TRUE(byhand_stop(&self->b));
+}
+
+/* ---- what fsync and msync wait for ---- */
+
+TEST_F(writeback, sync_waits_for_every_return_and_the_barrier)
+{
+	static long (*const syncs[])(struct order *o) = { do_fsync, do_msync };
+	struct worker *w = &self->b.w[0];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev[3], sync;
+	unsigned int i, s;
+
+	BEHAVIOURS(66);
+	for (s = 0; s < ARRAY_SIZE(syncs); s++) {
+		for (i = 0; i < 3; i++)
+			ASSERT_EQ((long)PAGE,
+				  worker_do(w, do_write, (2 * i + 1) * PAGE, PAGE, s + 1));
+		ASSERT_EQ(3 * PAGE, target_dirty(NAME));
+		worker_begin(w, syncs[s], 0, BYTES, 0);
+		for (i = 0; i < 3; i++)
+			ASSERT_TRUE(takes_return(p, &ev[i], (2 * i + 1) * PAGE, PAGE, s + 1));
+		for (i = 0; i < 3; i++) {
+			EXPECT_TRUE(pager_silent(p, NEVER_MS));
+			EXPECT_TRUE(worker_busy(w));
+			ASSERT_EQ(0, pager_return_done(p, &ev[(i + 1) % 3], 0));
+		}
+		ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_SYNC, &sync, EVENT_MS));
+		EXPECT_EQ(0, target_dirty(NAME));
+		EXPECT_TRUE(stays_busy(w));
+		ASSERT_EQ(0, pager_sync_done(p, &sync, 0));
+		EXPECT_EQ(0, worker_end(w, WORKER_MS));
+
+		/* Now there is nothing to ask for. */
+		EXPECT_EQ(0, worker_do(w, syncs[s], 0, BYTES, 0));
+		EXPECT_TRUE(pager_silent(p, 0));
+	}
+}
+
+TEST_F(writeback, sync_waits_for_a_return_that_others_began)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	BEHAVIOURS(66, 67);
+	ASSERT_EQ((long)(8 * PAGE), worker_do(a, do_write, 0, 8 * PAGE, 1));
+	worker_begin(a, do_msync, 0, 8 * PAGE, 0);
+	ASSERT_TRUE(takes_return(p, &ev, 0, 8 * PAGE, 1));
+	/* Half of its range is with the pager already, half is not dirty yet. */
+	ASSERT_EQ((long)(4 * PAGE), worker_do(b, do_write, 8 * PAGE, 4 * PAGE, 2));
+	worker_begin(b, do_msync, 4 * PAGE, 8 * PAGE, 0);
+	ASSERT_TRUE(answers_return(p, 8 * PAGE, 4 * PAGE, 2));
+	EXPECT_TRUE(pager_silent(p, NEVER_MS));
+	EXPECT_TRUE(worker_busy(a));
+	EXPECT_TRUE(worker_busy(b));
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	while (pager_event(p, &ev, NEVER_MS)) {
+		ASSERT_EQ(EXTPAGER_EV_SYNC, ev.op);
+		ASSERT_EQ(0, pager_sync_done(p, &ev, 0));
+	}
+	EXPECT_EQ(0, worker_end(a, WORKER_MS));
+	EXPECT_EQ(0, worker_end(b, WORKER_MS));
+	EXPECT_EQ(12, target_stat(NAME, EXTPAGER_A_STATS_PAGES_RETURNED));
+}
+
+TEST_F(writeback, sync_waits_for_a_barrier_that_others_began)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event first, ev;
+
+	BEHAVIOURS(66, 67);
+	ASSERT_EQ((long)PAGE, worker_do(a, do_write, 0, PAGE, 1));
+	worker_begin(a, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(answers_return(p, 0, PAGE, 1));
+	ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_SYNC, &first, EVENT_MS));
+	/* What was returned does not survive power loss yet, whoever asks. */
+	worker_begin(b, do_fsync, 0, 0, 0);
+	EXPECT_TRUE(stays_busy(b));
+	ASSERT_EQ(0, pager_sync_done(p, &first, 0));
+	while (pager_event(p, &ev, NEVER_MS)) {
+		ASSERT_EQ(EXTPAGER_EV_SYNC, ev.op);
+		ASSERT_EQ(0, pager_sync_done(p, &ev, 0));
+	}
+	EXPECT_EQ(0, worker_end(a, WORKER_MS));
+	EXPECT_EQ(0, worker_end(b, WORKER_MS));
+}
+
+TEST_F(writeback, failed_barrier_is_reported_and_made_good)
+{
+	struct worker *w = &self->b.w[0];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	BEHAVIOURS(66);
+	ASSERT_EQ((long)PAGE, worker_do(w, do_write, 0, PAGE, 1));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(answers_return(p, 0, PAGE, 1));
+	ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_SYNC, &ev, EVENT_MS));
+	ASSERT_EQ(0, pager_sync_done(p, &ev, ENOSPC));
+	EXPECT_EQ(-ENOSPC, worker_end(w, WORKER_MS));
+	/* The bytes are with the pager, but not safe: only the barrier comes again. */
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(answers_sync(p));
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+	EXPECT_EQ(1, target_stat(NAME, EXTPAGER_A_STATS_PAGES_RETURNED));
+}
+
+TEST_F(writeback, client_killed_in_fsync_leaves_at_once)
+{
+	struct worker *w = &self->b.w[0];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+	uint64_t start;
+
+	PARTIAL(30, 99);
+	ASSERT_EQ((long)PAGE, worker_do(w, do_write, 0, PAGE, 1));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(takes_return(p, &ev, 0, PAGE, 1));
+	start = now_ms();
+	client_kill(&w->c);
+	EXPECT_GT(on_debug_kernel() ? 2000 : 500, now_ms() - start);
+	/* Its bytes are on their way all the same. */
+	EXPECT_EQ(0, worker_do(&self->b.w[1], do_check, 0, PAGE, 1));
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	EXPECT_TRUE(WAIT_FOR(5000, target_dirty(NAME) == 0));
+}
+
+/* ---- pages in transit ---- */
+
+TEST_F(writeback, write_during_write_back_leaves_the_page_dirty)
+{
+	static long (*const writes[])(struct order *o) = { do_store, do_write };
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+	unsigned int i;
+
+	BEHAVIOURS(58);
+	for (i = 0; i < ARRAY_SIZE(writes); i++) {
+		uint64_t old = 2 * i + 1, new = 2 * i + 2;
+
+		ASSERT_EQ((long)PAGE, worker_do(a, do_write, 5 * PAGE, PAGE, old));
+		worker_begin(a, do_fsync, 0, 0, 0);
+		ASSERT_TRUE(takes_return(p, &ev, 5 * PAGE, PAGE, old));
+		/* The pager does not delay the writer, nor is the copy it has changed. */
+		ASSERT_LE(0, worker_do(b, writes[i], 5 * PAGE, PAGE, new));
+		EXPECT_TRUE(page_is(p->buffer, old, 5));
+		ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+		ASSERT_TRUE(answers_sync(p));
+		ASSERT_EQ(0, worker_end(a, WORKER_MS));
+		EXPECT_EQ(PAGE, target_dirty(NAME));
+		worker_begin(a, do_fsync, 0, 0, 0);
+		ASSERT_TRUE(answers_return(p, 5 * PAGE, PAGE, new));
+		ASSERT_TRUE(answers_sync(p));
+		ASSERT_EQ(0, worker_end(a, WORKER_MS));
+		EXPECT_EQ(0, target_dirty(NAME));
+	}
+}
+
+TEST_F(writeback, page_in_transit_is_read_from_memory)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	BEHAVIOURS(60, 126);
+	ASSERT_EQ((long)(4 * PAGE), worker_do(a, do_write, 0, 4 * PAGE, 1));
+	worker_begin(a, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(takes_return(p, &ev, 0, 4 * PAGE, 1));
+	EXPECT_EQ(0, worker_do(b, do_check, 0, 4 * PAGE, 1));
+	EXPECT_EQ(0, worker_do(b, do_read, 0, 4 * PAGE, 1));
+	drop_caches();
+	EXPECT_EQ(0, worker_do(b, do_forget, 0, 4 * PAGE, 0));
+	EXPECT_EQ(4, worker_do(b, do_resident, 0, 4 * PAGE, 0));
+	EXPECT_EQ(0, worker_do(b, do_check, 0, 4 * PAGE, 1));
+	EXPECT_TRUE(pager_silent(p, 0));
+
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	ASSERT_TRUE(answers_sync(p));
+	ASSERT_EQ(0, worker_end(a, WORKER_MS));
+	EXPECT_EQ(0, worker_do(b, do_forget, 0, 4 * PAGE, 0));
+	EXPECT_EQ(0, worker_do(b, do_resident, 0, 4 * PAGE, 0));
+	worker_begin(b, do_check, 2 * PAGE, PAGE, 1);
+	ASSERT_TRUE(answers_request(p, 2 * PAGE, 1));
+	EXPECT_EQ(0, worker_end(b, WORKER_MS));
+}
+
+TEST_F(writeback, mapping_is_watched_again_after_each_return)
+{
+	struct worker *w = &self->b.w[0];
+	struct pager *p = &self->b.p;
+	uint64_t seed;
+
+	BEHAVIOURS(44, 68);
+	ASSERT_TRUE(writes_out(p, w, 0, PAGE, 1));
+	ASSERT_EQ(0, worker_do(w, do_check, 0, PAGE, 1));
+	for (seed = 2; seed < 10; seed++) {
+		EXPECT_EQ(0, target_dirty(NAME));
+		ASSERT_EQ(0, worker_do(w, do_store, 0, PAGE, seed));
+		EXPECT_EQ(PAGE, target_dirty(NAME));
+		worker_begin(w, do_msync, 0, PAGE, 0);
+		ASSERT_TRUE(answers_return(p, 0, PAGE, seed));
+		ASSERT_TRUE(answers_sync(p));
+		ASSERT_EQ(0, worker_end(w, WORKER_MS));
+	}
+}
+
+/* ---- clusters ---- */
+
+TEST_F(writeback, contiguous_pages_come_back_together)
+{
+	struct worker *w = &self->b.w[0];
+	struct pager *p = &self->b.p;
+	uint64_t start = 3 * PAGE;
+
+	BEHAVIOURS(62);
+	ASSERT_EQ((long)(5 * MIB), worker_do(w, do_write, start, 5 * MIB, 1));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(answers_return(p, start, 2 * MIB, 1));
+	ASSERT_TRUE(answers_return(p, start + 2 * MIB, 2 * MIB, 1));
+	ASSERT_TRUE(answers_return(p, start + 4 * MIB, MIB, 1));
+	ASSERT_TRUE(answers_sync(p));
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+
+	/* A clean page between dirty ones stays where it is; pages 6 and 7 are its neighbours. */
+	ASSERT_EQ((long)(2 * PAGE), worker_do(w, do_write, 6 * PAGE, 2 * PAGE, 2));
+	ASSERT_EQ((long)(3 * PAGE), worker_do(w, do_write, 9 * PAGE, 3 * PAGE, 2));
+	/* An absent one parts them as well. */
+	ASSERT_EQ((long)PAGE, worker_do(w, do_write, 1 * PAGE, PAGE, 2));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(answers_return(p, 1 * PAGE, PAGE, 2));
+	ASSERT_TRUE(answers_return(p, 6 * PAGE, 2 * PAGE, 2));
+	ASSERT_TRUE(answers_return(p, 9 * PAGE, 3 * PAGE, 2));
+	ASSERT_TRUE(answers_sync(p));
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+}
+
+/* ---- pressure ---- */
+
+#define CGROUP "/sys/fs/cgroup/extpager-writeback"
+
+static long do_join_cgroup(struct order *o)
+{
+	return write_file(CGROUP "/cgroup.procs", "0") ? 0 : -errno;
+}
+
+/* Ask for everything back until no page of the range is here, or for two seconds. */
+static long do_reclaim(struct order *o)
+{
+	bool gone = WAIT_FOR(2000, (write_file(CGROUP "/memory.reclaim", "8M"),
+				    do_resident(o) == 0));
+
+	return gone ? 0 : do_resident(o);
+}
+
+TEST_F(writeback, pressure_returns_dirty_pages_and_then_takes_them)
+{
+	struct worker *a = &self->b.w[0], *reclaimer = &self->b.w[1];
+	unsigned int nr = 256, returned = 0;
+	struct pager *p = &self->b.p;
+	uint64_t at;
+	long left;
+
+	BEHAVIOURS(54, 126);
+	mkdir(CGROUP, 0755);
+	ASSERT_EQ(0, worker_do(a, do_join_cgroup, 0, 0, 0));
+	ASSERT_EQ((long)(nr * PAGE), worker_do(a, do_write, 0, nr * PAGE, 1));
+	worker_begin(reclaimer, do_reclaim, 0, nr * PAGE, 0);
+	while (returned < nr) {
+		struct extpager_event ev;
+
+		ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_DATA_RETURN, &ev, EVENT_MS));
+		ASSERT_EQ(0, pager_fetch(p, &ev, p->buffer));
+		for (at = 0; at < ev.length; at += PAGE)
+			EXPECT_TRUE(page_is((uint8_t *)p->buffer + at, 1,
+					    (ev.offset + at) / PAGE));
+		/* Until the pager has said that it is done, they cannot be taken. */
+		if (!returned)
+			EXPECT_EQ((long)nr, worker_end(reclaimer, WORKER_MS));
+		ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+		returned += ev.length / PAGE;
+	}
+	EXPECT_EQ(nr, returned);
+	left = worker_do(reclaimer, do_reclaim, 0, nr * PAGE, 0);
+	EXPECT_EQ(0, left);
+	worker_begin(a, do_check, 77 * PAGE, PAGE, 1);
+	ASSERT_TRUE(answers_request(p, 77 * PAGE, 1));
+	EXPECT_EQ(0, worker_end(a, WORKER_MS));
+	worker_stop(a);
+	EXPECT_EQ(0, rmdir(CGROUP));
+}
+
+/* ---- failing returns ---- */
+
+TEST_F(writeback, failed_return_is_offered_again_and_told_once_per_open)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1], *c = &self->b.w[2];
+	static const unsigned int errors[] = { EIO, ENOSPC, EDQUOT };
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+	unsigned int i;
+
+	BEHAVIOURS(59);
+	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		ASSERT_EQ(0, worker_do(a, do_reopen, 0, 0, 0));
+		ASSERT_EQ(0, worker_do(b, do_reopen, 0, 0, 0));
+		ASSERT_EQ((long)PAGE, worker_do(a, do_write, 2 * PAGE, PAGE, i + 1));
+		worker_begin(a, do_fsync, 0, 0, 0);
+		ASSERT_TRUE(takes_return(p, &ev, 2 * PAGE, PAGE, i + 1));
+		ASSERT_EQ(0, pager_return_done(p, &ev, errors[i]));
+		EXPECT_EQ(-(long)errors[i], worker_end(a, WORKER_MS));
+		EXPECT_EQ(PAGE, target_dirty(NAME));
+		EXPECT_EQ(0, worker_do(b, do_check, 2 * PAGE, PAGE, i + 1));
+
+		/* The same bytes again; @b had the file open, so it hears of it too. */
+		worker_begin(b, do_fsync, 0, 0, 0);
+		ASSERT_TRUE(answers_return(p, 2 * PAGE, PAGE, i + 1));
+		ASSERT_TRUE(answers_sync(p));
+		EXPECT_EQ(-(long)errors[i], worker_end(b, WORKER_MS));
+		EXPECT_EQ(0, target_dirty(NAME));
+
+		/* Each was told; who opens now never had a part in it. */
+		EXPECT_EQ(0, worker_do(a, do_fsync, 0, 0, 0));
+		EXPECT_EQ(0, worker_do(b, do_fsync, 0, 0, 0));
+		ASSERT_EQ(0, worker_do(c, do_reopen, 0, 0, 0));
+		EXPECT_EQ(0, worker_do(c, do_fsync, 0, 0, 0));
+		EXPECT_TRUE(pager_silent(p, 0));
+	}
+	EXPECT_EQ(ARRAY_SIZE(errors), target_stat(NAME, EXTPAGER_A_STATS_RETURNS_FAILED));
+}
+
+TEST_F(writeback, failed_return_does_not_lose_what_was_written_meanwhile)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	BEHAVIOURS(58, 59);
+	ASSERT_EQ((long)PAGE, worker_do(a, do_write, 2 * PAGE, PAGE, 1));
+	worker_begin(a, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(takes_return(p, &ev, 2 * PAGE, PAGE, 1));
+	ASSERT_EQ(0, worker_do(b, do_store, 2 * PAGE, PAGE, 2));
+	ASSERT_EQ(0, pager_return_done(p, &ev, EIO));
+	EXPECT_EQ(-EIO, worker_end(a, WORKER_MS));
+	worker_begin(a, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(answers_return(p, 2 * PAGE, PAGE, 2));
+	ASSERT_TRUE(answers_sync(p));
+	EXPECT_EQ(0, worker_end(a, WORKER_MS));
+	EXPECT_EQ(0, target_dirty(NAME));
+}
+
+/* ---- holes ---- */
+
+TEST_F(writeback, punched_range_reads_as_zeros_before_it_is_acknowledged)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_reply fetch;
+	struct extpager_event ev;
+
+	BEHAVIOURS(65);
+	ASSERT_TRUE(writes_out(p, a, 0, 8 * PAGE, 1));
+	ASSERT_EQ((long)PAGE, worker_do(a, do_write, 3 * PAGE, PAGE, 2));
+	worker_begin(a, do_punch, 2 * PAGE, 3 * PAGE, 0);
+	/* The page that was dirty is given up, not returned. */
+	ASSERT_TRUE(takes_zeros(p, &ev, 2 * PAGE, 3 * PAGE));
+	EXPECT_EQ(0, worker_do(b, do_check_zeros, 2 * PAGE, 3 * PAGE, 0));
+	EXPECT_EQ(0, worker_do(b, do_read_zeros, 2 * PAGE, 3 * PAGE, 0));
+	EXPECT_EQ(0, worker_do(b, do_check, 0, 2 * PAGE, 1));
+	EXPECT_EQ(0, worker_do(b, do_check, 5 * PAGE, 3 * PAGE, 1));
+	EXPECT_EQ(0, worker_do(b, do_forget, 2 * PAGE, 3 * PAGE, 0));
+	EXPECT_EQ(0, worker_do(b, do_read_zeros, 2 * PAGE, 3 * PAGE, 0));
+	EXPECT_TRUE(pager_silent(p, 0));
+	EXPECT_TRUE(worker_busy(a));
+
+	/* There is nothing to fetch. */
+	fetch = reply_to(&ev, EXTPAGER_RE_RETURN_FETCH);
+	fetch.offset = ev.offset;
+	fetch.length = PAGE;
+	fetch.addr = (uintptr_t)p->buffer;
+	EXPECT_EQ(-ERANGE, pager_reply(p, &fetch));
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	EXPECT_EQ(0, worker_end(a, WORKER_MS));
+
+	/* The store has the zeros from now on. */
+	EXPECT_EQ(0, worker_do(b, do_forget, 2 * PAGE, 3 * PAGE, 0));
+	worker_begin(b, do_check_zeros, 3 * PAGE, PAGE, 0);
+	ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_DATA_REQUEST, &ev, EVENT_MS));
+	EXPECT_EQ(3 * PAGE, ev.offset);
+	ASSERT_EQ(0, pager_supply_zero(p, &ev));
+	EXPECT_EQ(0, worker_end(b, WORKER_MS));
+}
+
+TEST_F(writeback, late_write_survives_the_hole_it_is_made_in)
+{
+	static long (*const writes[])(struct order *o) = { do_store, do_store };
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+	unsigned int i;
+
+	BEHAVIOURS(65);
+	for (i = 0; i < ARRAY_SIZE(writes); i++) {
+		ASSERT_TRUE(writes_out(p, a, 0, 4 * PAGE, 1));
+		worker_begin(a, do_punch, 0, 4 * PAGE, 0);
+		ASSERT_TRUE(takes_zeros(p, &ev, 0, 4 * PAGE));
+		ASSERT_EQ(0, worker_do(b, writes[i], PAGE, PAGE, 2));
+		worker_begin(b, do_fsync, 0, 0, 0);
+		/* The zeros go first; fsync waits for both. */
+		EXPECT_TRUE(pager_silent(p, NEVER_MS));
+		EXPECT_TRUE(worker_busy(b));
+		ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+		ASSERT_EQ(0, worker_end(a, WORKER_MS));
+		ASSERT_TRUE(answers_return(p, PAGE, PAGE, 2));
+		ASSERT_TRUE(answers_sync(p));
+		EXPECT_EQ(0, worker_end(b, WORKER_MS));
+		EXPECT_EQ(0, worker_do(b, do_check, PAGE, PAGE, 2));
+	}
+}
+
+TEST_F(writeback, fsync_covers_a_hole)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	BEHAVIOURS(65, 66);
+	worker_begin(a, do_punch, 4 * PAGE, 2 * MIB + 8 * PAGE, 0);
+	/* One event, however long: there are no bytes to move. */
+	ASSERT_TRUE(takes_zeros(p, &ev, 4 * PAGE, 2 * MIB + 8 * PAGE));
+	worker_begin(b, do_fsync, 0, 0, 0);
+	EXPECT_TRUE(pager_silent(p, NEVER_MS));
+	EXPECT_TRUE(worker_busy(b));
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	EXPECT_EQ(0, worker_end(a, WORKER_MS));
+	ASSERT_TRUE(answers_sync(p));
+	EXPECT_EQ(0, worker_end(b, WORKER_MS));
+}
+
+TEST_F(writeback, failed_hole_is_offered_again)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	BEHAVIOURS(65);
+	ASSERT_TRUE(writes_out(p, a, 0, 4 * PAGE, 1));
+	worker_begin(a, do_punch, 0, 4 * PAGE, 0);
+	ASSERT_TRUE(takes_zeros(p, &ev, 0, 4 * PAGE));
+	ASSERT_EQ(0, pager_return_done(p, &ev, EIO));
+	EXPECT_EQ(-EIO, worker_end(a, WORKER_MS));
+	/* Nobody asked for it a second time, but the zeros stand. */
+	EXPECT_EQ(0, worker_do(b, do_check_zeros, 0, 4 * PAGE, 0));
+	ASSERT_TRUE(takes_zeros(p, &ev, 0, 4 * PAGE));
+	worker_begin(b, do_fsync, 0, 0, 0);
+	EXPECT_TRUE(stays_busy(b));
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	ASSERT_TRUE(answers_sync(p));
+	/* It is the same open file, and it was never told of the first failure. */
+	EXPECT_EQ(-EIO, worker_end(b, WORKER_MS));
+	EXPECT_EQ(0, worker_do(b, do_fsync, 0, 0, 0));
+	EXPECT_EQ(0, worker_do(b, do_forget, 0, 4 * PAGE, 0));
+	worker_begin(b, do_check_zeros, 0, PAGE, 0);
+	ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_DATA_REQUEST, &ev, EVENT_MS));
+	ASSERT_EQ(0, pager_supply_zero(p, &ev));
+	EXPECT_EQ(0, worker_end(b, WORKER_MS));
+}
+
+TEST_F(writeback, hole_waits_for_the_return_under_it)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	BEHAVIOURS(61, 65);
+	ASSERT_EQ((long)(4 * PAGE), worker_do(a, do_write, 0, 4 * PAGE, 1));
+	worker_begin(a, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(takes_return(p, &ev, 0, 4 * PAGE, 1));
+	worker_begin(b, do_punch, PAGE, PAGE, 0);
+	EXPECT_TRUE(pager_silent(p, NEVER_MS));
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	/* In whatever order the barrier and the zeros come. */
+	while (worker_busy(a) || worker_busy(b)) {
+		ASSERT_TRUE(pager_event(p, &ev, EVENT_MS));
+		if (ev.op == EXTPAGER_EV_SYNC)
+			ASSERT_EQ(0, pager_sync_done(p, &ev, 0));
+		else
+			ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+		if (ev.op == EXTPAGER_EV_DATA_RETURN) {
+			EXPECT_TRUE(ev.flags & EXTPAGER_EVF_ZERO);
+			EXPECT_EQ(PAGE, ev.offset);
+		}
+		WAIT_FOR(NEVER_MS, !worker_busy(a) && !worker_busy(b));
+	}
+	EXPECT_EQ(0, worker_end(a, 0));
+	EXPECT_EQ(0, worker_end(b, 0));
+}
+
+TEST_F(writeback, hole_inside_pages_dirties_their_edges)
+{
+	struct worker *w = &self->b.w[0];
+	uint8_t *page = self->b.p.buffer;
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+	uint8_t want[2 * PAGE];
+
+	BEHAVIOURS(65);
+	ASSERT_TRUE(writes_out(p, w, 0, 2 * PAGE, 1));
+	/* Across a border, no whole page. */
+	ASSERT_EQ(0, worker_do(w, do_punch, PAGE - 100, 300, 0));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_DATA_RETURN, &ev, EVENT_MS));
+	EXPECT_EQ(0, ev.flags & EXTPAGER_EVF_ZERO);
+	EXPECT_EQ(0, ev.offset);
+	ASSERT_EQ(2 * PAGE, ev.length);
+	ASSERT_EQ(0, pager_fetch(p, &ev, page));
+	fill_page(want, 1, 0);
+	fill_page(want + PAGE, 1, 1);
+	memset(want + PAGE - 100, 0, 300);
+	EXPECT_EQ(0, memcmp(want, page, 2 * PAGE));
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	ASSERT_TRUE(answers_sync(p));
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+}
+
+/* ---- order, with many queues ---- */
+
+FIXTURE(queues)
+{
+	struct byhand b;
+};
+
+FIXTURE_SETUP(queues)
+{
+	ASSERT_TRUE(byhand_start(&self->b, &(struct target_options){ .bytes = BYTES }, 4));
+}
+
+FIXTURE_TEARDOWN(queues)
+{
+	EXPECT_TRUE(byhand_stop(&self->b));
+}
+
+#define CHURN_PAGES 16
+
+/*
+ * Writes versions of its own pages, lets go of them as often as it can, and
+ * reads them back; how many it found wrong. @seed is the random state and
+ * @length the number of rounds.
+ */
+static long do_churn(struct order *o)
+{
+	uint64_t version[CHURN_PAGES] = { }, state = o->seed, at;
+	struct order page = *o;
+	unsigned int round, i;
+	long wrong = 0;
+
+	for (round = 0; round < o->length && !wrong; round++) {
+		i = test_random(&state) % CHURN_PAGES;
+		at = o->offset + i * PAGE;
+		page.offset = at;
+		page.length = PAGE;
+		if (test_random(&state) % 2) {
+			page.seed = ++version[i];
+			if (do_write(&page) != (long)PAGE)
+				return -EIO;
+		}
+		if (test_random(&state) % 4 == 0 && do_fsync(&page))
+			return -EIO;
+		/* Starts a return if it is dirty, drops it if it is not. */
+		if (do_forget(&page))
+			return -EIO;
+		page.seed = version[i];
+		wrong += test_random(&state) % 2 ? do_read(&page) : do_check(&page);
+	}
+	return wrong;
+}
+
+struct churn_store {
+	uint8_t *bytes;
+	bool in_transit[BYTES / PAGE];
+	struct extpager_event held[64];
+	unsigned int nr_held;
+};
+
+/* As late as it dares: the store is up to date before the pager says that it is. */
+static int release_return(struct pager *p, struct churn_store *s)
+{
+	struct extpager_event ev = s->held[0];
+	uint64_t at;
+
+	memmove(s->held, s->held + 1, --s->nr_held * sizeof(ev));
+	if (pager_fetch(p, &ev, s->bytes + ev.offset))
+		return -1;
+	for (at = ev.offset; at < ev.offset + ev.length; at += PAGE)
+		s->in_transit[at / PAGE] = false;
+	return pager_return_done(p, &ev, 0);
+}
+
+/* What stands in all the queues: returns are held, the rest is for later. */
+static unsigned int take_all(struct pager *p, struct churn_store *s, struct extpager_event *rest)
+{
+	struct extpager_event ev;
+	unsigned int nr = 0;
+	uint64_t at;
+
+	while (s->nr_held < ARRAY_SIZE(s->held) && nr < 64 && pager_event(p, &ev, 0)) {
+		if (ev.op != EXTPAGER_EV_DATA_RETURN) {
+			rest[nr++] = ev;
+			continue;
+		}
+		for (at = ev.offset; at < ev.offset + ev.length; at += PAGE)
+			s->in_transit[at / PAGE] = true;
+		s->held[s->nr_held++] = ev;
+	}
+	return nr;
+}
+
+/* How many pages are asked for while their newer bytes are on their way. */
+static int serve_churn(struct pager *p, struct churn_store *s, struct extpager_event *ev)
+{
+	struct extpager_reply re = reply_to(ev, EXTPAGER_RE_SUPPLY);
+	int overtaken = 0;
+	uint64_t at;
+
+	if (ev->op == EXTPAGER_EV_SYNC) {
+		pager_sync_done(p, ev, 0);
+		return 0;
+	}
+	for (at = ev->offset; at < ev->offset + ev->length; at += PAGE)
+		overtaken += s->in_transit[at / PAGE];
+	re.offset = ev->offset;
+	re.length = ev->length;
+	re.addr = (uintptr_t)s->bytes + ev->offset;
+	return pager_reply(p, &re) ? 1 : overtaken;
+}
+
+static bool any_busy(struct worker *w)
+{
+	return worker_busy(&w[0]) || worker_busy(&w[1]) || worker_busy(&w[2]);
+}
+
+TEST_F_TIMEOUT(queues, page_under_return_is_never_asked_for, 100)
+{
+	unsigned int rounds = test_rounds(20000, 1500, 150), i, requests = 0, returns = 0, nr;
+	struct extpager_event rest[64];
+	struct churn_store *s = calloc(1, sizeof(*s));
+	uint64_t state = test_seed(61), end = now_ms() + 90000;
+	struct worker *w = self->b.w;
+	struct pager *p = &self->b.p;
+
+	BEHAVIOURS(60, 61);
+	s->bytes = aligned_alloc(PAGE, BYTES);
+	for (i = 0; i < WORKERS; i++) {
+		for (nr = 0; nr < CHURN_PAGES; nr++)
+			fill_page(s->bytes + (i * CHURN_PAGES + nr) * PAGE, 0,
+				  i * CHURN_PAGES + nr);
+		worker_begin(&w[i], do_churn, i * CHURN_PAGES * PAGE, rounds, state + i);
+	}
+	while (any_busy(w) && now_ms() < end) {
+		unsigned int before = s->nr_held;
+
+		nr = take_all(p, s, rest);
+		returns += s->nr_held - before;
+		requests += nr;
+		for (i = 0; i < nr; i++)
+			ASSERT_EQ(0, serve_churn(p, s, &rest[i]));
+		if (s->nr_held && (!nr || test_random(&state) % 4 == 0))
+			ASSERT_EQ(0, release_return(p, s));
+		else if (!nr)
+			test_pause();
+	}
+	for (i = 0; i < WORKERS; i++)
+		EXPECT_EQ(0, worker_end(&w[i], 0));
+	/* It was about something. */
+	EXPECT_LT(rounds / 10, requests);
+	EXPECT_LT(rounds / 10, returns);
+	free(s->bytes);
+	free(s);
+}
+
+/* ---- deadlines ---- */
+
+FIXTURE(impatient)
+{
+	struct byhand b;
+	unsigned int ms;
+};
+
+FIXTURE_SETUP(impatient)
+{
+	self->ms = on_debug_kernel() ? 3000 : 500;
+	ASSERT_TRUE(byhand_start(&self->b, &(struct target_options){
+		.bytes = BYTES, .return_ms = self->ms, .sync_ms = self->ms }, 1));
+}
+
+FIXTURE_TEARDOWN(impatient)
+{
+	EXPECT_TRUE(byhand_stop(&self->b));
+}
+
+TEST_F(impatient, return_that_is_overdue_stays_dirty_and_is_retried)
+{
+	struct worker *w = &self->b.w[0];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev, again;
+	uint64_t start;
+
+	BEHAVIOURS(59);
+	PARTIAL(133);
+	ASSERT_EQ((long)PAGE, worker_do(w, do_write, PAGE, PAGE, 1));
+	start = now_ms();
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(takes_return(p, &ev, PAGE, PAGE, 1));
+	EXPECT_EQ(-EIO, worker_end(w, self->ms + WORKER_MS));
+	EXPECT_LE(self->ms - 10, now_ms() - start);
+	EXPECT_TRUE(WAIT_FOR(2000, target_state(NAME) == EXTPAGER_STATE_STALLED));
+	EXPECT_EQ(1, target_stat(NAME, EXTPAGER_A_STATS_TIMEOUTS));
+	EXPECT_EQ(PAGE, target_dirty(NAME));
+	EXPECT_EQ(0, worker_do(w, do_check, PAGE, PAGE, 1));
+
+	/* Late is as if never, and no sign of life. */
+	EXPECT_EQ(-ENOENT, pager_fetch(p, &ev, p->buffer));
+	EXPECT_EQ(-ENOENT, pager_return_done(p, &ev, 0));
+	EXPECT_EQ(PAGE, target_dirty(NAME));
+	EXPECT_EQ(EXTPAGER_STATE_STALLED, target_state(NAME));
+
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(takes_return(p, &again, PAGE, PAGE, 1));
+	EXPECT_NE(ev.tag, again.tag);
+	ASSERT_EQ(0, pager_return_done(p, &again, 0));
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	ASSERT_TRUE(answers_sync(p));
+	/* This open file was told already. */
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+	EXPECT_EQ(0, target_dirty(NAME));
+}
+
+TEST_F(impatient, barrier_that_is_overdue_fails_and_is_asked_again)
+{
+	struct worker *w = &self->b.w[0];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	BEHAVIOURS(66);
+	PARTIAL(133);
+	ASSERT_EQ((long)PAGE, worker_do(w, do_write, PAGE, PAGE, 1));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(answers_return(p, PAGE, PAGE, 1));
+	ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_SYNC, &ev, EVENT_MS));
+	EXPECT_EQ(-EIO, worker_end(w, self->ms + WORKER_MS));
+	EXPECT_TRUE(WAIT_FOR(2000, target_state(NAME) == EXTPAGER_STATE_STALLED));
+	EXPECT_EQ(-ENOENT, pager_sync_done(p, &ev, 0));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(answers_sync(p));
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	EXPECT_EQ(0, worker_do(w, do_fsync, 0, 0, 0));
+	EXPECT_TRUE(pager_silent(p, 0));
+}
+
+TEST_F(impatient, hole_that_is_overdue_stays_a_hole)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	BEHAVIOURS(65);
+	ASSERT_TRUE(writes_out(p, a, 0, 2 * PAGE, 1));
+	worker_begin(a, do_punch, 0, 2 * PAGE, 0);
+	ASSERT_TRUE(takes_zeros(p, &ev, 0, 2 * PAGE));
+	EXPECT_EQ(-EIO, worker_end(a, self->ms + WORKER_MS));
+	EXPECT_EQ(-ENOENT, pager_return_done(p, &ev, 0));
+	EXPECT_EQ(0, worker_do(b, do_check_zeros, 0, 2 * PAGE, 0));
+	ASSERT_TRUE(takes_zeros(p, &ev, 0, 2 * PAGE));
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	EXPECT_TRUE(WAIT_FOR(2000, target_state(NAME) == EXTPAGER_STATE_LIVE));
+}
+
+/* ---- the quota ---- */
+
+#define QUOTA MIB
+/* Writers look at the same time; each may be a page over. */
+#define QUOTA_SLACK (4 * PAGE)
+
+FIXTURE(quota)
+{
+	struct byhand b;
+};
+
+FIXTURE_SETUP(quota)
+{
+	ASSERT_TRUE(byhand_start(&self->b, &(struct target_options){
+		.bytes = BYTES, .quota = QUOTA }, 1));
+}
+
+FIXTURE_TEARDOWN(quota)
+{
+	EXPECT_TRUE(byhand_stop(&self->b));
+}
+
+/* Answers what comes until @w has ended; how many bytes were returned, all right. */
+static uint64_t serve_until_end(struct pager *p, struct worker *w, uint64_t seed)
+{
+	uint64_t returned = 0, end = now_ms() + 30000, at;
+	struct extpager_event ev;
+
+	while (worker_busy(w) && now_ms() < end) {
+		if (!pager_event(p, &ev, 1))
+			continue;
+		switch (ev.op) {
+		case EXTPAGER_EV_DATA_REQUEST:
+			pager_supply(p, &ev, seed - 1);
+			break;
+		case EXTPAGER_EV_SYNC:
+			pager_sync_done(p, &ev, 0);
+			break;
+		case EXTPAGER_EV_DATA_RETURN:
+			pager_fetch(p, &ev, p->buffer);
+			for (at = 0; at < ev.length; at += PAGE)
+				if (page_is((uint8_t *)p->buffer + at, seed,
+					    (ev.offset + at) / PAGE))
+					returned += PAGE;
+			pager_return_done(p, &ev, 0);
+		}
+	}
+	return returned;
+}
+
+/* Whether @w stands before a full quota, with returns unanswered. */
+static bool is_paused(struct worker *w, uint64_t waits)
+{
+	return WAIT_FOR(WORKER_MS, target_stat(NAME, EXTPAGER_A_STATS_QUOTA_WAITS) > waits) &&
+	       stays_busy(w);
+}
+
+TEST_F(quota, writer_is_paused_at_the_quota_and_goes_on)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	uint64_t returned, dirty;
+
+	PARTIAL(53, 92, 145);
+	worker_begin(a, do_write, 0, 4 * MIB, 1);
+	ASSERT_TRUE(is_paused(a, 0));
+	dirty = target_dirty(NAME);
+	EXPECT_LE(QUOTA / 2, dirty);
+	EXPECT_GE(QUOTA + QUOTA_SLACK, dirty);
+
+	/* Who only reads is not concerned. */
+	worker_begin(b, do_check, BYTES - PAGE, PAGE, 7);
+	for (;;) {
+		struct extpager_event ev;
+
+		ASSERT_TRUE(pager_event(p, &ev, EVENT_MS));
+		if (ev.op == EXTPAGER_EV_DATA_REQUEST) {
+			ASSERT_EQ(0, pager_supply(p, &ev, 7));
+			break;
+		}
+		/* Of the returns one is answered later by nobody: its deadline is far. */
+		ASSERT_EQ(EXTPAGER_EV_DATA_RETURN, ev.op);
+		ASSERT_EQ(0, pager_return_done(p, &ev, EIO));
+	}
+	EXPECT_EQ(0, worker_end(b, WORKER_MS));
+
+	returned = serve_until_end(p, a, 1);
+	EXPECT_EQ((long)(4 * MIB), worker_end(a, 0));
+	EXPECT_LE(3 * MIB - QUOTA_SLACK, returned);
+	EXPECT_EQ(4 * MIB - returned, target_dirty(NAME));
+	worker_begin(b, do_fsync, 0, 0, 0);
+	returned += serve_until_end(p, b, 1);
+	EXPECT_EQ(4 * MIB, returned);
+	EXPECT_EQ(0, target_dirty(NAME));
+}
+
+TEST_F(quota, mapped_writer_is_paused_at_the_quota_and_goes_on)
+{
+	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev, held[64];
+	unsigned int nr_held = 0;
+	uint64_t returned = 0;
+
+	PARTIAL(53, 145);
+	worker_begin(a, do_store, 0, 2 * MIB, 1);
+	while (!target_stat(NAME, EXTPAGER_A_STATS_QUOTA_WAITS) || pager_event(p, &ev, NEVER_MS)) {
+		ASSERT_TRUE(nr_held < ARRAY_SIZE(held));
+		if (target_stat(NAME, EXTPAGER_A_STATS_QUOTA_WAITS) == 0 &&
+		    !pager_event(p, &ev, EVENT_MS))
+			break;
+		if (ev.op == EXTPAGER_EV_DATA_REQUEST)
+			ASSERT_EQ(0, pager_supply(p, &ev, 0));
+		else
+			held[nr_held++] = ev;
+	}
+	ASSERT_TRUE(is_paused(a, 0));
+	EXPECT_GE(QUOTA + QUOTA_SLACK, target_dirty(NAME));
+	ASSERT_LT(0, nr_held);
+	while (nr_held) {
+		ev = held[--nr_held];
+		ASSERT_EQ(0, pager_fetch(p, &ev, p->buffer));
+		EXPECT_TRUE(page_is(p->buffer, 1, ev.offset / PAGE));
+		ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+		returned += ev.length;
+	}
+	serve_until_end(p, a, 1);
+	EXPECT_EQ(0, worker_end(a, 0));
+	worker_begin(b, do_fsync, 0, 0, 0);
+	serve_until_end(p, b, 1);
+	EXPECT_EQ(0, worker_end(b, 0));
+	EXPECT_EQ(0, worker_do(b, do_check, 0, 2 * MIB, 1));
+	EXPECT_EQ(0, target_dirty(NAME));
+}
+
+TEST_F(quota, paused_writer_can_be_killed)
+{
+	struct worker *w = &self->b.w[0];
+	uint64_t start;
+
+	PARTIAL(30, 99, 145);
+	worker_begin(w, do_write, 0, 4 * MIB, 1);
+	ASSERT_TRUE(is_paused(w, 0));
+	start = now_ms();
+	client_kill(&w->c);
+	EXPECT_GT(on_debug_kernel() ? 2000 : 500, now_ms() - start);
+}
+
+/* ---- the pager goes in the middle of it ---- */
+
+FIXTURE(policy_fail)
+{
+	struct byhand b;
+};
+
+FIXTURE_SETUP(policy_fail)
+{
+	ASSERT_TRUE(byhand_start(&self->b, &(struct target_options){
+		.bytes = BYTES, .policy = "fail" }, 1));
+}
+
+FIXTURE_TEARDOWN(policy_fail)
+{
+	EXPECT_TRUE(byhand_stop(&self->b));
+}
+
+TEST_F(policy_fail, fsync_fails_and_the_page_stays_for_the_successor)
+{
+	struct worker *w = &self->b.w[0];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	PARTIAL(85);
+	ASSERT_EQ((long)PAGE, worker_do(w, do_write, PAGE, PAGE, 1));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(takes_return(p, &ev, PAGE, PAGE, 1));
+	ASSERT_EQ(0, pager_detach(p, self->b.object));
+	EXPECT_EQ(-EIO, worker_end(w, WORKER_MS));
+	EXPECT_EQ(PAGE, target_dirty(NAME));
+	EXPECT_EQ(0, worker_do(w, do_check, PAGE, PAGE, 1));
+
+	ASSERT_EQ(0, pager_attach(p, NAME, NULL, NULL));
+	ASSERT_TRUE(answer_init(p));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(answers_return(p, PAGE, PAGE, 1));
+	ASSERT_TRUE(answers_sync(p));
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+	EXPECT_EQ(0, target_dirty(NAME));
+}
+
+TEST_F(writeback, fsync_waits_for_the_successor_by_policy_hold)
+{
+	struct worker *w = &self->b.w[0];
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+
+	PARTIAL(86);
+	ASSERT_EQ((long)PAGE, worker_do(w, do_write, PAGE, PAGE, 1));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(takes_return(p, &ev, PAGE, PAGE, 1));
+	ASSERT_EQ(0, pager_detach(p, self->b.object));
+	EXPECT_TRUE(stays_busy(w));
+	EXPECT_EQ(PAGE, target_dirty(NAME));
+	ASSERT_EQ(0, pager_attach(p, NAME, NULL, NULL));
+	ASSERT_TRUE(answer_init(p));
+	ASSERT_TRUE(takes_return(p, &ev, PAGE, PAGE, 1));
+	EXPECT_TRUE(ev.flags & EXTPAGER_EVF_RESENT);
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	ASSERT_TRUE(answers_sync(p));
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+	EXPECT_EQ(0, target_dirty(NAME));
+}
+
+TEST_HARNESS_MAIN
