@@ -80,14 +80,20 @@ static struct file *handle_inner(struct file *file)
 {
 	struct extpager_handle *h = file->private_data;
 	struct file *inner = READ_ONCE(h->inner);
+	const struct cred *cred;
 
 	if (inner)
 		return inner;
 	if (READ_ONCE(h->port))
 		return ERR_PTR(-EINVAL);
-	/* mmap_lock may be held: this does not wait for the pager, the first touch does. */
+	/*
+	 * By the rights of who opened the node, not of who uses the fd first.
+	 * mmap_lock may be held: the first touch waits for the pager, not this.
+	 */
+	cred = override_creds(file->f_cred);
 	inner = open_target(DEFAULT_TARGET, (file->f_flags & (O_ACCMODE | O_NOATIME | O_LARGEFILE |
 							      O_APPEND)) | O_NONBLOCK);
+	revert_creds(cred);
 	if (IS_ERR(inner))
 		return PTR_ERR(inner) == -ENOENT ? ERR_PTR(-ENXIO) : inner;
 	spin_lock(&inner->f_lock);

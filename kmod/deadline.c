@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Deadlines. Requests of a phase stand in the order of their deadlines, so one
- * delayed work a target looks at the first of each; it is not set anew for each
- * request, but finds out when it runs.
+ * delayed work a target looks at the first of each.
  */
 #include "extpager.h"
 
-/* target->lock held. */
+/*
+ * target->lock held. While anything is pending the work comes by every second:
+ * a later deadline needs no new timer, and a waiter that was forgotten by
+ * mistake is found.
+ */
 void extpager_deadline_arm(struct extpager_target *t, unsigned long deadline)
 {
+	unsigned long at = jiffies + HZ;
+
 	lockdep_assert_held(&t->lock);
-	/* Phases differ: what is asked later may be due earlier. */
-	if (t->deadline_armed && !time_before(deadline, t->deadline_at))
+	if (time_before(deadline, at))
+		at = deadline;
+	if (t->tick_armed && !time_before(at, t->tick_at))
 		return;
-	t->deadline_armed = true;
-	t->deadline_at = deadline;
+	t->tick_armed = true;
+	t->tick_at = at;
 	mod_delayed_work(extpager_wq, &t->deadline_work,
-			 time_after(deadline, jiffies) ? deadline - jiffies : 0);
+			 time_after(at, jiffies) ? at - jiffies : 0);
 }
 
 static int deadline_error(enum extpager_phase phase)
@@ -40,7 +46,6 @@ static enum extpager_request_state deadline_expire(struct extpager_request *req,
 	case EXTPAGER_PHASE_RETURN:
 		return extpager_request_returned(req, error);
 	default:
-		req->object->unsynced = true;
 		mapping_set_error(req->object->inode.i_mapping, error);
 	}
 	return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
@@ -56,7 +61,7 @@ void extpager_deadline_work(struct work_struct *work)
 	unsigned int i;
 
 	spin_lock(&t->lock);
-	t->deadline_armed = false;
+	t->tick_armed = false;
 	for (i = 0; i < EXTPAGER_PHASES; i++) {
 		enum extpager_request_state state;
 		struct extpager_request *req;
@@ -82,9 +87,16 @@ void extpager_deadline_work(struct work_struct *work)
 			spin_lock(&t->lock);
 		}
 	}
-	if (armed)
-		extpager_deadline_arm(t, next);
 	spin_unlock(&t->lock);
+	if (extpager_gate_sweep(t) && !armed) {
+		next = jiffies + HZ;
+		armed = true;
+	}
+	if (armed) {
+		spin_lock(&t->lock);
+		extpager_deadline_arm(t, next);
+		spin_unlock(&t->lock);
+	}
 	if (missed)
 		extpager_target_stalled(t);
 }

@@ -9,7 +9,6 @@
  * *port* is the pager's end: queues of events and replies.
  *
  * Lock order, outer to inner:
- *	extpager_targets_lock (mutex: names)
  *	port->lock (mutex: attach, detach, set-up)
  *	inode lock -> mmap lock -> invalidate_lock -> folio lock
  *	target->lock (spinlock: states, requests, objects)
@@ -109,6 +108,7 @@ struct extpager_request {
 	unsigned int nr;		/* pages, for data requests and returns */
 	loff_t length;			/* bytes; ends at the object's size */
 	loff_t wanted;
+	u64 covers;			/* SYNC: object->returned when it was sent */
 	u32 access;
 	struct folio **folios;		/* inline_folios, or kvmalloc'ed */
 
@@ -165,17 +165,38 @@ struct extpager_object {
 	u32 attributes;
 	int error;
 	bool init_sent;			/* in this state INIT */
+	bool terminating;		/* the cache is being emptied: openers wait */
 	bool initialised;		/* some pager said READY since the object was idle */
 	bool destroy, discard;
 	bool attributes_ack;
 	unsigned int zeros;		/* zeroed ranges not yet acknowledged */
-	bool unsynced;			/* returns were done since the last SYNC_DONE */
+	u64 returned;			/* RETURN_DONEs so far */
+	u64 synced;			/* of these, covered by a SYNC_DONE */
 	unsigned long retry_at;		/* jiffies: background returns pause until then */
 };
+
+/* Leaves room for rounding up to pages, and to requests. */
+#define EXTPAGER_BYTES_MAX	(LLONG_MAX & ~0xfffffULL)
 
 static inline struct extpager_object *extpager_object(struct inode *inode)
 {
 	return container_of(inode, struct extpager_object, inode);
+}
+
+/*
+ * Asked after a page was marked dirty: either this sees the object go, and the
+ * writer is told, or extpager_object_end() sees the page, and the object stays.
+ */
+static inline bool extpager_object_gone(const struct extpager_object *obj)
+{
+	smp_mb();
+	return READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE;
+}
+
+/* Has the store something that may not survive power loss? */
+static inline bool extpager_object_unsynced(const struct extpager_object *obj)
+{
+	return READ_ONCE(obj->returned) != READ_ONCE(obj->synced);
 }
 
 static inline struct extpager_object *extpager_file_object(struct file *file)
@@ -212,9 +233,11 @@ struct extpager_target {
 	struct extpager_settings settings;	/* name, bytes, read_only: const */
 	enum extpager_target_state state;
 	bool draining;
+	bool orphaning;			/* the lost pager's requests are being parked */
 	bool grace_over;
 	struct extpager_port *port;
 	struct list_head objects;
+	unsigned int nr_objects;
 	u32 next_object;
 
 	/* the table of requests, protected by @lock */
@@ -225,7 +248,8 @@ struct extpager_target {
 	struct list_head pending[EXTPAGER_PHASES];	/* by deadline */
 	unsigned int nr_pending[EXTPAGER_PHASES];
 	struct list_head parked;
-	bool deadline_armed;
+	bool tick_armed;
+	unsigned long tick_at;		/* jiffies */
 	unsigned long deadline_at;	/* jiffies, if armed */
 	bool discard;
 
@@ -295,7 +319,6 @@ struct extpager_port {
 	struct extpager_target *own;	/* of the unnamed objects */
 	struct xarray targets;		/* attached, @own too; by id; under @lock */
 	unsigned int nr_targets;
-	unsigned int nr_objects;	/* under own->lock */
 
 	struct extpager_queue *queues;	/* const after SETUP */
 	unsigned int nr_queues;
@@ -309,7 +332,7 @@ struct extpager_port {
 	struct mmu_notifier notifier;
 	struct work_struct death_work;
 	kuid_t uid;
-	struct pid *pid;
+	struct pid *pid;		/* changes under the lock of the list of ports */
 };
 
 /* ---- the state of an open /dev/extpager ---- */
@@ -324,6 +347,7 @@ struct extpager_handle {
 
 /* main.c */
 extern struct workqueue_struct *extpager_wq;
+extern struct workqueue_struct *extpager_slow_wq;
 extern bool extpager_unprivileged_pagers;
 
 /* chardev.c */
@@ -388,7 +412,6 @@ void extpager_requests_destroy(struct extpager_target *t);
 struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 op,
 						unsigned int nr);
 bool extpager_request_enlarge(struct extpager_request *req, unsigned int nr);
-void extpager_request_abandon(struct extpager_request *req);
 void extpager_request_get(struct extpager_request *req);
 void extpager_request_put(struct extpager_request *req);
 bool extpager_request_may_submit(struct extpager_request *req);
@@ -404,7 +427,6 @@ int extpager_request_hold(struct extpager_target *t, const struct extpager_reply
 			  struct extpager_request **reqp);
 void extpager_request_unhold(struct extpager_request *req);
 int extpager_request_answer(struct extpager_target *t, const struct extpager_reply *re);
-bool extpager_returns_pending(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 /* and, with target->lock held, but for settle: */
 enum extpager_request_state extpager_request_close(struct extpager_request *req,
 						   enum extpager_request_state state, int error);
@@ -414,7 +436,7 @@ void extpager_request_park(struct extpager_request *req);
 void extpager_request_resend(struct extpager_request *req, u16 flags);
 
 /* zero.c */
-void extpager_request_announce_zero(struct extpager_request *req);
+int extpager_request_announce_zero(struct extpager_request *req);
 void extpager_request_retract_zero(struct extpager_request *req);
 void extpager_request_send_zero(struct extpager_request *req);
 bool extpager_zeros_overlap(struct extpager_object *obj, pgoff_t first, pgoff_t last);
@@ -455,13 +477,17 @@ struct extpager_object *extpager_object_find(struct extpager_target *t, u64 id);
 extern const struct address_space_operations extpager_aops;
 bool extpager_page_uptodate(struct address_space *mapping, pgoff_t index);
 void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
+void extpager_folio_zeroed(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_supplied(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_failed(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error);
-int extpager_push(struct extpager_object *obj, pgoff_t index, const void __user *buf);
+int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
+		  const void __user *buf);
 int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t end,
 			  xa_mark_t tag, struct writeback_control *wbc);
 int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier);
+bool extpager_range_returning(struct extpager_object *obj, pgoff_t first, pgoff_t last);
+int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t last);
 bool extpager_object_clean(struct extpager_object *obj);
 
 /* copy.c */
@@ -490,13 +516,13 @@ int extpager_gate_dirty(struct extpager_object *obj);
 bool extpager_gate_wanted(struct extpager_object *obj, pgoff_t index, unsigned int nr,
 			  pgoff_t *wanted, u32 *access);
 void extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int nr, int error);
+bool extpager_gate_sweep(struct extpager_target *t);
 
 /* file.c */
 extern const struct file_operations extpager_object_fops;
 extern const struct inode_operations extpager_object_iops;
 
 /* target.c */
-extern struct mutex extpager_targets_lock;
 struct extpager_target *extpager_target_create(const struct extpager_settings *s, bool named);
 int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *extack);
 int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *extack);

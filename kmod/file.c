@@ -17,6 +17,8 @@
 /* A write takes the inode lock anew after this much; a read looks ahead this far. */
 #define WRITE_CHUNK	(1U << 20)
 #define READ_PAGES	256
+/* Longest zeroed range in one request; its pages are counted in 32 bits. */
+#define ZERO_CHUNK	(1LL << 40)
 
 /* ---- open ---- */
 
@@ -90,7 +92,7 @@ static size_t bytes_here(struct address_space *mapping, loff_t pos, size_t len)
 	for (folio = xas_load(&xas); xas.xa_index <= last && n < READ_PAGES;
 	     folio = xas_next(&xas)) {
 		if (!folio || xas_retry(&xas, folio) || xa_is_value(folio) ||
-		    !folio_test_uptodate(folio))
+		    !extpager_peek_uptodate(folio))
 			break;
 		n++;
 	}
@@ -208,11 +210,12 @@ static struct folio *write_begin(struct extpager_object *obj, loff_t pos, size_t
 	return folio;
 }
 
-/* Returns how much was taken; a page that stays incomplete leaves the cache again. */
-static size_t write_end(struct extpager_object *obj, struct folio *folio, loff_t pos,
+/* Returns how much was taken, or -ENODEV; a page that stays incomplete leaves the cache again. */
+static ssize_t write_end(struct extpager_object *obj, struct folio *folio, loff_t pos,
 			size_t len, size_t copied)
 {
 	pgoff_t index = folio->index;
+	bool gone;
 	int fate = 0;
 
 	if (!folio_test_uptodate(folio)) {
@@ -228,11 +231,12 @@ static size_t write_end(struct extpager_object *obj, struct folio *folio, loff_t
 	}
 	if (copied)
 		folio_mark_dirty(folio);
+	gone = copied && extpager_object_gone(obj);
 	folio_unlock(folio);
 	folio_put(folio);
 	/* Somebody may have come to the gate while the page was here but empty. */
 	extpager_gate_wake(obj, index, 1, fate);
-	return copied;
+	return gone ? -ENODEV : copied;
 }
 
 /* One page's worth, inode lock held. -EAGAIN: go to the gate without it. */
@@ -240,7 +244,8 @@ static ssize_t write_page(struct extpager_object *obj, loff_t pos, struct iov_it
 {
 	size_t len = min_t(u64, iov_iter_count(from), PAGE_SIZE - offset_in_page(pos));
 	struct folio *folio;
-	size_t copied, taken;
+	ssize_t taken;
+	size_t copied;
 
 	folio = write_begin(obj, pos, len);
 	if (IS_ERR(folio))
@@ -248,8 +253,8 @@ static ssize_t write_page(struct extpager_object *obj, loff_t pos, struct iov_it
 	copied = copy_page_from_iter_atomic(folio_page(folio, 0), offset_in_page(pos), len, from);
 	flush_dcache_folio(folio);
 	taken = write_end(obj, folio, pos, len, copied);
-	if (taken < copied)
-		iov_iter_revert(from, copied - taken);
+	if (taken < (ssize_t)copied)
+		iov_iter_revert(from, copied - max_t(ssize_t, taken, 0));
 	return taken ?: -EFAULT;
 }
 
@@ -337,13 +342,23 @@ static ssize_t object_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		if (!ret)
 			ret = write_chunk(iocb, from);
 		inode_unlock(inode);
-		/* The page or the buffer went again meanwhile: both are brought back. */
-		if (ret == -EAGAIN || (ret == -EFAULT && ++stuck < 8))
+		/* The page is not here, or on its way: the gate waits for it. */
+		if (ret == -EAGAIN) {
+			ret = extpager_gate_page(obj, NULL, iocb->ki_pos >> PAGE_SHIFT, 1,
+						 EXTPAGER_ACCESS_WRITE);
+			if (ret)
+				break;
+			continue;
+		}
+		/* The buffer went again meanwhile: it is brought back. */
+		if (ret == -EFAULT && ++stuck < 8)
 			continue;
 		if (ret < 0)
 			break;
 		stuck = 0;
 		done += ret;
+		if (fatal_signal_pending(current))
+			break;
 		balance_dirty_pages_ratelimited(file->f_mapping);
 	}
 	if (done > 0)
@@ -386,9 +401,9 @@ static int zero_partial(struct extpager_object *obj, loff_t pos, size_t len)
 			continue;
 		}
 		folio_zero_range(folio, offset_in_page(pos), len);
-		write_end(obj, folio, pos, len, len);
+		ret = write_end(obj, folio, pos, len, len);
 	} while (ret == -EAGAIN);
-	return ret;
+	return min(ret, 0);
 }
 
 /* invalidate_lock may be held by readers that end soon; never queue for it. */
@@ -409,17 +424,22 @@ static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 	unsigned int i;
 
 	while (extpager_request_take(obj, first, nr, &claim)) {
-		for (i = 0; i < claim.span; i++)
-			if (claim.folios[i])
-				folio_zero_range(claim.folios[i], 0, PAGE_SIZE);
+		for (i = 0; i < claim.span; i++) {
+			if (!claim.folios[i])
+				continue;
+			folio_zero_range(claim.folios[i], 0, PAGE_SIZE);
+			folio_mark_uptodate(claim.folios[i]);
+			filemap_dirty_folio(obj->inode.i_mapping, claim.folios[i]);
+		}
 		extpager_claim_end(&claim, claim.span, 0);
 	}
 }
 
 /*
  * Whole pages: from the moment the zero request is made they read as zeros,
- * and the pager is told before this ends. Order matters: first no new returns
- * and requests of the range, then those under way, then the cache.
+ * and the pager is told before this ends. Nothing is waited for with the
+ * invalidate_lock held: with it no new request of the range can be made, those
+ * under way are served, and if a return is under way the lock is let go again.
  */
 static int zero_whole(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 {
@@ -437,13 +457,23 @@ static int zero_whole(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 	req->index = first;
 	req->nr = nr;
 	req->length = min_t(loff_t, (loff_t)nr << PAGE_SHIFT, i_size_read(&obj->inode) - start);
-	extpager_request_get(req);
-	extpager_request_announce_zero(req);
-	serve_zeros(obj, first, nr);
-	ret = wait_event_killable(obj->target->wait,
-				  !extpager_returns_pending(obj, first, first + nr - 1));
-	if (!ret)
+	ret = extpager_request_announce_zero(req);
+	if (ret) {
+		extpager_request_put(req);
+		return ret;
+	}
+	for (;;) {
 		ret = invalidate_lock_killable(mapping);
+		if (ret)
+			break;
+		serve_zeros(obj, first, nr);
+		if (!extpager_range_returning(obj, first, first + nr - 1))
+			break;
+		up_write(&mapping->invalidate_lock);
+		ret = extpager_wait_returned(obj, first, first + nr - 1);
+		if (ret)
+			break;
+	}
 	if (ret) {
 		extpager_request_retract_zero(req);
 		extpager_request_put(req);
@@ -474,7 +504,10 @@ static int zero_range(struct extpager_object *obj, loff_t pos, loff_t end)
 		ret = zero_partial(obj, pos, first - pos);
 	if (!ret && last < end)
 		ret = zero_partial(obj, last, end - last);
-	return ret ?: zero_whole(obj, first >> PAGE_SHIFT, (last - first) >> PAGE_SHIFT);
+	for (; !ret && first < last; first += ZERO_CHUNK)
+		ret = zero_whole(obj, first >> PAGE_SHIFT,
+				 min_t(loff_t, last - first, ZERO_CHUNK) >> PAGE_SHIFT);
+	return ret;
 }
 
 static long object_fallocate(struct file *file, int mode, loff_t pos, loff_t len)

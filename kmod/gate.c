@@ -166,6 +166,61 @@ void extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int
 	}
 }
 
+/* Does a waiter wait for something that will not come by itself? */
+static bool waiter_forgotten(const struct extpager_waiter *w)
+{
+	struct extpager_object *obj = w->object;
+	int status = extpager_object_status(obj);
+	struct folio *folio;
+	bool coming;
+
+	/* Parked for a successor; but one that is there must say READY in time. */
+	if (status == -EAGAIN)
+		return extpager_target_live(obj->target);
+	if (status)
+		return true;
+	rcu_read_lock();
+	folio = xa_load(&obj->inode.i_mapping->i_pages, w->index);
+	coming = folio && !xa_is_value(folio) && extpager_peek_locked(folio);
+	rcu_read_unlock();
+	return !coming;
+}
+
+/**
+ * extpager_gate_sweep() - send forgotten waiters round again
+ * @t: of this target
+ *
+ * Nobody should be forgotten; should it happen, it costs a second.
+ *
+ * Return: true if there are waiters.
+ */
+bool extpager_gate_sweep(struct extpager_target *t)
+{
+	struct extpager_waiter *w;
+	struct hlist_node *next;
+	bool found = false;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(gate); i++) {
+		if (hlist_empty(&gate[i].waiters))
+			continue;
+		spin_lock(&gate[i].lock);
+		hlist_for_each_entry_safe(w, next, &gate[i].waiters, node) {
+			if (w->object->target != t)
+				continue;
+			found = true;
+			if (!waiter_forgotten(w))
+				continue;
+			hlist_del(&w->node);
+			w->error = -EAGAIN;
+			WRITE_ONCE(w->done, true);
+			wake_up_process(w->task);
+		}
+		spin_unlock(&gate[i].lock);
+	}
+	return found;
+}
+
 /**
  * extpager_gate_wanted() - does somebody wait for one of these pages?
  * @obj: object
@@ -289,6 +344,8 @@ static void ask_for_fault(struct extpager_object *obj, struct file *file, pgoff_
 	DEFINE_READAHEAD(rac, file, ra, mapping, index);
 	pgoff_t pages = DIV_ROUND_UP(i_size_read(&obj->inode), PAGE_SIZE);
 	unsigned int miss = READ_ONCE(ra->mmap_miss);
+	unsigned int size;
+	pgoff_t start;
 
 	if (vm_flags & VM_SEQ_READ && ra->ra_pages) {
 		page_cache_sync_ra(&rac, ra->ra_pages);
@@ -300,11 +357,14 @@ static void ask_for_fault(struct extpager_object *obj, struct file *file, pgoff_
 		page_cache_ra_unbounded(&rac, 1, 0);
 		return;
 	}
-	ra->start = index > ra->ra_pages / 2 ? index - ra->ra_pages / 2 : 0;
-	ra->size = min_t(pgoff_t, ra->ra_pages, pages - ra->start);
-	ra->async_size = ra->ra_pages / 4;
-	rac._index = ra->start;
-	page_cache_ra_unbounded(&rac, ra->size, ra->async_size);
+	/* Others may share @ra: what is asked for comes from here. */
+	start = index > ra->ra_pages / 2 ? index - ra->ra_pages / 2 : 0;
+	size = min_t(pgoff_t, ra->ra_pages, pages - start);
+	ra->start = start;
+	ra->size = size;
+	ra->async_size = size / 4;
+	rac._index = start;
+	page_cache_ra_unbounded(&rac, size, size / 4);
 }
 
 static bool page_absent(struct extpager_object *obj, pgoff_t index)
@@ -503,6 +563,10 @@ vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf)
 		return VM_FAULT_NOPAGE;
 	}
 	folio_mark_dirty(folio);
+	if (unlikely(extpager_object_gone(obj))) {
+		folio_unlock(folio);
+		return VM_FAULT_SIGBUS;
+	}
 	return VM_FAULT_LOCKED;
 }
 
@@ -559,9 +623,11 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 		}
 		waiter_del(&w);
 		ret = ret ?: w.error;
-		if (ret == -EAGAIN)
-			ret = 0;
-		else if (ret)
+		if (ret == -EAGAIN) {
+			schedule_timeout_killable(1);
+			ret = fatal_signal_pending(current) ? -EINTR : 0;
+		}
+		if (ret)
 			break;
 	}
 	trace_extpager_gate(obj, index, access, ret);
@@ -594,5 +660,5 @@ int extpager_gate_dirty(struct extpager_object *obj)
 		if (ret < 0)
 			return -EINTR;
 	} while (!ret);
-	return extpager_target_over_quota(t) ? status : 0;
+	return status == -EAGAIN ? 0 : status;
 }

@@ -9,8 +9,10 @@ module_param_named(unprivileged_pagers, extpager_unprivileged_pagers, bool, 0644
 MODULE_PARM_DESC(unprivileged_pagers,
 		 "let any user make a port, for objects of its own (default: no)");
 
-/* Progress under memory pressure may hang on these workers. */
+/* Progress under memory pressure may hang on these workers; none waits for a pager. */
 struct workqueue_struct *extpager_wq;
+/* These do: what they wait for is ended by the others. */
+struct workqueue_struct *extpager_slow_wq;
 
 static int __init extpager_init(void)
 {
@@ -20,9 +22,13 @@ static int __init extpager_init(void)
 	extpager_wq = alloc_workqueue("extpager", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	if (!extpager_wq)
 		return -ENOMEM;
+	extpager_slow_wq = alloc_workqueue("extpager_slow", WQ_UNBOUND, 0);
+	ret = -ENOMEM;
+	if (!extpager_slow_wq)
+		goto err_wq;
 	ret = extpager_object_cache_init();
 	if (ret)
-		goto err_wq;
+		goto err_slow_wq;
 	ret = extpager_pathfs_init();
 	if (ret)
 		goto err_cache;
@@ -42,6 +48,8 @@ err_pathfs:
 	extpager_pathfs_exit();
 err_cache:
 	extpager_object_cache_destroy();
+err_slow_wq:
+	destroy_workqueue(extpager_slow_wq);
 err_wq:
 	destroy_workqueue(extpager_wq);
 	return ret;
@@ -53,6 +61,8 @@ static void __exit extpager_exit(void)
 	extpager_chardev_exit();
 	extpager_pathfs_exit();
 	/* Targets and ports free themselves after a grace period, on the queue. */
+	destroy_workqueue(extpager_slow_wq);
+	flush_workqueue(extpager_wq);
 	rcu_barrier();
 	destroy_workqueue(extpager_wq);
 	rcu_barrier();

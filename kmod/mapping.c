@@ -37,7 +37,7 @@ bool extpager_page_uptodate(struct address_space *mapping, pgoff_t index)
 
 	rcu_read_lock();
 	folio = xa_load(&mapping->i_pages, index);
-	uptodate = folio && !xa_is_value(folio) && folio_test_uptodate(folio);
+	uptodate = folio && !xa_is_value(folio) && extpager_peek_uptodate(folio);
 	rcu_read_unlock();
 	return uptodate;
 }
@@ -77,10 +77,19 @@ void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, i
 
 /* ---- page-in ---- */
 
-static void zero_folio(struct extpager_object *obj, struct folio *folio)
+/*
+ * A page of a zeroed range that the pager does not know of yet. It is dirty: the
+ * range's return may be given up, and the store must not bring old bytes back.
+ */
+void extpager_folio_zeroed(struct extpager_object *obj, struct folio *folio)
 {
+	pgoff_t index = folio->index;
+
 	folio_zero_range(folio, 0, folio_size(folio));
-	extpager_folio_supplied(obj, folio);
+	folio_mark_uptodate(folio);
+	filemap_dirty_folio(obj->inode.i_mapping, folio);
+	folio_unlock(folio);
+	extpager_gate_wake(obj, index, 1, 0);
 }
 
 /* @req has all its folios; on failure they are given up. */
@@ -109,7 +118,7 @@ static int submit_data_request(struct extpager_object *obj, struct extpager_requ
 		return 0;
 	for (i = 0; i < nr; i++)
 		extpager_folio_failed(obj, req->folios[i]);
-	extpager_request_abandon(req);
+	extpager_request_put(req);
 	extpager_gate_wake(obj, index, nr, -EAGAIN);
 	return ret;
 }
@@ -139,8 +148,7 @@ static void extpager_readahead(struct readahead_control *rac)
 			if (nr)
 				submit_data_request(obj, req, index, nr);
 			nr = 0;
-			zero_folio(obj, folio);
-			extpager_gate_wake(obj, folio->index, 1, 0);
+			extpager_folio_zeroed(obj, folio);
 			continue;
 		}
 		if (!nr) {
@@ -177,8 +185,7 @@ static int extpager_read_folio(struct file *file, struct folio *folio)
 	int ret;
 
 	if (extpager_zeros_overlap(obj, index, index)) {
-		zero_folio(obj, folio);
-		extpager_gate_wake(obj, index, 1, 0);
+		extpager_folio_zeroed(obj, folio);
 		return 0;
 	}
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
@@ -188,6 +195,7 @@ static int extpager_read_folio(struct file *file, struct folio *folio)
 			return 0;
 	} else {
 		extpager_folio_failed(obj, folio);
+		extpager_gate_wake(obj, index, 1, -EAGAIN);
 	}
 	ret = extpager_object_status(obj);
 	if (ret && ret != -EAGAIN)
@@ -226,14 +234,16 @@ void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t 
 /**
  * extpager_push() - install a page that nobody asked for
  * @obj: object
+ * @generation: the pager's idea of it
  * @index: page inside it
  * @buf: the pager's buffer, NULL for zeros
  *
  * Context: ENTER; waits for nothing.
  * Return: 0; -EEXIST: it is here; -EAGAIN: a client is in the way; -EFAULT:
- * fault @buf in and try again; -ENOMEM.
+ * fault @buf in and try again; -ESTALE; -ENOMEM.
  */
-int extpager_push(struct extpager_object *obj, pgoff_t index, const void __user *buf)
+int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
+		  const void __user *buf)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
 	gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_NORETRY | __GFP_NOWARN;
@@ -244,6 +254,11 @@ int extpager_push(struct extpager_object *obj, pgoff_t index, const void __user 
 		return -EEXIST;
 	if (!filemap_invalidate_trylock_shared(mapping))
 		return -EAGAIN;
+	/* TERMINATE empties the cache with this lock held. */
+	ret = -ESTALE;
+	if (READ_ONCE(obj->state) != EXTPAGER_OBJECT_READY ||
+	    READ_ONCE(obj->generation) != generation)
+		goto out_unlock;
 	ret = -EEXIST;
 	if (extpager_zeros_overlap(obj, index, index))
 		goto out_unlock;
@@ -283,13 +298,17 @@ static void run_send(struct return_run *run)
 	if (!req)
 		return;
 	run->req = NULL;
+	if (!req->nr) {
+		extpager_request_put(req);
+		return;
+	}
 	req->length = range_bytes(obj, req->index, req->nr);
 	extpager_count(obj->target, DATA_RETURNS);
 	if (!extpager_request_submit(req))
 		return;
 	for (i = 0; i < req->nr; i++)
 		extpager_folio_returned(obj, req->folios[i], -EAGAIN);
-	extpager_request_abandon(req);
+	extpager_request_put(req);
 }
 
 /* Room for one more page at @index, in this run or a new one. */
@@ -425,11 +444,37 @@ static bool range_tagged(struct address_space *mapping, pgoff_t first, pgoff_t l
 	return xa_find(&mapping->i_pages, &index, last, PAGECACHE_TAG_TOWRITE);
 }
 
+/* Is a page of [first, last] being returned, or about to be sent? */
+bool extpager_range_returning(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	unsigned long index = first;
+
+	return xa_find(&obj->inode.i_mapping->i_pages, &index, last, PAGECACHE_TAG_WRITEBACK);
+}
+
+/* Wait for each page that is being returned now; -EINTR: the caller is being killed. */
+int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t last)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	struct folio_batch batch;
+	unsigned int i;
+	int ret = 0;
+
+	folio_batch_init(&batch);
+	while (!ret && filemap_get_folios_tag(mapping, &index, last, PAGECACHE_TAG_WRITEBACK,
+					      &batch)) {
+		for (i = 0; i < folio_batch_count(&batch) && !ret; i++)
+			ret = folio_wait_writeback_killable(batch.folios[i]);
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+	return ret ? -EINTR : 0;
+}
+
 /* Send what is tagged and wait for all of the range; -EAGAIN: the pager went. */
 static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t last)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
-	struct extpager_target *t = obj->target;
 	struct writeback_control wbc = {
 		.sync_mode = WB_SYNC_ALL,
 		.nr_to_write = LONG_MAX,
@@ -439,7 +484,7 @@ static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t las
 	for (;;) {
 		if (extpager_return_range(obj, first, last, PAGECACHE_TAG_TOWRITE, &wbc))
 			return -EAGAIN;
-		if (wait_event_killable(t->wait, !extpager_returns_pending(obj, first, last)))
+		if (extpager_wait_returned(obj, first, last))
 			return -EINTR;
 		if (extpager_object_status(obj))
 			return -EAGAIN;
@@ -463,24 +508,20 @@ static int barrier_request(struct extpager_object *obj)
 	struct extpager_request *req;
 	int ret;
 
-	if (!READ_ONCE(obj->unsynced))
+	if (!extpager_object_unsynced(obj))
 		return 0;
 	req = extpager_request_alloc(obj, EXTPAGER_EV_SYNC, 0);
 	if (!req)
 		return -ENOMEM;
-	WRITE_ONCE(obj->unsynced, false);
 	req->length = i_size_read(&obj->inode);
 	extpager_request_get(req);
 	ret = extpager_request_submit(req);
 	if (ret) {
-		WRITE_ONCE(obj->unsynced, true);
-		extpager_request_abandon(req);
+		extpager_request_put(req);
 		ret = -EAGAIN;
 	} else {
 		extpager_count(obj->target, SYNCS);
 		ret = extpager_request_wait(req);
-		if (ret)
-			WRITE_ONCE(obj->unsynced, true);
 	}
 	extpager_request_put(req);
 	return ret;
@@ -522,11 +563,14 @@ int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, 
 /* Nothing dirty, nothing being returned, nothing to make durable. */
 bool extpager_object_clean(struct extpager_object *obj)
 {
-	struct address_space *mapping = obj->inode.i_mapping;
+	struct xarray *pages = &obj->inode.i_mapping->i_pages;
+	bool marked;
 
-	return !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
-	       !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) &&
-	       !READ_ONCE(obj->unsynced) && !READ_ONCE(obj->zeros);
+	/* A page on its way from one mark to the other has at least one. */
+	xa_lock_irq(pages);
+	marked = xa_marked(pages, PAGECACHE_TAG_DIRTY) || xa_marked(pages, PAGECACHE_TAG_WRITEBACK);
+	xa_unlock_irq(pages);
+	return !marked && !extpager_object_unsynced(obj) && !READ_ONCE(obj->zeros);
 }
 
 const struct address_space_operations extpager_aops = {

@@ -21,7 +21,7 @@ static struct genl_family family;
 
 static struct netlink_range_validation bytes_range = {
 	.min = 1,
-	.max = LLONG_MAX & ~0xfffffULL,
+	.max = EXTPAGER_BYTES_MAX,
 };
 
 static struct netlink_range_validation quota_range = {
@@ -80,6 +80,15 @@ static bool name_is_legal(const char *name)
 		if (!isalnum(*c) && *c != '.' && *c != '_' && *c != '-')
 			return false;
 	return true;
+}
+
+/* GENL_ADMIN_PERM would be CAP_NET_ADMIN, which has no say in memory. */
+static int may_configure(struct sk_buff *skb, struct genl_info *info)
+{
+	if (netlink_capable(skb, CAP_SYS_ADMIN))
+		return 0;
+	NL_SET_ERR_MSG(info->extack, "CAP_SYS_ADMIN is needed to configure targets");
+	return -EPERM;
 }
 
 static const char *read_name(struct genl_info *info)
@@ -189,9 +198,13 @@ static int target_add_doit(struct sk_buff *skb, struct genl_info *info)
 		.timeout_ms	= { 10000, 30000, 30000, 60000 },
 		.grace_ms	= 300000,
 	};
-	const char *name = read_name(info);
+	const char *name;
 	int ret;
 
+	ret = may_configure(skb, info);
+	if (ret)
+		return ret;
+	name = read_name(info);
 	if (IS_ERR(name))
 		return PTR_ERR(name);
 	if (!info->attrs[EXTPAGER_A_TARGET_BYTES]) {
@@ -219,8 +232,13 @@ static int target_add_doit(struct sk_buff *skb, struct genl_info *info)
 
 static int target_del_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	const char *name = read_name(info);
+	const char *name;
+	int ret;
 
+	ret = may_configure(skb, info);
+	if (ret)
+		return ret;
+	name = read_name(info);
 	if (IS_ERR(name))
 		return PTR_ERR(name);
 	return extpager_target_del(name, nla_get_flag(info->attrs[EXTPAGER_A_TARGET_DISCARD]),
@@ -260,6 +278,9 @@ static int target_set_doit(struct sk_buff *skb, struct genl_info *info)
 	char *store = NULL;
 	int ret;
 
+	ret = may_configure(skb, info);
+	if (ret)
+		return ret;
 	if (info->attrs[EXTPAGER_A_TARGET_BYTES] || info->attrs[EXTPAGER_A_TARGET_READ_ONLY] ||
 	    info->attrs[EXTPAGER_A_TARGET_DISCARD]) {
 		NL_SET_ERR_MSG(info->extack,
@@ -399,18 +420,6 @@ static int put_queue(struct sk_buff *skb, struct extpager_queue *q)
 	return 0;
 }
 
-static u32 port_objects(struct extpager_port *port)
-{
-	struct extpager_object *obj;
-	u32 n = 0;
-
-	spin_lock(&port->own->lock);
-	list_for_each_entry(obj, &port->own->objects, node)
-		n++;
-	spin_unlock(&port->own->lock);
-	return n;
-}
-
 static int put_port(struct sk_buff *skb, struct extpager_port *port, bool privileged)
 {
 	unsigned int i;
@@ -420,7 +429,7 @@ static int put_port(struct sk_buff *skb, struct extpager_port *port, bool privil
 	      nla_put_u32(skb, EXTPAGER_A_PORT_UID,
 			  from_kuid_munged(&init_user_ns, port->uid)) ?:
 	      nla_put_u32(skb, EXTPAGER_A_PORT_TARGETS, READ_ONCE(port->nr_targets)) ?:
-	      nla_put_u32(skb, EXTPAGER_A_PORT_OBJECTS, port_objects(port));
+	      nla_put_u32(skb, EXTPAGER_A_PORT_OBJECTS, READ_ONCE(port->own->nr_objects));
 	if (!ret && privileged)
 		ret = nla_put_u32(skb, EXTPAGER_A_PORT_PID, pid_vnr(port->pid));
 	if (!ret && READ_ONCE(port->alive))
@@ -430,7 +439,7 @@ static int put_port(struct sk_buff *skb, struct extpager_port *port, bool privil
 	return ret;
 }
 
-static int reply_one(struct genl_info *info, u8 cmd, struct extpager_target *t,
+static int reply_one(struct sk_buff *request, struct genl_info *info, u8 cmd, struct extpager_target *t,
 		     int (*put)(struct sk_buff *skb, struct extpager_target *t, bool privileged))
 {
 	struct sk_buff *skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
@@ -440,7 +449,7 @@ static int reply_one(struct genl_info *info, u8 cmd, struct extpager_target *t,
 	if (!skb)
 		return -ENOMEM;
 	hdr = genlmsg_put_reply(skb, info, &family, 0, cmd);
-	ret = hdr ? put(skb, t, capable(CAP_SYS_ADMIN)) : -EMSGSIZE;
+	ret = hdr ? put(skb, t, netlink_capable(request, CAP_SYS_ADMIN)) : -EMSGSIZE;
 	if (ret) {
 		nlmsg_free(skb);
 		return ret;
@@ -461,7 +470,7 @@ static int target_get_doit(struct sk_buff *skb, struct genl_info *info)
 
 	if (IS_ERR(t))
 		return PTR_ERR(t);
-	ret = reply_one(info, EXTPAGER_CMD_TARGET_GET, t, put_target);
+	ret = reply_one(skb, info, EXTPAGER_CMD_TARGET_GET, t, put_target);
 	extpager_target_put(t);
 	return ret;
 }
@@ -475,7 +484,7 @@ static int stats_get_doit(struct sk_buff *skb, struct genl_info *info)
 	static_assert(EXTPAGER_A_STATS_NAME == (int)EXTPAGER_A_TARGET_NAME);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
-	ret = reply_one(info, EXTPAGER_CMD_STATS_GET, t, put_stats_any);
+	ret = reply_one(skb, info, EXTPAGER_CMD_STATS_GET, t, put_stats_any);
 	extpager_target_put(t);
 	return ret;
 }
@@ -584,21 +593,18 @@ void extpager_notify(struct extpager_target *t, u32 event)
 static const struct genl_ops ops[] = {
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_ADD,
-		.flags		= GENL_ADMIN_PERM,
 		.policy		= target_policy,
 		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
 		.doit		= target_add_doit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_DEL,
-		.flags		= GENL_ADMIN_PERM,
 		.policy		= del_policy,
 		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
 		.doit		= target_del_doit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_SET,
-		.flags		= GENL_ADMIN_PERM,
 		.policy		= target_policy,
 		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
 		.doit		= target_set_doit,

@@ -71,7 +71,9 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->discard = false;
 	obj->attributes_ack = false;
 	obj->zeros = 0;
-	obj->unsynced = false;
+	obj->returned = 0;
+	obj->synced = 0;
+	obj->terminating = false;
 	obj->retry_at = jiffies;
 	return &obj->inode;
 }
@@ -158,7 +160,8 @@ struct extpager_object *extpager_object_create(struct extpager_target *t, u64 by
 	struct extpager_object *obj;
 	struct inode *inode;
 
-	if (!bytes || bytes > MAX_LFS_FILESIZE)
+	/* Rounding a size up to a page must not overflow. */
+	if (!bytes || bytes > EXTPAGER_BYTES_MAX)
 		return ERR_PTR(-EFBIG);
 	inode = new_inode(t->sb);
 	if (!inode)
@@ -183,6 +186,7 @@ struct extpager_object *extpager_object_create(struct extpager_target *t, u64 by
 	spin_lock(&t->lock);
 	obj->id = (u64)t->id << 32 | ++t->next_object;
 	list_add_tail(&obj->node, &t->objects);
+	t->nr_objects++;
 	spin_unlock(&t->lock);
 	return obj;
 }
@@ -242,7 +246,7 @@ static void object_kick(struct extpager_object *obj, unsigned long delay)
 	if (!extpager_target_get(obj->target))
 		return;
 	ihold(&obj->inode);
-	if (queue_delayed_work(extpager_wq, &obj->work, delay))
+	if (queue_delayed_work(extpager_slow_wq, &obj->work, delay))
 		return;
 	/* Neither is the last one. */
 	iput(&obj->inode);
@@ -385,7 +389,8 @@ static struct extpager_object *init_wanted(struct extpager_target *t)
 
 	if (t->port && extpager_target_live(t))
 		list_for_each_entry(obj, &t->objects, node)
-			if (obj->state == EXTPAGER_OBJECT_INIT && !obj->init_sent)
+			if (obj->state == EXTPAGER_OBJECT_INIT && !obj->init_sent &&
+			    !obj->terminating)
 				return obj;
 	return NULL;
 }
@@ -420,7 +425,7 @@ bool extpager_objects_send_init(struct extpager_target *t)
 				     (obj->initialised ? EXTPAGER_EVF_RESENT : 0);
 			extpager_count(t, INITS);
 			if (extpager_request_submit(req)) {
-				extpager_request_abandon(req);
+				extpager_request_put(req);
 				req = NULL;
 			}
 		}
@@ -437,9 +442,15 @@ bool extpager_objects_send_init(struct extpager_target *t)
 
 /* ---- opens and the end of use ---- */
 
+/* Waits while the cache is being emptied, which does not depend on the pager. */
 void extpager_object_opened(struct extpager_object *obj)
 {
+	struct extpager_target *t = obj->target;
+
+	spin_lock(&t->lock);
 	atomic_inc(&obj->opens);
+	spin_unlock(&t->lock);
+	wait_event(t->wait, !READ_ONCE(obj->terminating));
 }
 
 void extpager_object_closed(struct extpager_object *obj)
@@ -456,7 +467,7 @@ static void object_tell(struct extpager_object *obj, u8 op)
 	if (!req)
 		return;
 	if (extpager_request_submit(req))
-		extpager_request_abandon(req);
+		extpager_request_put(req);
 	else if (op == EXTPAGER_EV_TERMINATE)
 		extpager_count(obj->target, TERMINATES);
 }
@@ -483,7 +494,7 @@ static void object_terminate(struct extpager_object *obj)
 	if (obj->state == EXTPAGER_OBJECT_READY && object_unused(obj)) {
 		/* Openers wait from here on. */
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_INIT);
-		obj->init_sent = true;
+		obj->terminating = true;
 		obj->initialised = false;
 		end = true;
 	}
@@ -491,10 +502,13 @@ static void object_terminate(struct extpager_object *obj)
 	if (!end)
 		return;
 	extpager_requests_cancel(obj, -EAGAIN);
+	filemap_invalidate_lock(obj->inode.i_mapping);
 	truncate_inode_pages(obj->inode.i_mapping, 0);
+	filemap_invalidate_unlock(obj->inode.i_mapping);
 	object_tell(obj, EXTPAGER_EV_TERMINATE);
 	spin_lock(&t->lock);
 	obj->init_sent = false;
+	WRITE_ONCE(obj->terminating, false);
 	if (obj->state == EXTPAGER_OBJECT_INIT && !atomic_read(&obj->opens))
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_IDLE);
 	spin_unlock(&t->lock);
@@ -565,7 +579,7 @@ void extpager_object_destroy(struct extpager_object *obj, bool discard)
 int extpager_object_end(struct extpager_object *obj, bool discard)
 {
 	struct extpager_target *t = obj->target;
-	bool was_ready;
+	enum extpager_object_state was;
 
 	if (!discard && !extpager_object_clean(obj) &&
 	    (extpager_object_status(obj) || extpager_return_sync(obj, 0, LLONG_MAX, true) ||
@@ -576,19 +590,29 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 		spin_unlock(&t->lock);
 		return 0;
 	}
-	was_ready = obj->state == EXTPAGER_OBJECT_READY;
+	was = obj->state;
 	WRITE_ONCE(obj->state, EXTPAGER_OBJECT_GONE);
 	spin_unlock(&t->lock);
+	/* Pairs with those who dirty a page and then look: see extpager_object_gone(). */
+	smp_mb();
+	if (!discard && !extpager_object_clean(obj)) {
+		spin_lock(&t->lock);
+		WRITE_ONCE(obj->state, was);
+		spin_unlock(&t->lock);
+		wake_up_all(&t->wait);
+		return -EBUSY;
+	}
 
 	extpager_requests_cancel(obj, -ENODEV);
 	if (discard && !extpager_object_clean(obj)) {
 		extpager_count_add(t, PAGES_DISCARDED, extpager_target_dirty(t) >> PAGE_SHIFT);
 		truncate_inode_pages(obj->inode.i_mapping, 0);
 	}
-	if (was_ready)
+	if (was == EXTPAGER_OBJECT_READY)
 		object_tell(obj, EXTPAGER_EV_TERMINATE);
 	spin_lock(&t->lock);
 	list_del_init(&obj->node);
+	t->nr_objects--;
 	spin_unlock(&t->lock);
 	wake_up_all(&t->wait);
 	remove_inode_hash(&obj->inode);

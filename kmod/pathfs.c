@@ -98,7 +98,21 @@ static int pathfs_update_time(EXTPAGER_UPDATE_TIME_ARGS)
 	return 0;
 }
 
+/* Owner and mode may have been changed another way. */
+static int pathfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
+{
+	struct extpager_object *obj = pathfs_object(inode);
+
+	if (mask & MAY_NOT_BLOCK)
+		return -ECHILD;
+	inode->i_uid = obj->inode.i_uid;
+	inode->i_gid = obj->inode.i_gid;
+	inode->i_mode = obj->inode.i_mode;
+	return generic_permission(idmap, inode, mask);
+}
+
 static const struct inode_operations pathfs_file_iops = {
+	.permission	= pathfs_permission,
 	.getattr	= pathfs_getattr,
 	.setattr	= pathfs_setattr,
 	.update_time	= pathfs_update_time,

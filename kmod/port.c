@@ -155,7 +155,9 @@ static void port_wake(struct extpager_port *port)
 	for (i = 0; i < port->nr_queues; i++) {
 		struct extpager_queue *q = &port->queues[i];
 
+		spin_lock(&q->lock);
 		WRITE_ONCE(q->kernel->flags, q->kernel->flags | EXTPAGER_KF_DEAD);
+		spin_unlock(&q->lock);
 		wake_up_all(&q->wait);
 	}
 	wake_up_interruptible_poll(&port->poll, EPOLLIN | EPOLLHUP);
@@ -214,8 +216,10 @@ static int port_adopt(struct extpager_port *port)
 	if (ret)
 		return ret;
 	port->notifier_set = true;
+	mutex_lock(&ports_lock);
 	put_pid(port->pid);
 	port->pid = get_pid(task_tgid(current));
+	mutex_unlock(&ports_lock);
 	port->uid = current_euid();
 	WRITE_ONCE(port->alive, true);
 	return 0;
@@ -400,6 +404,8 @@ void extpager_port_release(struct extpager_port *port)
 	while ((obj = extpager_target_object(port->own))) {
 		extpager_object_end(obj, true);
 		iput(&obj->inode);
+		/* A worker may be ending it, too. */
+		cond_resched();
 	}
 	fput(port->rings);
 	extpager_target_destroy(port->own);
@@ -447,7 +453,7 @@ int extpager_port_create(struct extpager_port *port, struct extpager_object_crea
 		return -EINVAL;
 	if (arg->flags & ~EXTPAGER_OBJECT_RDONLY)
 		return -EOPNOTSUPP;
-	if (READ_ONCE(own->next_object) >= PORT_OBJECTS_MAX)
+	if (READ_ONCE(own->nr_objects) >= PORT_OBJECTS_MAX)
 		return -ENOSPC;
 	obj = extpager_object_create(own, arg->bytes, read_only ? 0400 : 0600, read_only);
 	if (IS_ERR(obj))

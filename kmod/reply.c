@@ -146,7 +146,7 @@ static int reply_push(struct extpager_target *t, struct extpager_object *obj,
 			extpager_claim_end(&claim, fault ? 0 : claim.span, 0);
 			ret = fault ? -EFAULT : 0;
 		} else {
-			ret = extpager_push(obj, index + i, page);
+			ret = extpager_push(obj, re->generation, index + i, page);
 			fault = ret == -EFAULT;
 		}
 		if (fault) {

@@ -192,6 +192,7 @@ void extpager_request_get(struct extpager_request *req)
 	req->refs++;
 }
 
+/* Also gives back one that was never submitted. */
 void extpager_request_put(struct extpager_request *req)
 {
 	struct extpager_target *t = req->target;
@@ -201,12 +202,6 @@ void extpager_request_put(struct extpager_request *req)
 	folios = request_put(req);
 	spin_unlock(&t->lock);
 	kvfree(folios);
-}
-
-/* Give a request back that was never submitted. */
-void extpager_request_abandon(struct extpager_request *req)
-{
-	extpager_request_put(req);
 }
 
 /* ---- submission ---- */
@@ -235,6 +230,8 @@ bool extpager_request_may_submit(struct extpager_request *req)
 	case EXTPAGER_EV_DATA_RETURN:
 	case EXTPAGER_EV_SYNC:
 		return req->object->state == EXTPAGER_OBJECT_READY;
+	case EXTPAGER_EV_INIT:
+		return req->object->state == EXTPAGER_OBJECT_INIT;
 	default:
 		return true;
 	}
@@ -264,6 +261,7 @@ static int request_submit(struct extpager_request *req)
 	if (unlikely(req->flags & EXTPAGER_EVF_RESENT))
 		extpager_count(t, RESENT);
 	req->generation = req->object->generation;
+	req->covers = req->object->returned;
 	request_set_state(req, EXTPAGER_REQUEST_PENDING);
 	req->deadline = jiffies + msecs_to_jiffies(t->settings.timeout_ms[phase]);
 	list_add_tail(&req->node, &t->pending[phase]);
@@ -655,7 +653,7 @@ enum extpager_request_state extpager_request_returned(struct extpager_request *r
 		mapping_set_error(obj->inode.i_mapping, error);
 	} else {
 		extpager_count_add(t, PAGES_RETURNED, req->nr);
-		obj->unsynced = true;
+		WRITE_ONCE(obj->returned, obj->returned + 1);
 	}
 	/* A zeroed range has no dirty pages to remember it: the record stays. */
 	if (error && extpager_request_is_zero(req)) {
@@ -694,8 +692,9 @@ int extpager_request_answer(struct extpager_target *t, const struct extpager_rep
 	case EXTPAGER_EV_SYNC:
 		if (error) {
 			extpager_count(t, SYNCS_FAILED);
-			req->object->unsynced = true;
 			mapping_set_error(req->object->inode.i_mapping, error);
+		} else if (req->covers > req->object->synced) {
+			WRITE_ONCE(req->object->synced, req->covers);
 		}
 		state = extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
 		break;
@@ -729,25 +728,6 @@ int extpager_request_wait(struct extpager_request *req)
 	int ret = wait_event_killable(req->target->wait, request_is_over(req));
 
 	return ret ? -EINTR : READ_ONCE(req->error);
-}
-
-/* ---- what is under way ---- */
-
-/* Are pages of [first, last] with the pager? Unlocked callers get a hint. */
-bool extpager_returns_pending(struct extpager_object *obj, pgoff_t first, pgoff_t last)
-{
-	struct extpager_target *t = obj->target;
-	struct extpager_request *req;
-	bool found = false;
-
-	spin_lock(&t->lock);
-	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node)
-		if (!extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last)) {
-			found = true;
-			break;
-		}
-	spin_unlock(&t->lock);
-	return found;
 }
 
 /* ---- records: what waits for the next pager ---- */

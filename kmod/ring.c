@@ -308,6 +308,8 @@ static long queue_submit(struct extpager_queue *q, u32 to_submit)
 
 static bool queue_wait_over(struct extpager_queue *q, u32 min_complete)
 {
+	/* Another thread may have made room. */
+	queue_flush_backlog(q);
 	return queue_unread(q) >= min_complete || READ_ONCE(q->kicked) ||
 	       !READ_ONCE(q->port->alive);
 }

@@ -21,6 +21,11 @@ void extpager_requests_orphan(struct extpager_target *t)
 	struct extpager_request *req;
 	unsigned int i;
 
+	spin_lock(&t->lock);
+	if (!hold)
+		list_for_each_entry(req, &t->parked, node)
+			req->error = -EIO;
+	spin_unlock(&t->lock);
 	for (i = 0; i < EXTPAGER_PHASES; i++) {
 		for (;;) {
 			spin_lock(&t->lock);
@@ -157,7 +162,8 @@ void extpager_requests_resend(struct extpager_target *t)
 					      PAGECACHE_TAG_DIRTY, NULL);
 		spin_lock(&t->lock);
 		if (req->state == EXTPAGER_REQUEST_PARKED && t->port && extpager_target_live(t)) {
-			extpager_request_close(req, EXTPAGER_REQUEST_ENDED, 0);
+			/* Whatever has not been handed back yet stays dirty, or is asked anew. */
+			extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
 			spin_unlock(&t->lock);
 			extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
 		} else {

@@ -23,8 +23,8 @@
 
 #define EXTPAGER_OBJECTS_MAGIC	0x45585450
 
-/* Names, and the life of named targets between add and the end of del. */
-DEFINE_MUTEX(extpager_targets_lock);
+/* Two adds of one name. */
+static DEFINE_MUTEX(extpager_targets_lock);
 
 static DEFINE_XARRAY_ALLOC1(targets);
 static u32 next_target;
@@ -167,8 +167,16 @@ static void drain_work(struct work_struct *work)
 {
 	struct extpager_target *t = container_of(work, struct extpager_target, drain_work);
 	struct extpager_object *obj = extpager_target_object(t);
+	bool discard;
+	int ret = 0;
 
-	if (obj && extpager_object_end(obj, t->discard)) {
+	/* Whoever waits may lose patience, and say discard. */
+	do {
+		discard = READ_ONCE(t->discard);
+		if (obj)
+			ret = extpager_object_end(obj, discard);
+	} while (ret && !discard && READ_ONCE(t->discard));
+	if (ret) {
 		pr_warn("target %s: not deleted, %llu dirty bytes could not be returned\n",
 			t->settings.name, extpager_target_dirty(t));
 		WRITE_ONCE(t->draining, false);
@@ -264,9 +272,7 @@ void extpager_target_destroy(struct extpager_target *t)
 {
 	struct extpager_port *port = NULL;
 
-	mutex_lock(&extpager_targets_lock);
 	xa_erase(&targets, t->id);
-	mutex_unlock(&extpager_targets_lock);
 
 	rcu_read_lock();
 	spin_lock(&t->lock);
@@ -291,29 +297,21 @@ void extpager_target_destroy(struct extpager_target *t)
 
 /* ---- names ---- */
 
-/* extpager_targets_lock held; no reference is taken. */
-static struct extpager_target *target_find(const char *name)
-{
-	struct extpager_target *t;
-	unsigned long id;
-
-	xa_for_each(&targets, id, t)
-		if (t->named && !strcmp(t->settings.name, name))
-			return t;
-	return NULL;
-}
-
-/* With a reference, or NULL. */
+/* With a reference, or NULL. Takes no lock: mmap_lock may be held. */
 struct extpager_target *extpager_target_find(const char *name)
 {
-	struct extpager_target *t;
+	struct extpager_target *t, *found = NULL;
+	unsigned long id;
 
-	mutex_lock(&extpager_targets_lock);
-	t = target_find(name);
-	if (t && !extpager_target_get(t))
-		t = NULL;
-	mutex_unlock(&extpager_targets_lock);
-	return t;
+	rcu_read_lock();
+	xa_for_each(&targets, id, t) {
+		if (t->named && !strcmp(t->settings.name, name) && extpager_target_get(t)) {
+			found = t;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return found;
 }
 
 /**
@@ -327,11 +325,11 @@ struct extpager_target *extpager_target_next(u32 *id)
 	unsigned long index = *id;
 	struct extpager_target *t;
 
-	mutex_lock(&extpager_targets_lock);
+	rcu_read_lock();
 	do {
 		t = xa_find_after(&targets, &index, ULONG_MAX, XA_PRESENT);
 	} while (t && !extpager_target_get(t));
-	mutex_unlock(&extpager_targets_lock);
+	rcu_read_unlock();
 	*id = index;
 	return t;
 }
@@ -356,12 +354,12 @@ bool extpager_pager_uid_known(kuid_t uid)
 	bool known = false;
 	unsigned long id;
 
-	mutex_lock(&extpager_targets_lock);
+	rcu_read_lock();
 	xa_for_each(&targets, id, t)
 		if (t->named && uid_valid(t->settings.pager_uid) &&
 		    uid_eq(t->settings.pager_uid, uid))
 			known = true;
-	mutex_unlock(&extpager_targets_lock);
+	rcu_read_unlock();
 	return known;
 }
 
@@ -376,7 +374,9 @@ int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *ext
 	struct extpager_target *t;
 
 	mutex_lock(&extpager_targets_lock);
-	if (target_find(s->name)) {
+	t = extpager_target_find(s->name);
+	if (t) {
+		extpager_target_put(t);
 		mutex_unlock(&extpager_targets_lock);
 		NL_SET_ERR_MSG(extack, "a target of this name exists");
 		return -EEXIST;
@@ -439,7 +439,7 @@ int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *
 		return ret;
 	}
 	extpager_notify(t, EXTPAGER_EVENT_CHANGED);
-	queue_work(extpager_wq, &t->drain_work);	/* takes over the reference */
+	queue_work(extpager_slow_wq, &t->drain_work);	/* takes over the reference */
 	return 0;
 }
 
@@ -454,7 +454,7 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 	/* While it drains a pager is just what is needed. */
 	if (t->state == EXTPAGER_STATE_DEAD) {
 		ret = -ESHUTDOWN;
-	} else if (t->port) {
+	} else if (t->port || t->orphaning) {
 		ret = -EBUSY;
 	} else {
 		t->port = port;
@@ -489,6 +489,7 @@ void extpager_target_orphan(struct extpager_target *t, struct extpager_port *por
 		return;
 	}
 	t->port = NULL;
+	t->orphaning = true;
 	hold = t->settings.policy == EXTPAGER_POLICY_HOLD;
 	if (t->state != EXTPAGER_STATE_DEAD)
 		WRITE_ONCE(t->state, EXTPAGER_STATE_ORPHANED);
@@ -500,6 +501,9 @@ void extpager_target_orphan(struct extpager_target *t, struct extpager_port *por
 	spin_unlock(&t->lock);
 	extpager_count(t, ORPHANED);
 	extpager_requests_orphan(t);
+	spin_lock(&t->lock);
+	t->orphaning = false;
+	spin_unlock(&t->lock);
 	if (READ_ONCE(t->state) == EXTPAGER_STATE_DEAD)
 		return;
 	if (hold)

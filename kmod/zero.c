@@ -7,21 +7,30 @@
  */
 #include "extpager.h"
 
-void extpager_request_announce_zero(struct extpager_request *req)
+/*
+ * From here on the range reads as zeros. Who looks at object->zeros holds the
+ * invalidate_lock (to ask for or push a page) or the page's lock (to return it);
+ * the caller then takes the former, and meets or empties the latter.
+ */
+int extpager_request_announce_zero(struct extpager_request *req)
 {
 	struct extpager_target *t = req->target;
 
 	spin_lock(&t->lock);
+	if (req->object->state == EXTPAGER_OBJECT_GONE) {
+		spin_unlock(&t->lock);
+		return -ENODEV;
+	}
+	req->refs++;		/* the caller's */
 	req->flags |= EXTPAGER_EVF_ZERO;
 	req->announced = true;
 	WRITE_ONCE(req->object->zeros, req->object->zeros + 1);
 	extpager_request_park(req);
 	spin_unlock(&t->lock);
-	/* Pairs with the look at object->zeros before a page is asked for or returned. */
-	smp_mb();
+	return 0;
 }
 
-/* Before it was sent: nothing has happened. */
+/* Before it was sent: what was read as zeros meanwhile is dirty, and returned so. */
 void extpager_request_retract_zero(struct extpager_request *req)
 {
 	struct extpager_target *t = req->target;
@@ -43,8 +52,15 @@ void extpager_request_send_zero(struct extpager_request *req)
 
 	spin_lock(&t->lock);
 	req->announced = false;
-	if (req->state == EXTPAGER_REQUEST_PARKED && extpager_request_may_submit(req))
+	if (req->state == EXTPAGER_REQUEST_PARKED && extpager_request_may_submit(req)) {
 		extpager_request_resend(req, 0);
+	} else if (req->state == EXTPAGER_REQUEST_PARKED) {
+		int error = extpager_object_status(req->object);
+
+		/* Nobody may come to end it: the caller does not wait. */
+		if (error && error != -EAGAIN)
+			req->error = error;
+	}
 	spin_unlock(&t->lock);
 }
 

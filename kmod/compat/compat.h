@@ -22,6 +22,17 @@
 #error "extpager needs Linux 6.1 or newer"
 #endif
 
+/* Looks at a folio without a reference, which may be part of another one by now. */
+static inline bool extpager_peek_uptodate(struct folio *folio)
+{
+	return test_bit(PG_uptodate, &folio->flags);
+}
+
+static inline bool extpager_peek_locked(struct folio *folio)
+{
+	return test_bit(PG_locked, &folio->flags);
+}
+
 /* 6.3: a miss is an error pointer, not NULL. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
 static inline struct folio *extpager_filemap_get_folio(struct address_space *mapping,
