@@ -118,6 +118,7 @@ struct extpager_request {
 	u32 generation;
 	int error;
 	bool announced;			/* a zeroed range that is not sent yet */
+	bool abandoned;			/* and whose maker was killed */
 	unsigned int refs;		/* one while unanswered, one a claim or waiter */
 	unsigned int claims;		/* RETURN_FETCHes under way */
 	unsigned int left;		/* folios neither supplied, failed nor given back */
@@ -437,7 +438,8 @@ void extpager_request_resend(struct extpager_request *req, u16 flags);
 
 /* zero.c */
 int extpager_request_announce_zero(struct extpager_request *req);
-void extpager_request_retract_zero(struct extpager_request *req);
+void extpager_request_abandon_zero(struct extpager_request *req);
+bool extpager_zeros_finish(struct extpager_target *t);
 void extpager_request_send_zero(struct extpager_request *req);
 bool extpager_zeros_overlap(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 int extpager_zeros_status(struct extpager_object *obj, pgoff_t first, pgoff_t last);
@@ -477,7 +479,6 @@ struct extpager_object *extpager_object_find(struct extpager_target *t, u64 id);
 extern const struct address_space_operations extpager_aops;
 bool extpager_page_uptodate(struct address_space *mapping, pgoff_t index);
 void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
-void extpager_folio_zeroed(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_supplied(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_failed(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error);
@@ -486,6 +487,7 @@ int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t end,
 			  xa_mark_t tag, struct writeback_control *wbc);
 int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier);
+int extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr);
 bool extpager_range_returning(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t last);
 bool extpager_object_clean(struct extpager_object *obj);

@@ -406,44 +406,13 @@ static int zero_partial(struct extpager_object *obj, loff_t pos, size_t len)
 	return min(ret, 0);
 }
 
-/* invalidate_lock may be held by readers that end soon; never queue for it. */
-static int invalidate_lock_killable(struct address_space *mapping)
-{
-	while (!down_write_trylock(&mapping->invalidate_lock)) {
-		schedule_timeout_killable(1);
-		if (fatal_signal_pending(current))
-			return -EINTR;
-	}
-	return 0;
-}
-
-/* Requests for pages of the range are answered here: with zeros. */
-static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
-{
-	struct extpager_claim claim;
-	unsigned int i;
-
-	while (extpager_request_take(obj, first, nr, &claim)) {
-		for (i = 0; i < claim.span; i++) {
-			if (!claim.folios[i])
-				continue;
-			folio_zero_range(claim.folios[i], 0, PAGE_SIZE);
-			folio_mark_uptodate(claim.folios[i]);
-			filemap_dirty_folio(obj->inode.i_mapping, claim.folios[i]);
-		}
-		extpager_claim_end(&claim, claim.span, 0);
-	}
-}
-
 /*
- * Whole pages: from the moment the zero request is made they read as zeros,
- * and the pager is told before this ends. Nothing is waited for with the
- * invalidate_lock held: with it no new request of the range can be made, those
- * under way are served, and if a return is under way the lock is let go again.
+ * Whole pages: from the moment the zero request is announced they read as
+ * zeros, and the pager is told before this ends. Who is killed on the way
+ * leaves the rest to the target's worker.
  */
 static int zero_whole(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 {
-	struct address_space *mapping = obj->inode.i_mapping;
 	loff_t start = (loff_t)first << PAGE_SHIFT;
 	struct extpager_request *req;
 	int ret;
@@ -462,25 +431,15 @@ static int zero_whole(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 		extpager_request_put(req);
 		return ret;
 	}
-	for (;;) {
-		ret = invalidate_lock_killable(mapping);
-		if (ret)
-			break;
-		serve_zeros(obj, first, nr);
-		if (!extpager_range_returning(obj, first, first + nr - 1))
-			break;
-		up_write(&mapping->invalidate_lock);
+	while (extpager_zero_pages(obj, first, nr)) {
 		ret = extpager_wait_returned(obj, first, first + nr - 1);
-		if (ret)
-			break;
+		schedule_timeout_killable(1);
+		if (ret || fatal_signal_pending(current)) {
+			extpager_request_abandon_zero(req);
+			extpager_request_put(req);
+			return -EINTR;
+		}
 	}
-	if (ret) {
-		extpager_request_retract_zero(req);
-		extpager_request_put(req);
-		return -EINTR;
-	}
-	truncate_pagecache_range(mapping->host, start, start + ((loff_t)nr << PAGE_SHIFT) - 1);
-	up_write(&mapping->invalidate_lock);
 	extpager_count(obj->target, DATA_RETURNS);
 	extpager_request_send_zero(req);
 	ret = extpager_request_wait(req);

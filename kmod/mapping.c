@@ -77,19 +77,58 @@ void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, i
 
 /* ---- page-in ---- */
 
-/*
- * A page of a zeroed range that the pager does not know of yet. It is dirty: the
- * range's return may be given up, and the store must not bring old bytes back.
- */
-void extpager_folio_zeroed(struct extpager_object *obj, struct folio *folio)
+/* A page of a zeroed range that the pager does not know of yet. */
+static void folio_zeroed(struct extpager_object *obj, struct folio *folio)
 {
 	pgoff_t index = folio->index;
 
 	folio_zero_range(folio, 0, folio_size(folio));
-	folio_mark_uptodate(folio);
-	filemap_dirty_folio(obj->inode.i_mapping, folio);
-	folio_unlock(folio);
+	extpager_folio_supplied(obj, folio);
 	extpager_gate_wake(obj, index, 1, 0);
+}
+
+/* Requests for pages of the range are answered here: with zeros. */
+static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
+{
+	struct extpager_claim claim;
+	unsigned int i;
+
+	while (extpager_request_take(obj, first, nr, &claim)) {
+		for (i = 0; i < claim.span; i++)
+			if (claim.folios[i])
+				folio_zero_range(claim.folios[i], 0, PAGE_SIZE);
+		extpager_claim_end(&claim, claim.span, 0);
+	}
+}
+
+/**
+ * extpager_zero_pages() - empty the cache of an announced zeroed range
+ * @obj: object
+ * @first: first page
+ * @nr: pages
+ *
+ * With the invalidate_lock held no new request of the range can be made, and
+ * those under way are served. If a return is under way the lock is let go
+ * again: it is never held over a wait for the pager.
+ *
+ * Return: 0, or -EAGAIN: a return or a lock is in the way, try again.
+ */
+int extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	loff_t start = (loff_t)first << PAGE_SHIFT;
+
+	/* Never queue for it: readers behind would have to wait, too. */
+	if (!down_write_trylock(&mapping->invalidate_lock))
+		return -EAGAIN;
+	serve_zeros(obj, first, nr);
+	if (extpager_range_returning(obj, first, first + nr - 1)) {
+		up_write(&mapping->invalidate_lock);
+		return -EAGAIN;
+	}
+	truncate_pagecache_range(mapping->host, start, start + ((loff_t)nr << PAGE_SHIFT) - 1);
+	up_write(&mapping->invalidate_lock);
+	return 0;
 }
 
 /* @req has all its folios; on failure they are given up. */
@@ -148,7 +187,7 @@ static void extpager_readahead(struct readahead_control *rac)
 			if (nr)
 				submit_data_request(obj, req, index, nr);
 			nr = 0;
-			extpager_folio_zeroed(obj, folio);
+			folio_zeroed(obj, folio);
 			continue;
 		}
 		if (!nr) {
@@ -185,7 +224,7 @@ static int extpager_read_folio(struct file *file, struct folio *folio)
 	int ret;
 
 	if (extpager_zeros_overlap(obj, index, index)) {
-		extpager_folio_zeroed(obj, folio);
+		folio_zeroed(obj, folio);
 		return 0;
 	}
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);

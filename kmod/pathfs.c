@@ -39,8 +39,12 @@ static struct extpager_object *pathfs_object(const struct inode *inode)
 
 /* ---- attributes ---- */
 
-static void times_from_object(struct inode *inode, struct extpager_object *obj)
+/* They may have been changed another way, or through another mount. */
+static void attributes_from_object(struct inode *inode, struct extpager_object *obj)
 {
+	inode->i_uid = obj->inode.i_uid;
+	inode->i_gid = obj->inode.i_gid;
+	inode->i_mode = obj->inode.i_mode;
 	inode_set_mtime_to_ts(inode, inode_get_mtime(&obj->inode));
 	inode_set_atime_to_ts(inode, inode_get_atime(&obj->inode));
 	inode_set_ctime_to_ts(inode, inode_get_ctime(&obj->inode));
@@ -52,7 +56,7 @@ static int pathfs_getattr(struct mnt_idmap *idmap, const struct path *path, stru
 	struct inode *inode = d_inode(path->dentry);
 	struct extpager_object *obj = pathfs_object(inode);
 
-	times_from_object(inode, obj);
+	attributes_from_object(inode, obj);
 	extpager_fillattr(idmap, request_mask, inode, stat);
 	stat->size = i_size_read(&obj->inode);
 	stat->blocks = obj->inode.i_blocks;
@@ -98,16 +102,13 @@ static int pathfs_update_time(EXTPAGER_UPDATE_TIME_ARGS)
 	return 0;
 }
 
-/* Owner and mode may have been changed another way. */
 static int pathfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 {
 	struct extpager_object *obj = pathfs_object(inode);
 
 	if (mask & MAY_NOT_BLOCK)
 		return -ECHILD;
-	inode->i_uid = obj->inode.i_uid;
-	inode->i_gid = obj->inode.i_gid;
-	inode->i_mode = obj->inode.i_mode;
+	attributes_from_object(inode, obj);
 	return generic_permission(idmap, inode, mask);
 }
 
@@ -122,11 +123,8 @@ static const struct inode_operations pathfs_file_iops = {
 
 static void pathfs_fill_inode(struct inode *inode, struct extpager_object *obj)
 {
-	inode->i_mode = obj->inode.i_mode;
-	inode->i_uid = obj->inode.i_uid;
-	inode->i_gid = obj->inode.i_gid;
 	i_size_write(inode, i_size_read(&obj->inode));
-	times_from_object(inode, obj);
+	attributes_from_object(inode, obj);
 }
 
 static struct inode *pathfs_inode(struct super_block *sb, struct extpager_target *t,

@@ -345,7 +345,9 @@ struct extpager_port *extpager_port_setup(struct extpager_port *port,
 	unsigned int i;
 	int ret;
 
-	if (arg->flags || arg->reserved || arg->nr_queues > EXTPAGER_QUEUES_MAX ||
+	if (arg->flags)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (arg->reserved || arg->nr_queues > EXTPAGER_QUEUES_MAX ||
 	    arg->ring_entries > EXTPAGER_RING_MAX)
 		return ERR_PTR(-EINVAL);
 	if (arg->abi_version != EXTPAGER_ABI_VERSION)

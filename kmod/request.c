@@ -137,6 +137,7 @@ struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 
 	req->access = 0;
 	req->error = 0;
 	req->announced = false;
+	req->abandoned = false;
 	req->refs = 1;
 	req->claims = 0;
 	req->left = 0;

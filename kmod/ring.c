@@ -205,6 +205,8 @@ void extpager_queue_withdraw(struct extpager_queue *q, struct extpager_request *
 	if (!list_empty(&req->backlog)) {
 		list_del_init(&req->backlog);
 		q->nr_backlog--;
+		if (list_empty(&q->backlog))
+			WRITE_ONCE(q->kernel->flags, q->kernel->flags & ~EXTPAGER_KF_BACKLOG);
 	}
 	spin_unlock(&q->lock);
 }

@@ -116,7 +116,7 @@ static void resend_work(struct work_struct *work)
 	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
 						 resend_work);
 
-	if (!extpager_objects_send_init(t))
+	if (!extpager_objects_send_init(t) || !extpager_zeros_finish(t))
 		queue_delayed_work(extpager_wq, &t->resend_work, HZ / 10);
 	extpager_requests_resend(t);
 }

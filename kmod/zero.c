@@ -30,19 +30,60 @@ int extpager_request_announce_zero(struct extpager_request *req)
 	return 0;
 }
 
-/* Before it was sent: what was read as zeros meanwhile is dirty, and returned so. */
-void extpager_request_retract_zero(struct extpager_request *req)
+/* Its maker is being killed: the worker brings it to its end. */
+void extpager_request_abandon_zero(struct extpager_request *req)
 {
 	struct extpager_target *t = req->target;
 
 	spin_lock(&t->lock);
-	if (req->state == EXTPAGER_REQUEST_PARKED) {
-		extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EINTR);
-		spin_unlock(&t->lock);
-		extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
-		return;
-	}
+	req->abandoned = true;
 	spin_unlock(&t->lock);
+	mod_delayed_work(extpager_wq, &t->resend_work, 0);
+}
+
+/* target->lock held: the next range that was abandoned, with references. */
+static struct extpager_request *abandoned_first(struct extpager_target *t)
+{
+	struct extpager_request *req;
+
+	list_for_each_entry(req, &t->parked, node) {
+		if (!req->announced || !req->abandoned)
+			continue;
+		req->refs++;
+		ihold(&req->object->inode);
+		return req;
+	}
+	return NULL;
+}
+
+/**
+ * extpager_zeros_finish() - bring abandoned zeroed ranges to their end
+ * @t: target
+ *
+ * Context: the target's worker; does not wait for the pager.
+ * Return: false if something is in the way: come back.
+ */
+bool extpager_zeros_finish(struct extpager_target *t)
+{
+	struct extpager_request *req;
+	bool done = true;
+
+	do {
+		struct extpager_object *obj;
+
+		spin_lock(&t->lock);
+		req = abandoned_first(t);
+		spin_unlock(&t->lock);
+		if (!req)
+			break;
+		obj = req->object;
+		done = !extpager_zero_pages(obj, req->index, req->nr);
+		if (done)
+			extpager_request_send_zero(req);
+		extpager_request_put(req);
+		iput(&obj->inode);
+	} while (done);
+	return done;
 }
 
 /* To the pager, or to the records for its successor. */
