@@ -136,10 +136,14 @@ def initramfs(boot, path):
     # The tree's own binaries, at names that PATH and LD_LIBRARY_PATH know.
     for name, directory in (("bin", tree.BUILD / "bin"), ("lib", tree.BUILD / "lib"),
                             ("helpers", tree.BUILD / "selftests/helpers"),
-                            ("helpers", tree.SELFTESTS / "extpager/helpers")):
+                            ("helpers", tree.SELFTESTS / "extpager/helpers"),
+                            ("examples", tree.BUILD / "examples"),
+                            ("examples", tree.TOP / "examples")):
         cpio.directory(f"tests/{name}")
         for file in sorted(directory.glob("*")) if directory.is_dir() else ():
-            if file.is_file() and file.suffix not in (".a", ".c", ".h", ".o", ".d"):
+            # Of the examples the sources as well: how short they are is tested.
+            if file.is_file() and (file.suffix not in (".a", ".c", ".h", ".o", ".d") or
+                                   file.parent == tree.TOP / "examples"):
                 cpio.file(f"tests/{name}/{file.name}", file)
     cpio.write(path)
     with open(path, "ab") as archive:
@@ -149,7 +153,8 @@ def initramfs(boot, path):
 def binaries(boot):
     """Everything of ours that the guest executes, for the closure of libraries."""
     found = [p.path for p in boot.programs]
-    for directory in (tree.BUILD / "bin", tree.BUILD / "lib", tree.BUILD / "selftests/helpers"):
+    for directory in (tree.BUILD / "bin", tree.BUILD / "lib", tree.BUILD / "examples",
+                      tree.BUILD / "selftests/helpers"):
         found += directory.glob("*") if directory.is_dir() else ()
     return [f for f in found if f.is_file() and f.open("rb").read(4) == b"\x7fELF"]
 

@@ -130,7 +130,7 @@ class Session:
 
     def run_kernels(self, names, machines=2):
         """Runs the test programs on the kernels, two machines at a time."""
-        tree.make("lib", "daemon")
+        tree.make("lib", "daemon", "examples")
         some = [p.name for p in tree.programs().values()
                 if p.path.is_relative_to(tree.BUILD) and self.only and
                 any(manifest.matches(f"{p.name}:", [f"{o.split(':')[0]}:"]) for o in self.only)]
