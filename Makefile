@@ -8,7 +8,7 @@ kernels = scripts/kernels
 KDIR ?= $(shell $(kernels) path $(K))/build
 
 .PHONY: all help deps modules lib daemon examples selftests unit check check-deep vm-test
-.PHONY: sparse checkpatch demo clean
+.PHONY: sparse checkpatch demo bench clean
 
 all: lib daemon examples ## library, daemon, tools and examples for this machine
 
@@ -60,6 +60,9 @@ sparse: ## sparse and W=1 on the module, for both stock kernels
 	@selftests/static sparse
 checkpatch: ## checkpatch on all C files
 	@selftests/static checkpatch
+
+bench: ## instructions per page on 6.12 and 6.1, beside mmap and userfaultfd
+	@bench/run
 
 demo: all modules ## a guest in which a pager pages
 	demo/run

@@ -33,7 +33,11 @@ int extpager_copy_in(struct extpager_object *obj, struct folio *folio, pgoff_t i
 		return -EAGAIN;
 	kaddr = kmap_local_folio(folio, 0);
 	pagefault_disable();
-	missing = __copy_from_user_inatomic(kaddr, buf, len);
+	/* A constant size needs no check of the object it is copied to. */
+	if (likely(len == PAGE_SIZE))
+		missing = __copy_from_user_inatomic(kaddr, buf, PAGE_SIZE);
+	else
+		missing = __copy_from_user_inatomic(kaddr, buf, len);
 	pagefault_enable();
 	kunmap_local(kaddr);
 	if (missing)

@@ -477,7 +477,19 @@ struct extpager_object *extpager_object_find(struct extpager_target *t, u64 id);
 
 /* mapping.c: the page cache's side of an object */
 extern const struct address_space_operations extpager_aops;
-bool extpager_page_uptodate(struct address_space *mapping, pgoff_t index);
+enum extpager_page_state {
+	EXTPAGER_PAGE_ABSENT,
+	EXTPAGER_PAGE_COMING,
+	EXTPAGER_PAGE_HERE,
+};
+
+enum extpager_page_state extpager_page_state(struct address_space *mapping, pgoff_t index);
+
+static inline bool extpager_page_uptodate(struct address_space *mapping, pgoff_t index)
+{
+	return extpager_page_state(mapping, index) == EXTPAGER_PAGE_HERE;
+}
+bool extpager_request_page(struct extpager_object *obj, pgoff_t index);
 void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
 void extpager_folio_supplied(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_failed(struct extpager_object *obj, struct folio *folio);
@@ -506,11 +518,13 @@ struct extpager_waiter {
 	u32 access;
 	int error;
 	bool done;
+	bool asked;
 };
 
 void extpager_gate_init(void);
 void extpager_gate_exit(void);
 vm_fault_t extpager_fault(struct vm_fault *vmf);
+vm_fault_t extpager_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end);
 vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf);
 int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t index,
 		       pgoff_t nr, u32 access);

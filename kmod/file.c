@@ -61,7 +61,7 @@ static loff_t object_llseek(struct file *file, loff_t offset, int whence)
 
 static const struct vm_operations_struct object_vm_ops = {
 	.fault		= extpager_fault,
-	.map_pages	= filemap_map_pages,
+	.map_pages	= extpager_map_pages,
 	.page_mkwrite	= extpager_page_mkwrite,
 };
 

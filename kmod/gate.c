@@ -4,7 +4,7 @@
  * invalidate_lock and, wherever the caller allows it, no fault lock; it can be
  * killed, and it is ended by the request's answer or deadline. Only when the
  * page is here is the kernel's generic function called. Hits do not come by:
- * map_pages stays the kernel's own.
+ * map_pages is the kernel's own but for its range after a wait.
  *
  * Waiters stand in a hash by (object, page). A page that is asked for wakes
  * them with its fate; one whose object or target is not ready sleeps on the
@@ -93,6 +93,7 @@ static void waiter_add(struct extpager_waiter *w, struct extpager_object *obj, p
 	w->task = current;
 	w->error = 0;
 	w->done = false;
+	w->asked = false;
 	spin_lock(&b->lock);
 	hlist_add_head(&w->node, &b->waiters);
 	spin_unlock(&b->lock);
@@ -248,6 +249,7 @@ bool extpager_gate_wanted(struct extpager_object *obj, pgoff_t index, unsigned i
 			if (w->object != obj || w->index != index)
 				continue;
 			*access |= w->access;
+			w->asked = true;
 			*wanted = index;
 			found = true;
 		}
@@ -343,18 +345,22 @@ static void ask_for_fault(struct extpager_object *obj, struct file *file, pgoff_
 	struct file_ra_state *ra = &file->f_ra;
 	DEFINE_READAHEAD(rac, file, ra, mapping, index);
 	pgoff_t pages = DIV_ROUND_UP(i_size_read(&obj->inode), PAGE_SIZE);
-	unsigned int miss = READ_ONCE(ra->mmap_miss);
-	unsigned int size;
+	unsigned int miss, size;
 	pgoff_t start;
 
-	if (vm_flags & VM_SEQ_READ && ra->ra_pages) {
+	if (vm_flags & VM_RAND_READ || !ra->ra_pages) {
+		extpager_request_page(obj, index);
+		return;
+	}
+	if (vm_flags & VM_SEQ_READ) {
 		page_cache_sync_ra(&rac, ra->ra_pages);
 		return;
 	}
-	if (!(vm_flags & VM_RAND_READ) && ra->ra_pages && miss < GATE_LOTSAMISS * 10)
+	miss = READ_ONCE(ra->mmap_miss);
+	if (miss < GATE_LOTSAMISS * 10)
 		WRITE_ONCE(ra->mmap_miss, ++miss);
-	if (vm_flags & VM_RAND_READ || !ra->ra_pages || miss > GATE_LOTSAMISS) {
-		page_cache_ra_unbounded(&rac, 1, 0);
+	if (miss > GATE_LOTSAMISS) {
+		extpager_request_page(obj, index);
 		return;
 	}
 	/* Others may share @ra: what is asked for comes from here. */
@@ -379,13 +385,14 @@ static bool page_absent(struct extpager_object *obj, pgoff_t index)
 /* A pager that waits for itself waits for ever. */
 static bool is_own_pager(struct extpager_object *obj, const struct mm_struct *mm)
 {
-	struct extpager_target *t = obj->target;
-	bool own = false;
+	const struct extpager_port *port;
+	bool own;
 
-	spin_lock(&t->lock);
-	if (t->port)
-		own = t->port->alive && t->port->mm == mm;
-	spin_unlock(&t->lock);
+	/* Ports are freed after a grace period. */
+	rcu_read_lock();
+	port = READ_ONCE(obj->target->port);
+	own = port && READ_ONCE(port->alive) && READ_ONCE(port->mm) == mm;
+	rcu_read_unlock();
 	return own;
 }
 
@@ -441,7 +448,9 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf)
 	u32 access = vmf->flags & FAULT_FLAG_WRITE ? EXTPAGER_ACCESS_WRITE : EXTPAGER_ACCESS_READ;
 	bool nowait = vmf->flags & FAULT_FLAG_RETRY_NOWAIT;
 	pgoff_t index = vmf->pgoff;
+	enum extpager_page_state state;
 	struct extpager_waiter w;
+	bool asked = true;
 	int ret;
 
 	ret = extpager_object_status(obj);
@@ -457,15 +466,25 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf)
 		return ret;
 
 	waiter_add(&w, obj, index, access);
-	if (extpager_page_uptodate(obj->inode.i_mapping, index)) {
+	/* Random accesses most likely find nothing: ask first, and see if it was so. */
+	if (vm_flags & VM_RAND_READ && extpager_request_page(obj, index) && w.asked)
+		goto wait;
+	state = extpager_page_state(obj->inode.i_mapping, index);
+	if (state == EXTPAGER_PAGE_HERE) {
 		waiter_del(&w);
 		return 0;
 	}
-	if (!page_absent(obj, index))
+	if (state == EXTPAGER_PAGE_COMING) {
 		drop_leftover(obj, index);
-	if (page_absent(obj, index))
+		state = extpager_page_state(obj->inode.i_mapping, index);
+	}
+	if (state == EXTPAGER_PAGE_ABSENT) {
 		ask_for_fault(obj, file, index, vm_flags);
-	if (nowait || (page_absent(obj, index) && !READ_ONCE(w.done))) {
+		/* Readahead does not say what came of it. */
+		asked = w.asked || READ_ONCE(w.done) || !page_absent(obj, index);
+	}
+wait:
+	if (nowait || !asked) {
 		waiter_del(&w);
 		return -EAGAIN;
 	}
@@ -476,9 +495,9 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf)
 	return ret ?: w.error;
 }
 
-static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, bool dirties)
+static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, bool here,
+			     bool dirties)
 {
-	bool here = extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff);
 	struct gate_fault gf = { .vmf = vmf };
 	int ret = 0;
 
@@ -528,11 +547,31 @@ vm_fault_t extpager_fault(struct vm_fault *vmf)
 {
 	struct extpager_object *obj = extpager_file_object(vmf->vma->vm_file);
 	bool dirties = vmf->flags & FAULT_FLAG_WRITE && vmf->vma->vm_flags & VM_SHARED;
+	bool here = extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff);
 
-	if (likely(extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff)) &&
-	    (!dirties || !extpager_target_over_quota(obj->target)))
+	if (here && (!dirties || !extpager_target_over_quota(obj->target)))
 		return filemap_fault(vmf);
-	return gate_fault(obj, vmf, dirties);
+	return gate_fault(obj, vmf, here, dirties);
+}
+
+/**
+ * extpager_map_pages() - vm_operations_struct.map_pages: fault-around
+ * @vmf: fault
+ * @start: first page
+ * @end: last page
+ *
+ * The kernel's own, but for the second try of a random access that waited:
+ * its neighbours were mapped by the first try.
+ *
+ * Return: as filemap_map_pages().
+ */
+vm_fault_t extpager_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	struct vm_area_struct *vma = vmf->vma;
+
+	if (vma->vm_flags & VM_RAND_READ && vmf->flags & FAULT_FLAG_TRIED)
+		start = end = vmf->pgoff;
+	return filemap_map_pages(vmf, start, end);
 }
 
 /**

@@ -23,23 +23,27 @@ static pgoff_t object_pages(struct extpager_object *obj)
 }
 
 /**
- * extpager_page_uptodate() - is the page here?
+ * extpager_page_state() - is the page here?
  * @mapping: of an object
  * @index: page
  *
  * A hint: the page may come or go at any time. The folio is looked at without
  * a reference; should it be another one by then, the answer is a stale hint.
  */
-bool extpager_page_uptodate(struct address_space *mapping, pgoff_t index)
+enum extpager_page_state extpager_page_state(struct address_space *mapping, pgoff_t index)
 {
+	enum extpager_page_state state = EXTPAGER_PAGE_ABSENT;
+	XA_STATE(xas, &mapping->i_pages, index);
 	struct folio *folio;
-	bool uptodate;
 
 	rcu_read_lock();
-	folio = xa_load(&mapping->i_pages, index);
-	uptodate = folio && !xa_is_value(folio) && extpager_peek_uptodate(folio);
+	do {
+		folio = xas_load(&xas);
+	} while (xas_retry(&xas, folio));
+	if (folio && !xa_is_value(folio))
+		state = extpager_peek_uptodate(folio) ? EXTPAGER_PAGE_HERE : EXTPAGER_PAGE_COMING;
 	rcu_read_unlock();
-	return uptodate;
+	return state;
 }
 
 static bool page_absent(struct address_space *mapping, pgoff_t index)
@@ -209,6 +213,50 @@ static void extpager_readahead(struct readahead_control *rac)
 	}
 	if (nr)
 		submit_data_request(obj, req, index, nr);
+}
+
+/**
+ * extpager_request_page() - ask for one missing page, without readahead's pains
+ * @obj: object
+ * @index: page inside it
+ *
+ * Does not wait.
+ * Return: false if it is in the cache, or there is no memory.
+ */
+bool extpager_request_page(struct extpager_object *obj, pgoff_t index)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	gfp_t gfp = (readahead_gfp_mask(mapping) & ~__GFP_FS) | __GFP_NOWARN;
+	struct extpager_request *req;
+	struct folio *folio;
+	bool added = false;
+
+	filemap_invalidate_lock_shared(mapping);
+	folio = filemap_alloc_folio(gfp, 0);
+	if (!folio)
+		goto unlock;
+	if (filemap_add_folio(mapping, folio, index, gfp)) {
+		folio_put(folio);
+		goto unlock;
+	}
+	added = true;
+	/* Locked, it stays in the cache. */
+	folio_put(folio);
+	if (unlikely(extpager_zeros_overlap(obj, index, index))) {
+		folio_zeroed(obj, folio);
+		goto unlock;
+	}
+	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
+	if (req) {
+		req->folios[0] = folio;
+		submit_data_request(obj, req, index, 1);
+	} else {
+		extpager_folio_failed(obj, folio);
+		extpager_gate_wake(obj, index, 1, -EAGAIN);
+	}
+unlock:
+	filemap_invalidate_unlock_shared(mapping);
+	return added;
 }
 
 /*

@@ -579,6 +579,15 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 		request_set_state(req, EXTPAGER_REQUEST_ENDED);
 		folios = request_put(req);
 	}
+	if (likely(!over)) {
+		more = request_put(req);
+		spin_unlock(&t->lock);
+		if (unlikely(folios || more)) {
+			kvfree(folios);
+			kvfree(more);
+		}
+		return;
+	}
 	spin_unlock(&t->lock);
 
 	for (i = done; i < claim->span && over; i++) {

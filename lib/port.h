@@ -49,6 +49,7 @@ struct xp_queue {
 
 	pthread_mutex_t lock;
 	/* protected by lock */
+	uint64_t bad_replies;		/* the dispatching thread's: refusals known of */
 	uint32_t reaped;		/* replies whose outcome was looked at */
 	bool *deferred;			/* by entry: nobody waits for its outcome */
 	struct extpager_req *free;

@@ -96,8 +96,9 @@ static int enter(struct xp_queue *q, uint64_t timeout_ns)
 	ret = xp_enter(q, pending, wait, timeout_ns);
 	if (ret < 0 && ret != -ETIME)
 		return ret;
-	if (pending) {
+	if (pending && xp_ring_bad(&q->ring) != q->bad_replies) {
 		pthread_mutex_lock(&q->lock);
+		q->bad_replies = xp_ring_bad(&q->ring);
 		xp_queue_reap(q);
 		pthread_mutex_unlock(&q->lock);
 	}

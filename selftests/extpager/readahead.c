@@ -89,46 +89,52 @@ TEST_F(readahead, random_advice_shrinks_the_window_to_the_page)
 	EXPECT_TRUE(pager_silent(&self->p, QUIET));
 }
 
-static int read_through(void *arg)
+/* Reads on as far as it is allowed to. */
+struct reader {
+	int fd;
+	uint64_t pages;
+	volatile uint64_t allowed;
+};
+
+static int read_on(void *arg)
 {
-	struct io *io = arg;
-	uint8_t *map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, io->fd, 0);
+	struct reader *r = arg;
+	uint8_t *map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, r->fd, 0);
 	uint64_t i;
 
-	madvise(map, BYTES, MADV_SEQUENTIAL);
-	for (i = io->offset; i < io->offset + io->length; i += PAGE)
-		if (!page_is(map + i, io->seed, i / PAGE))
-			return 1;
+	if (map == MAP_FAILED || madvise(map, BYTES, MADV_SEQUENTIAL))
+		return 1;
+	for (i = 0; i < r->pages; i++) {
+		while (i >= r->allowed)
+			test_pause();
+		if (!page_is(map + i * PAGE, 31, i))
+			return 2;
+	}
 	return 0;
 }
 
 TEST_F(readahead, sequential_advice_looks_ahead)
 {
-	struct io io = { self->fd, 0, 256 * PAGE, 31 };
-	struct client client = client_start(read_through, &io);
-	unsigned int waits = 0, requests = 0;
-	int result = CLIENT_RUNNING;
+	struct reader *r = shared_memory(sizeof(*r));
 	struct extpager_event ev;
-	uint64_t next = 0;
+	struct client client;
+	uint64_t window;
 
 	BEHAVIOURS(31);
-	while (result == CLIENT_RUNNING) {
-		if (pager_event(&self->p, &ev, 1)) {
-			ASSERT_EQ(EXTPAGER_EV_DATA_REQUEST, ev.op);
-			/* Never behind the reader, never twice, never a hole. */
-			EXPECT_EQ(next, ev.offset);
-			EXPECT_EQ(32 * PAGE, ev.length);
-			next = ev.offset + ev.length;
-			requests++;
-			waits += ev.wanted != EXTPAGER_WANTED_NONE;
-			ASSERT_EQ(0, pager_supply(&self->p, &ev, 31));
-		}
-		result = client_result(&client, 0);
+	*r = (struct reader){ .fd = self->fd, .pages = 256, .allowed = 32 };
+	client = client_start(read_on, r);
+	for (window = 0; window < 8; window++) {
+		ASSERT_TRUE(next_request(&self->p, &ev));
+		/* Never behind the reader, never twice, never a hole. */
+		EXPECT_EQ(window * 32 * PAGE, ev.offset);
+		EXPECT_EQ(32 * PAGE, ev.length);
+		/* All but the first are asked for before they are reached. */
+		EXPECT_EQ(window ? EXTPAGER_EVF_PREFETCH : 0, ev.flags);
+		EXPECT_EQ(window ? EXTPAGER_WANTED_NONE : 0, ev.wanted);
+		ASSERT_EQ(0, pager_supply(&self->p, &ev, 31));
+		r->allowed = (window + 1) * 32;
 	}
-	EXPECT_EQ(0, result);
-	EXPECT_LE(8, requests);
-	/* The next windows were asked for before they were reached. */
-	EXPECT_EQ(1, waits);
+	EXPECT_EQ(0, client_result(&client, SOON));
 }
 
 TEST_F(readahead, sequential_files_have_twice_the_window)
