@@ -124,11 +124,11 @@ static int compare(const void *a, const void *b)
 
 static uint64_t touch_all(const char *memory, const uint64_t *touches, size_t n)
 {
-	const volatile uint64_t *words = (const void *)memory;
+	const uint64_t *words = (const void *)memory;
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < n; i++)
-		sum += words[touches[i]];
+		sum += __atomic_load_n(&words[touches[i]], __ATOMIC_RELAXED);
 	return sum;
 }
 
@@ -137,7 +137,7 @@ static uint64_t time_touches(const struct testcase *t, const struct source *s,
 			     const uint64_t *touches, uint64_t *cost, struct counts *counts)
 {
 	char *memory = s->map();
-	const volatile uint64_t *words = (const void *)memory;
+	const uint64_t *words = (const void *)memory;
 	uint64_t sum, end;
 
 	if (t->random && madvise(memory, STORE_BYTES, MADV_RANDOM))
@@ -149,7 +149,7 @@ static uint64_t time_touches(const struct testcase *t, const struct source *s,
 	for (size_t i = 0; i < t->pages; i++) {
 		uint64_t start = end;
 
-		sum += words[touches[i]];
+		sum += __atomic_load_n(&words[touches[i]], __ATOMIC_RELAXED);
 		end = __rdtsc();
 		cost[i] = end - start;
 	}
@@ -174,10 +174,10 @@ static int measure(const struct testcase *t, const struct source *s, const uint6
 	for (size_t i = 0; i < n; i++)
 		total += cost[i];
 	qsort(cost, n, sizeof(*cost), compare);
-	printf("{\"case\": \"%s\", \"system\": \"%s\", \"pages\": %zu, "
-	       "\"instructions_per_page\": %.1f, \"p50\": %lu, \"p99\": %lu, "
-	       "\"requests\": %lu, \"store_kib\": %lu, \"idle\": %lu, \"sum\": %s}\n",
-	       t->name, s->name, n, (double)total / n, cost[n / 2], cost[n * 99 / 100],
+	printf("{\"case\": \"%s\", \"system\": \"%s\", \"pages\": %zu, ", t->name, s->name, n);
+	printf("\"instructions_per_page\": %.1f, \"p50\": %lu, \"p99\": %lu, ",
+	       (double)total / n, cost[n / 2], cost[n * 99 / 100]);
+	printf("\"requests\": %lu, \"store_kib\": %lu, \"idle\": %lu, \"sum\": %s}\n",
 	       counts.requests, counts.store_kib, counts.idle, good ? "true" : "false");
 	fflush(stdout);
 	return !good;

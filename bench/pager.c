@@ -64,7 +64,7 @@ static void start(unsigned int run)
 	(void)run;
 	served = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (served == MAP_FAILED || socketpair(AF_UNIX, SOCK_STREAM, 0, sock))
-		die("start of the pager");
+		die("socketpair");
 	pager = fork();
 	if (pager < 0)
 		die("fork");

@@ -31,7 +31,8 @@ static int deadline_error(enum extpager_phase phase)
 }
 
 /* target->lock held. */
-static enum extpager_request_state deadline_expire(struct extpager_request *req, enum extpager_phase phase)
+static enum extpager_request_state deadline_expire(struct extpager_request *req,
+						   enum extpager_phase phase)
 {
 	struct extpager_target *t = req->target;
 	int error = deadline_error(phase);

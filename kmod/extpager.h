@@ -190,6 +190,7 @@ static inline struct extpager_object *extpager_object(struct inode *inode)
  */
 static inline bool extpager_object_gone(const struct extpager_object *obj)
 {
+	/* Pairs with extpager_object_end(). */
 	smp_mb();
 	return READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE;
 }
@@ -228,7 +229,7 @@ struct extpager_target {
 	struct super_block *sb;
 	bool named;
 
-	spinlock_t lock;
+	spinlock_t lock;		/* states, requests, objects */
 
 	/* protected by @lock; read without it as a hint */
 	struct extpager_settings settings;	/* name, bytes, read_only: const */
@@ -299,13 +300,13 @@ struct extpager_queue {
 	wait_queue_head_t wait;
 	bool kicked;			/* WAKE: the sleep is over */
 
-	spinlock_t lock;
+	spinlock_t lock;		/* the event ring's kernel side */
 	/* protected by @lock; kernel->event_tail and flags are copies */
 	u32 event_tail;
 	struct list_head backlog;
 	u32 nr_backlog;
 
-	struct mutex submit;
+	struct mutex submit;		/* one taker of replies at a time */
 	/* protected by @submit; kernel->reply_head is a copy */
 	u32 reply_head;
 	u64 nr_replies, nr_bad;
@@ -315,7 +316,7 @@ struct extpager_port {
 	refcount_t ref;
 	struct rcu_head rcu;
 	u32 id;
-	struct mutex lock;
+	struct mutex lock;		/* attach, detach, set-up, death */
 	struct file *rings;		/* inner file that the ring mappings pin */
 	struct extpager_target *own;	/* of the unnamed objects */
 	struct xarray targets;		/* attached, @own too; by id; under @lock */
@@ -489,6 +490,7 @@ static inline bool extpager_page_uptodate(struct address_space *mapping, pgoff_t
 {
 	return extpager_page_state(mapping, index) == EXTPAGER_PAGE_HERE;
 }
+
 bool extpager_request_page(struct extpager_object *obj, pgoff_t index);
 void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
 void extpager_folio_supplied(struct extpager_object *obj, struct folio *folio);

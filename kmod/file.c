@@ -8,6 +8,7 @@
 #include <linux/falloc.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
 #include <linux/uio.h>
@@ -15,10 +16,10 @@
 #include "extpager.h"
 
 /* A write takes the inode lock anew after this much; a read looks ahead this far. */
-#define WRITE_CHUNK	(1U << 20)
+#define WRITE_CHUNK	SZ_1M
 #define READ_PAGES	256
 /* Longest zeroed range in one request; its pages are counted in 32 bits. */
-#define ZERO_CHUNK	(1LL << 40)
+#define ZERO_CHUNK	((loff_t)SZ_1G << 10)
 
 /* ---- open ---- */
 
@@ -212,7 +213,7 @@ static struct folio *write_begin(struct extpager_object *obj, loff_t pos, size_t
 
 /* Returns how much was taken, or -ENODEV; a page that stays incomplete leaves the cache again. */
 static ssize_t write_end(struct extpager_object *obj, struct folio *folio, loff_t pos,
-			size_t len, size_t copied)
+			 size_t len, size_t copied)
 {
 	pgoff_t index = folio->index;
 	bool gone;

@@ -24,7 +24,7 @@
 #define GATE_LOTSAMISS	100
 
 struct gate_bucket {
-	spinlock_t lock;
+	spinlock_t lock;		/* @waiters */
 	struct hlist_head waiters;
 };
 
@@ -570,7 +570,7 @@ vm_fault_t extpager_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 	struct vm_area_struct *vma = vmf->vma;
 
 	if (vma->vm_flags & VM_RAND_READ && vmf->flags & FAULT_FLAG_TRIED)
-		start = end = vmf->pgoff;
+		return filemap_map_pages(vmf, vmf->pgoff, vmf->pgoff);
 	return filemap_map_pages(vmf, start, end);
 }
 

@@ -68,6 +68,11 @@ static const struct nla_policy stats_policy[EXTPAGER_A_STATS_MAX + 1] = {
 	[EXTPAGER_A_STATS_NAME] = { .type = NLA_NUL_STRING, .len = EXTPAGER_NAME_MAX },
 };
 
+/* Without a policy nothing at all would be checked. */
+static const struct nla_policy none_policy[EXTPAGER_A_PORT_ID + 1] = {
+	[EXTPAGER_A_PORT_ID] = { .type = NLA_REJECT },
+};
+
 /* ---- reading requests ---- */
 
 static bool name_is_legal(const char *name)
@@ -77,7 +82,7 @@ static bool name_is_legal(const char *name)
 	if (!*name || *name == '.' || *name == '-')
 		return false;
 	for (c = name; *c; c++)
-		if (!isalnum(*c) && *c != '.' && *c != '_' && *c != '-')
+		if (!(isascii(*c) && isalnum(*c)) && *c != '.' && *c != '_' && *c != '-')
 			return false;
 	return true;
 }
@@ -439,7 +444,8 @@ static int put_port(struct sk_buff *skb, struct extpager_port *port, bool privil
 	return ret;
 }
 
-static int reply_one(struct sk_buff *request, struct genl_info *info, u8 cmd, struct extpager_target *t,
+static int reply_one(struct sk_buff *request, struct genl_info *info, u8 cmd,
+		     struct extpager_target *t,
 		     int (*put)(struct sk_buff *skb, struct extpager_target *t, bool privileged))
 {
 	struct sk_buff *skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
@@ -625,8 +631,8 @@ static const struct genl_ops ops[] = {
 	},
 	{
 		.cmd		= EXTPAGER_CMD_PORT_GET,
-		.policy		= get_policy,
-		.maxattr	= 0,
+		.policy		= none_policy,
+		.maxattr	= EXTPAGER_A_PORT_ID,
 		.dumpit		= port_get_dumpit,
 	},
 };

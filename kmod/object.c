@@ -332,10 +332,12 @@ int extpager_object_wait_ready(struct extpager_object *obj)
 		long wait = orphaned ? MAX_SCHEDULE_TIMEOUT : left;
 
 		wait = wait_event_killable_timeout(t->wait,
-				(ret = extpager_object_status(obj)) != -EAGAIN ||
-				object_waits_for_successor(obj) != orphaned, wait);
+						   extpager_object_status(obj) != -EAGAIN ||
+						   object_waits_for_successor(obj) != orphaned,
+						   wait);
 		if (wait < 0)
 			return -EINTR;
+		ret = extpager_object_status(obj);
 		if (ret != -EAGAIN)
 			return ret;
 		if (!orphaned) {

@@ -26,7 +26,7 @@ struct pathfs_inode {
 
 struct pathfs_super {
 	bool dying;
-	struct mutex lock;
+	struct mutex lock;		/* @seen */
 	struct xarray seen;		/* target id -> errseq that was passed on */
 };
 

@@ -329,8 +329,8 @@ void extpager_request_posted(struct extpager_request *req, u64 tag)
  * caller then calls extpager_request_settle() without the lock, to hand back folios
  * that are left.
  */
-enum extpager_request_state extpager_request_close(struct extpager_request *req, enum extpager_request_state state,
-			  int error)
+enum extpager_request_state extpager_request_close(struct extpager_request *req,
+						   enum extpager_request_state state, int error)
 {
 	struct extpager_target *t = req->target;
 

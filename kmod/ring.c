@@ -247,6 +247,7 @@ void extpager_queue_wake(struct extpager_queue *q)
 {
 	if (wq_has_sleeper(&q->wait))
 		wake_up_interruptible_sync(&q->wait);
+	/* wq_has_sleeper() above was the barrier for this one, too. */
 	if (waitqueue_active(&q->port->poll) &&
 	    !(READ_ONCE(q->user->flags) & EXTPAGER_UF_NO_WAKEUP))
 		wake_up_interruptible_poll(&q->port->poll, EPOLLIN | EPOLLRDNORM);

@@ -17,7 +17,6 @@
 void extpager_requests_orphan(struct extpager_target *t)
 {
 	bool hold = t->settings.policy == EXTPAGER_POLICY_HOLD;
-	enum extpager_request_state state;
 	struct extpager_request *req;
 	unsigned int i;
 
@@ -35,13 +34,14 @@ void extpager_requests_orphan(struct extpager_target *t)
 				spin_unlock(&t->lock);
 				break;
 			}
+			enum extpager_request_state state = EXTPAGER_REQUEST_ENDED;
+			int error = hold ? 0 : -EIO;
+
 			if (i == EXTPAGER_PHASE_HANDSHAKE)
-				state = extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -ENOTCONN);
+				error = -ENOTCONN;
 			else if (hold || extpager_request_is_zero(req))
-				state = extpager_request_close(req, EXTPAGER_REQUEST_PARKED,
-						      hold ? 0 : -EIO);
-			else
-				state = extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EIO);
+				state = EXTPAGER_REQUEST_PARKED;
+			extpager_request_close(req, state, error);
 			if (!hold && i != EXTPAGER_PHASE_HANDSHAKE &&
 			    i != EXTPAGER_PHASE_PAGE_IN)
 				mapping_set_error(req->object->inode.i_mapping, -EIO);

@@ -105,6 +105,12 @@ void extpager_request_send_zero(struct extpager_request *req)
 	spin_unlock(&t->lock);
 }
 
+static bool zero_overlaps(const struct extpager_request *req, const struct extpager_object *obj,
+			  pgoff_t first, pgoff_t last)
+{
+	return extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last);
+}
+
 /* Is a part of [first, last] a zeroed range whose return is not acknowledged? */
 bool extpager_zeros_overlap(struct extpager_object *obj, pgoff_t first, pgoff_t last)
 {
@@ -116,10 +122,10 @@ bool extpager_zeros_overlap(struct extpager_object *obj, pgoff_t first, pgoff_t 
 		return false;
 	spin_lock(&t->lock);
 	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node)
-		if (extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last))
+		if (zero_overlaps(req, obj, first, last))
 			found = true;
 	list_for_each_entry(req, &t->parked, node)
-		if (extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last))
+		if (zero_overlaps(req, obj, first, last))
 			found = true;
 	spin_unlock(&t->lock);
 	return found;
@@ -139,10 +145,10 @@ int extpager_zeros_status(struct extpager_object *obj, pgoff_t first, pgoff_t la
 		return 0;
 	spin_lock(&t->lock);
 	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node)
-		if (extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last))
+		if (zero_overlaps(req, obj, first, last))
 			ret = -EAGAIN;
 	list_for_each_entry(req, &t->parked, node)
-		if (extpager_request_is_zero(req) && extpager_request_overlaps(req, obj, first, last))
+		if (zero_overlaps(req, obj, first, last))
 			ret = ret ?: req->error ?: -EAGAIN;
 	spin_unlock(&t->lock);
 	return ret;

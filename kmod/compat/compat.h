@@ -71,7 +71,7 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 #define filemap_splice_read generic_file_splice_read
 #endif
 
-/* 6.6: error_remove_folio replaces error_remove_page. */
+/* 6.8: error_remove_folio replaces error_remove_page. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
 static inline int generic_error_remove_folio(struct address_space *mapping,
 					     struct folio *folio)
@@ -95,7 +95,9 @@ static inline int __must_check inode_lock_killable(struct inode *inode)
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
 static inline void simple_inode_init_ts(struct inode *inode)
 {
-	inode->i_atime = inode->i_mtime = inode->i_ctime = current_time(inode);
+	inode->i_ctime = current_time(inode);
+	inode->i_mtime = inode->i_ctime;
+	inode->i_atime = inode->i_ctime;
 }
 
 static inline struct timespec64 inode_get_mtime(const struct inode *inode)

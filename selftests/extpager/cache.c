@@ -79,6 +79,13 @@ static long do_drop_caches(struct order *o)
 	return 0;
 }
 
+/* A page that a CPU has in hand is passed over, so it may take more than one try. */
+static bool drops_all_but(struct worker *w, long (*drop)(struct order *o), long rest)
+{
+	return WAIT_FOR(2000, worker_do(w, drop, 0, 16 * PAGE, 0) == 0 &&
+			worker_do(w, do_resident, 0, 16 * PAGE, 0) == rest);
+}
+
 TEST_F(cache, clean_pages_are_dropped_when_told)
 {
 	static long (*const drops[])(struct order *o) = { do_forget, do_drop_caches };
@@ -92,15 +99,14 @@ TEST_F(cache, clean_pages_are_dropped_when_told)
 		ASSERT_EQ(0, worker_do(other, do_check, 5 * PAGE, PAGE, SEED));
 		ASSERT_EQ(0, worker_do(w, do_read, 0, 16 * PAGE, SEED));
 		ASSERT_EQ(16, worker_do(w, do_resident, 0, 16 * PAGE, 0));
-		ASSERT_EQ(0, worker_do(w, drops[i], 0, 16 * PAGE, 0));
-		EXPECT_EQ(1, worker_do(w, do_resident, 0, 16 * PAGE, 0));
+		EXPECT_TRUE(drops_all_but(w, drops[i], 1));
 		EXPECT_EQ(1, worker_do(w, do_resident, 5 * PAGE, PAGE, 0));
 		ASSERT_EQ(0, worker_do(other, do_forget, 5 * PAGE, PAGE, 0));
-		EXPECT_EQ(0, worker_do(w, do_resident, 0, 16 * PAGE, 0));
+		EXPECT_TRUE(drops_all_but(w, drops[i], 0));
 		asked = self->s.stats->pages_requested;
 		EXPECT_EQ(0, worker_do(w, do_read, 0, 16 * PAGE, SEED));
 		EXPECT_EQ(16, self->s.stats->pages_requested - asked);
-		ASSERT_EQ(0, worker_do(w, do_forget, 0, 16 * PAGE, 0));
+		EXPECT_TRUE(drops_all_but(w, do_forget, 0));
 	}
 }
 
@@ -119,8 +125,7 @@ TEST_F(cache, dirty_pages_are_not_dropped)
 	*self->s.stop = 0;
 	EXPECT_EQ(0, worker_do(w, do_fsync, 0, 0, 0));
 	EXPECT_EQ(0, store_wrong(0, 16 * PAGE, 2));
-	ASSERT_EQ(0, worker_do(w, do_forget, 0, 16 * PAGE, 0));
-	EXPECT_EQ(0, worker_do(w, do_resident, 0, 16 * PAGE, 0));
+	EXPECT_TRUE(drops_all_but(w, do_forget, 0));
 	EXPECT_EQ(0, worker_do(other, do_check, 0, 16 * PAGE, 2));
 }
 

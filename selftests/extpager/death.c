@@ -288,11 +288,10 @@ TEST_F(lost, by_policy_fail_waiters_fail_at_once)
 		ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_REQUEST, &ev[0], LONG));
 		ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_REQUEST, &ev[1], LONG));
 	}
-	if (variant->detach) {
-		ASSERT_EQ(0, pager_detach(&self->p, self->object));
-	} else {
+	if (variant->detach)
+		EXPECT_EQ(0, pager_detach(&self->p, self->object));
+	if (!variant->detach)
 		pager_close(&self->p);
-	}
 	EXPECT_EQ(CLIENT_SIGBUS, client_result(&mapper, prompt()));
 	EXPECT_EQ(EIO, client_result(&reader, prompt()));
 	EXPECT_EQ(EXTPAGER_STATE_ORPHANED, target_state(NAME));
@@ -599,7 +598,7 @@ TEST_F(death, when_the_grace_time_is_over_waiters_fail_and_dirty_pages_stay)
 	char page[PAGE];
 
 	BEHAVIOURS(86);
-	SERVE(.policy = "hold", .grace_ms = 400);
+	SERVE(.policy = "hold", .grace_ms = 1000);
 	ASSERT_EQ(0, run(write_page, self->fd, 30, 4));
 	a = (struct access){ self->fd, 40, 4 };
 	mapper = client(touch, &a);
@@ -609,9 +608,9 @@ TEST_F(death, when_the_grace_time_is_over_waiters_fail_and_dirty_pages_stay)
 	b = (struct access){ .fd = self->fd };
 	syncer = client(sync_object, &b);
 	EXPECT_EQ(CLIENT_SIGBUS, client_result(&mapper, LONG));
-	EXPECT_LE(350, now_ms() - start);
+	EXPECT_LE(500, now_ms() - start);
 	EXPECT_EQ(EIO, client_result(&syncer, LONG));
-	EXPECT_GE(400 + prompt(), now_ms() - start);
+	EXPECT_GE(1000 + prompt(), now_ms() - start);
 	/* Nobody waits for a second grace time. */
 	start = now_ms();
 	EXPECT_EQ(EIO, run(read_page, self->fd, 41, 4));
@@ -990,11 +989,12 @@ TEST_F(death, an_open_without_a_pager_times_out)
 
 	BEHAVIOURS(2);
 	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = BYTES,
-								.handshake_ms = 300 }));
+								.handshake_ms = 1000 }));
 	start = now_ms();
 	EXPECT_EQ(-ETIMEDOUT, target_open(NAME, O_RDWR));
-	EXPECT_LE(250, now_ms() - start);
-	EXPECT_GE(300 + prompt(), now_ms() - start);
+	/* The tick of a busy virtual machine may be late, and so the start. */
+	EXPECT_LE(500, now_ms() - start);
+	EXPECT_GE(1000 + prompt(), now_ms() - start);
 }
 
 TEST_F(death, an_open_with_a_silent_pager_times_out_and_the_next_one_asks_anew)

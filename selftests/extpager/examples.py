@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The examples do what they say, and are as short as they are meant to be."""
 import contextlib
-import hashlib
 import json
 import mmap
 import os
@@ -42,15 +41,8 @@ def lines(name):
         return len(source.readlines())
 
 
-def random_image(size):
-    image = os.urandom(size)
-    with open(f"{SHM}/image", "wb") as file:
-        file.write(image)
-    return image
-
-
 def counters():
-    return {s["target"]: s["counters"]
+    return {s.get("target"): s["counters"]
             for s in json.loads(run("pagerctl", "-j", "stats"))["stats"]}
 
 
@@ -59,84 +51,90 @@ def test_memory_pager():
     assert lines("memory-pager") < 60, lines("memory-pager")
     size = 4 * MIB - 123
     run("pagerctl", "target", "add", "memory", "--store", "mem:", "--size", size)
-    pager = example("memory-pager", "memory")
-    until("it serves", lambda: show("memory")["port"])
     mount_paths()
     path = f"{PATHS}/memory"
-    with open(path, "r+b") as file:
-        assert file.read() == bytes(size)
-        data = os.urandom(size)
-        with mmap.mmap(file.fileno(), size) as memory:
-            memory[:] = data
-        os.fsync(file.fileno())
-        drop_caches()
-        before = counters()["memory"]
-        file.seek(0)
-        assert file.read() == data
-        # It came from the pager, not from the cache.
-        assert counters()["memory"]["pages-requested"] - before["pages-requested"] == 1024
-        run("fallocate", "-p", "-n", "-o", MIB, "-l", MIB, path)
-        drop_caches()
-        file.seek(0)
-        assert file.read() == data[:MIB] + bytes(MIB) + data[2 * MIB:]
-    end(pager)
+    with example("memory-pager", "memory") as pager:
+        until("it serves", lambda: show("memory")["port"])
+        with open(path, "r+b") as file:
+            assert file.read() == bytes(size)
+            data = os.urandom(size)
+            with mmap.mmap(file.fileno(), size) as memory:
+                memory[:] = data
+            os.fsync(file.fileno())
+            drop_caches()
+            before = counters()["memory"]["pages-requested"]
+            file.seek(0)
+            assert file.read() == data
+            # It came from the pager, not from the cache.
+            assert counters()["memory"]["pages-requested"] - before == 1024
+            run("fallocate", "-p", "-n", "-o", MIB, "-l", MIB, path)
+            drop_caches()
+            file.seek(0)
+            assert file.read() == data[:MIB] + bytes(MIB) + data[2 * MIB:]
+        end(pager)
     until("it is seen to be gone", lambda: show("memory")["state"] == "orphaned")
     run("pagerctl", "target", "del", "memory", "--discard")
+
+
+SOCKET = "/tmp/snapshot"
+
+
+@contextlib.contextmanager
+def snapshot(size):
+    """A snapshot-pager and the image it serves."""
+    image = os.urandom(size)
+    with open(f"{SHM}/image", "wb") as file:
+        file.write(image)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(SOCKET)
+    with example("snapshot-pager", file.name, SOCKET) as pager:
+        until("it listens", lambda: os.path.exists(SOCKET) or pager.poll() is not None)
+        yield pager, image
+    os.unlink(file.name)
 
 
 @shows(107, partial=(112,))
 def test_snapshot_pager():
     assert lines("snapshot-pager") <= 120, lines("snapshot-pager")
     clients, size = 3, 3 * MIB + 1000
-    path = "/tmp/snapshot"
-    image = random_image(size)
-    pager = example("snapshot-pager", f"{SHM}/image", path)
-    until("it listens", lambda: os.path.exists(path) or pager.poll() is not None)
-    drop_caches()
-    # All at once, none of them allowed anything but the socket.
-    running = [subprocess.Popen([*NOBODY, f"{EXAMPLES}/snapshot-client", path],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-               for _ in range(clients)]
-    for client in running:
-        output, said = client.communicate(timeout=60)
-        assert client.returncode == 0, said
-        assert hashlib.sha256(output).digest() == hashlib.sha256(image).digest()
-    # They shared what was read: every page was asked for once.
-    pages = -(-size // 4096)
-    asked = [c["pages-requested"] for name, c in counters().items() if not name]
-    assert asked == [pages], (asked, pages)
-    end(pager)
-    assert not os.path.exists(path)
-    os.unlink(f"{SHM}/image")
+    with snapshot(size) as (pager, image):
+        # All at once, none of them allowed anything but the socket.
+        running = [subprocess.Popen([*NOBODY, f"{EXAMPLES}/snapshot-client", SOCKET],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                   for _ in range(clients)]
+        for client in running:
+            output, said = client.communicate(timeout=60)
+            assert client.returncode == 0, said
+            assert output == image
+        # They shared what was read: every page was asked for once.
+        asked = counters()[None]["pages-requested"]
+        assert asked == -(-size // 4096), asked
+        end(pager)
+        assert not os.path.exists(SOCKET)
 
 
 @shows(107)
 def test_snapshot_whose_pager_is_killed():
     """What was read of it stays; the rest is an error, and no wait without end."""
-    path = "/tmp/snapshot"
-    image = random_image(4 * MIB)
-    pager = example("snapshot-pager", f"{SHM}/image", path)
-    until("it listens", lambda: os.path.exists(path) or pager.poll() is not None)
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(path)
-        fd = socket.recv_fds(client, 1, 1)[1][0]
-    with mmap.mmap(fd, len(image), mmap.MAP_PRIVATE) as memory:
-        assert memory[:4096] == image[:4096]
-        memory[:5] = b"hello"
-        pager.kill()
-        pager.wait()
-        assert memory[:4096] == b"hello" + image[5:4096]
-        assert os.pread(fd, 4096, 0) == image[:4096]
-        begin = time.monotonic()
-        try:
-            os.pread(fd, 4096, 3 * MIB)
-            raise AssertionError("read what nobody supplied")
-        except OSError:
-            pass
-        assert time.monotonic() - begin < 10
-    os.close(fd)
-    os.unlink(path)
-    os.unlink(f"{SHM}/image")
+    with snapshot(4 * MIB) as (pager, image):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(SOCKET)
+            fd = socket.recv_fds(client, 1, 1)[1][0]
+        with mmap.mmap(fd, len(image), mmap.MAP_PRIVATE) as memory:
+            assert memory[:4096] == image[:4096]
+            memory[:5] = b"hello"
+            pager.kill()
+            pager.wait()
+            assert memory[:4096] == b"hello" + image[5:4096]
+            assert os.pread(fd, 4096, 0) == image[:4096]
+            begin = time.monotonic()
+            try:
+                os.pread(fd, 4096, 3 * MIB)
+                raise AssertionError("read what nobody supplied")
+            except OSError:
+                pass
+            assert time.monotonic() - begin < 10
+        os.close(fd)
 
 
 main(globals())

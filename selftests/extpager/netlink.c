@@ -86,17 +86,31 @@ static void put_flag(struct message *m, uint16_t type)
 	put(m, type, NULL, 0);
 }
 
-#define for_each_attr(attr, start, len)							\
-	for (struct nlattr *attr = (void *)(start), *attr##_end = (void *)((char *)attr + (len)); \
-	     attr + 1 <= attr##_end && attr->nla_len >= NLA_HDRLEN;			\
-	     attr = (void *)((char *)attr + NLA_ALIGN(attr->nla_len)))
+/* The attribute at @at, if there is one before @end. */
+static struct nlattr *attr_at(void *at, void *end)
+{
+	struct nlattr *attr = at;
+
+	return at + NLA_HDRLEN <= end && attr->nla_len >= NLA_HDRLEN ? attr : NULL;
+}
+
+static struct nlattr *next_attr(struct nlattr *attr, void *end)
+{
+	return attr_at((void *)attr + NLA_ALIGN(attr->nla_len), end);
+}
+
+static void *end_of(struct nlattr *nest)
+{
+	return (void *)nest + nest->nla_len;
+}
 
 static struct nlattr *find_in(void *start, size_t len, uint16_t type)
 {
-	for_each_attr(attr, start, len)
-		if ((attr->nla_type & NLA_TYPE_MASK) == type)
-			return attr;
-	return NULL;
+	struct nlattr *attr = attr_at(start, start + len);
+
+	while (attr && (attr->nla_type & NLA_TYPE_MASK) != type)
+		attr = next_attr(attr, start + len);
+	return attr;
 }
 
 static struct nlattr *find(struct nlmsghdr *nh, uint16_t type)
@@ -173,11 +187,11 @@ static int talk(struct socket *s, struct message *m, unsigned int flags, take_fn
 
 static void take_family(struct nlmsghdr *nh, void *arg)
 {
-	struct nlattr *groups = find(nh, CTRL_ATTR_MCAST_GROUPS), *group;
+	struct nlattr *groups = find(nh, CTRL_ATTR_MCAST_GROUPS);
+	struct nlattr *group = groups ? groups + 1 : NULL;	/* the only one */
 	struct socket *s = arg;
 
 	s->family = number_of(find(nh, CTRL_ATTR_FAMILY_ID));
-	group = groups ? groups + 1 : NULL;	/* the only one */
 	if (group)
 		s->group = number_of(find_in(group + 1, group->nla_len - NLA_HDRLEN,
 					     CTRL_ATTR_MCAST_GRP_ID));
@@ -525,7 +539,8 @@ static bool keep_only(unsigned int cap)
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2] = { };
 
-	data[cap / 32].effective = data[cap / 32].permitted = 1U << cap % 32;
+	data[cap / 32].effective = 1U << cap % 32;
+	data[cap / 32].permitted = 1U << cap % 32;
 	return !syscall(SYS_capset, &head, data);
 }
 
@@ -623,7 +638,7 @@ static void count_target(struct nlmsghdr *nh, void *arg)
 }
 
 /* Targets that come and go. */
-static int churn(void *arg)
+static int come_and_go(void *arg)
 {
 	unsigned int i;
 	char name[32];
@@ -656,7 +671,7 @@ TEST_F_TIMEOUT(netlink, dumps_show_every_target_once_while_others_come_and_go, 1
 					   EXTPAGER_CMD_STATS_GET);
 
 		if (round == rounds)
-			c = client_start(churn, NULL);
+			c = client_start(come_and_go, NULL);
 		memset(&census, 0, sizeof(census));
 		ASSERT_EQ(0, talk(&self->s, &m, NLM_F_DUMP, count_target, &census));
 		for (i = 0; i < MANY; i++)
@@ -879,32 +894,48 @@ static struct rule read_rule(struct nlattr *nest)
 	return rule;
 }
 
+/* Which policy each command has. */
+static void take_commands(struct nlattr *ops, struct policies *p)
+{
+	struct nlattr *op;
+
+	for (op = attr_at(ops + 1, end_of(ops)); op; op = next_attr(op, end_of(ops))) {
+		unsigned int cmd = op->nla_type & NLA_TYPE_MASK;
+		struct nlattr *index = find_in(op + 1, op->nla_len - NLA_HDRLEN,
+					       CTRL_ATTR_POLICY_DO);
+
+		if (cmd < COMMANDS && index)
+			p->of_command[cmd] = number_of(index);
+	}
+}
+
+static void take_rules(struct nlattr *policy, struct rule *rules)
+{
+	struct nlattr *attr;
+
+	for (attr = attr_at(policy + 1, end_of(policy)); attr;
+	     attr = next_attr(attr, end_of(policy))) {
+		unsigned int type = attr->nla_type & NLA_TYPE_MASK;
+
+		if (type < ATTRIBUTES)
+			rules[type] = read_rule(attr);
+	}
+}
+
 static void take_policy(struct nlmsghdr *nh, void *arg)
 {
-	struct nlattr *ops = find(nh, CTRL_ATTR_OP_POLICY), *policy = find(nh, CTRL_ATTR_POLICY);
+	struct nlattr *ops = find(nh, CTRL_ATTR_OP_POLICY), *all = find(nh, CTRL_ATTR_POLICY);
 	struct policies *p = arg;
+	struct nlattr *one;
 
-	if (ops) {
-		for_each_attr(op, ops + 1, ops->nla_len - NLA_HDRLEN) {
-			struct nlattr *index = find_in(op + 1, op->nla_len - NLA_HDRLEN,
-						       CTRL_ATTR_POLICY_DO);
-			unsigned int cmd = op->nla_type & NLA_TYPE_MASK;
+	if (ops)
+		take_commands(ops, p);
+	for (one = all ? attr_at(all + 1, end_of(all)) : NULL; one;
+	     one = next_attr(one, end_of(all))) {
+		unsigned int index = one->nla_type & NLA_TYPE_MASK;
 
-			if (cmd < COMMANDS && index)
-				p->of_command[cmd] = number_of(index);
-		}
-	}
-	if (policy) {
-		for_each_attr(one, policy + 1, policy->nla_len - NLA_HDRLEN) {
-			unsigned int index = one->nla_type & NLA_TYPE_MASK;
-
-			for_each_attr(attr, one + 1, one->nla_len - NLA_HDRLEN) {
-				unsigned int type = attr->nla_type & NLA_TYPE_MASK;
-
-				if (index < POLICIES && type < ATTRIBUTES)
-					p->rule[index][type] = read_rule(attr);
-			}
-		}
+		if (index < POLICIES)
+			take_rules(one, p->rule[index]);
 	}
 }
 

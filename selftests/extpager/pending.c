@@ -211,34 +211,45 @@ TEST_F(killable, a_waiter_dies_at_once)
 	EXPECT_GE(dying_limit(), best);
 }
 
+struct copier {
+	int fd;
+	volatile bool refused;
+};
+
 static int copy_into_mapping(void *arg)
 {
-	struct io *io = arg;
-	uint8_t *map = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, io->fd, 0);
+	struct copier *c = arg;
+	uint8_t *map = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
 	int pipefd[2];
 
 	madvise(map, BYTES, MADV_RANDOM);
 	if (pipe(pipefd) || write(pipefd[1], "kernel", 6) != 6)
 		return 1;
-	if (read(pipefd[0], map + io->offset, 6) >= 0 || errno != EFAULT)
+	if (read(pipefd[0], map, 6) >= 0 || errno != EFAULT)
 		return 2;
+	c->refused = true;
 	/* What could not be delivered is still there. */
-	if (read(pipefd[0], map + io->offset, 6) != 6)
+	if (read(pipefd[0], map, 6) != 6)
 		return 3;
-	return memcmp(map + io->offset, "kernel", 6) ? 4 : 0;
+	return memcmp(map, "kernel", 6) ? 4 : 0;
 }
 
 TEST_F(pending, a_copy_of_the_kernel_fails_with_efault_or_completes)
 {
-	struct io io = { self->fd, 60 * PAGE, 0, 0 };
+	struct copier *c = shared_memory(sizeof(*c));
 	struct extpager_event ev;
 	struct client client;
 
 	BEHAVIOURS(30);
-	client = client_start(copy_into_mapping, &io);
-	ASSERT_TRUE(next_request(&self->p, &ev));
-	ASSERT_EQ(0, pager_error(&self->p, &ev, ev.offset, ev.length, EIO));
-	ASSERT_TRUE(next_request(&self->p, &ev));
+	c->fd = self->fd;
+	client = client_start(copy_into_mapping, c);
+	/* The copy may be tried again byte by byte: an access of its own. */
+	for (;;) {
+		ASSERT_TRUE(next_request(&self->p, &ev));
+		if (c->refused)
+			break;
+		ASSERT_EQ(0, pager_error(&self->p, &ev, ev.offset, ev.length, EIO));
+	}
 	ASSERT_EQ(0, pager_supply(&self->p, &ev, 1));
 	EXPECT_EQ(0, client_result(&client, SOON));
 }
@@ -273,15 +284,13 @@ static uint64_t run_ms(int (*fn)(void *arg), void *arg)
 {
 	uint64_t start = now_ms();
 	struct client c = client_start(fn, arg);
-	int result = client_result(&c, SOON);
 
-	printf("# took %lu\n", now_ms() - start);
-	return result ? UINT64_MAX : now_ms() - start;
+	return client_result(&c, SOON) ? UINT64_MAX : now_ms() - start;
 }
 
 TEST(sync_compaction_and_punch_end_by_the_deadline)
 {
-	unsigned int deadline = on_debug_kernel() ? 4000 : 1500;
+	unsigned int deadline = on_debug_kernel() ? 4000 : 2000;
 	struct target_options o = {
 		.bytes = BYTES, .page_in_ms = deadline, .return_ms = deadline,
 		.sync_ms = deadline,

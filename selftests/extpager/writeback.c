@@ -350,8 +350,7 @@ TEST_F(writeback, page_in_transit_is_read_from_memory)
 	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
 	ASSERT_TRUE(answers_sync(p));
 	ASSERT_EQ(0, worker_end(a, WORKER_MS));
-	EXPECT_EQ(0, worker_do(b, do_forget, 0, 4 * PAGE, 0));
-	EXPECT_EQ(0, worker_do(b, do_resident, 0, 4 * PAGE, 0));
+	EXPECT_TRUE(worker_evicts(b, 0, 4 * PAGE));
 	worker_begin(b, do_check, 2 * PAGE, PAGE, 1);
 	ASSERT_TRUE(answers_request(p, 2 * PAGE, 1));
 	EXPECT_EQ(0, worker_end(b, WORKER_MS));
@@ -557,7 +556,7 @@ TEST_F(writeback, punched_range_reads_as_zeros_before_it_is_acknowledged)
 	ASSERT_TRUE(answers_zeros_until_end(p, b));
 	EXPECT_EQ(0, worker_end(b, 0));
 	EXPECT_EQ(0, target_dirty(NAME));
-	EXPECT_EQ(0, worker_do(b, do_forget, 2 * PAGE, 3 * PAGE, 0));
+	EXPECT_TRUE(worker_evicts(b, 2 * PAGE, 3 * PAGE));
 	worker_begin(b, do_check_zeros, 3 * PAGE, PAGE, 0);
 	ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_DATA_REQUEST, &ev, EVENT_MS));
 	EXPECT_EQ(3 * PAGE, ev.offset);
@@ -632,7 +631,7 @@ TEST_F(writeback, failed_hole_is_offered_again)
 	/* It is the same open file, and its fsync was never told of the first failure. */
 	EXPECT_EQ(-EIO, worker_end(b, 0));
 	EXPECT_EQ(0, worker_do(b, do_fsync, 0, 0, 0));
-	EXPECT_EQ(0, worker_do(b, do_forget, 0, 4 * PAGE, 0));
+	EXPECT_TRUE(worker_evicts(b, 0, 4 * PAGE));
 	worker_begin(b, do_check_zeros, 0, PAGE, 0);
 	ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_DATA_REQUEST, &ev, EVENT_MS));
 	ASSERT_EQ(0, pager_supply_zero(p, &ev));
@@ -1154,7 +1153,6 @@ TEST_F(writeback, fsync_waits_for_the_successor_by_policy_hold)
 	ASSERT_EQ(0, pager_attach(p, NAME, NULL, NULL));
 	ASSERT_TRUE(answer_init(p));
 	ASSERT_TRUE(takes_return(p, &ev, PAGE, PAGE, 1));
-	EXPECT_TRUE(ev.flags & EXTPAGER_EVF_RESENT);
 	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
 	ASSERT_TRUE(answers_sync(p));
 	EXPECT_EQ(0, worker_end(w, WORKER_MS));

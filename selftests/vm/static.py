@@ -21,8 +21,13 @@ CHECKPATCH_IGNORES = (
      "user space has no kernel macros, types and helpers, and its own use of errno"),
     (r"^selftests/(?!canary/kmod)",
      "OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT,LINE_SPACING,MACRO_ARG_REUSE,COMPLEX_MACRO,"
-     "AVOID_EXTERNS,VOLATILE",
-     "TEST() and FIXTURE() are read as functions; volatile makes a test really touch memory"),
+     "AVOID_EXTERNS,VOLATILE,MACRO_WITH_FLOW_CONTROL,EMBEDDED_FUNCTION_NAME,BRACES,"
+     "MACRO_ARG_PRECEDENCE,MULTIPLE_ASSIGNMENTS,SPACING",
+     "TEST() and FIXTURE() are read as functions, ASSERT_EQ() as a statement without braces; "
+     "volatile makes a test really touch memory"),
+    (r"^bench/", "VOLATILE,MULTIPLE_ASSIGNMENTS,SPLIT_STRING,EMBEDDED_FUNCTION_NAME",
+     "a benchmark touches memory for nothing else's sake"),
+    (r"^kmod/chardev\.c$", "MACRO_ARG_REUSE", "a table of constants"),
     (r"^selftests/canary/kmod", "VOLATILE", "the access must not be optimised away"),
 )
 
@@ -122,10 +127,23 @@ def self_contained():
                 (p for p in files() if p != Path("selftests/vm/static.py")))
 
 
+def readme():
+    """The pagers that the README shows are those that are tested, and as short as it says."""
+    text = (tree.TOP / "README.md").read_text()
+    complaints = []
+    for name, limit in (("memory-pager", 60), ("snapshot-pager", 121)):
+        source = (tree.TOP / f"examples/{name}.c").read_text()
+        if source.rstrip() not in text:
+            complaints.append(f"README.md does not show examples/{name}.c as it is")
+        if len(source.splitlines()) >= limit:
+            complaints.append(f"examples/{name}.c has {limit} lines or more")
+    return complaints
+
+
 def checks(kernels):
     """{name: function}, each returning a list of complaints."""
-    found = {"build": build, "checkpatch": checkpatch, "shellcheck": shellcheck, "versions": versions,
-             "self-contained": self_contained}
+    found = {"build": build, "checkpatch": checkpatch, "shellcheck": shellcheck,
+             "versions": versions, "self-contained": self_contained, "readme": readme}
     for kernel in kernels:
         found[f"sparse-{kernel.name}"] = lambda kernel=kernel: sparse(kernel)
         found[f"symbols-{kernel.name}"] = lambda kernel=kernel: symbols(kernel)

@@ -51,7 +51,7 @@ enum {
 /* Attributes of a target, of TARGET_* and EVENT. */
 enum {
 	EXTPAGER_A_TARGET_UNSPEC,
-	EXTPAGER_A_TARGET_NAME,		/* string: 1-63 of [A-Za-z0-9._-], not starting with . or - */
+	EXTPAGER_A_TARGET_NAME,		/* string: 1-63 of [A-Za-z0-9._-], not first . or - */
 	EXTPAGER_A_TARGET_BYTES,	/* u64: size; fixed for the target's life */
 	EXTPAGER_A_TARGET_STORE,	/* string: store URI, opaque to the kernel */
 	EXTPAGER_A_TARGET_UID,		/* u32: owner */
@@ -117,7 +117,7 @@ enum {
 enum {
 	EXTPAGER_A_PORT_UNSPEC,
 	EXTPAGER_A_PORT_ID,		/* u32 */
-	EXTPAGER_A_PORT_PID,		/* u32: of the pager in the reader's pid namespace; privileged readers */
+	EXTPAGER_A_PORT_PID,		/* u32: in the reader's pid namespace; for CAP_SYS_ADMIN */
 	EXTPAGER_A_PORT_UID,		/* u32 */
 	EXTPAGER_A_PORT_ALIVE,		/* flag */
 	EXTPAGER_A_PORT_TARGETS,	/* u32: attached */

@@ -31,7 +31,7 @@ struct lender *lender_start(int fd, uint64_t bytes, struct client *client)
 	l->fd = fd;
 	l->bytes = bytes;
 	*client = client_start(lend, l);
-	return WAIT_FOR(SOON, l->map != NULL) ? l : NULL;
+	return WAIT_FOR(SOON, l->map) ? l : NULL;
 }
 
 int borrow_readv(void *arg)

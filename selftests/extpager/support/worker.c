@@ -88,6 +88,12 @@ long worker_do(struct worker *w, long (*what)(struct order *o), uint64_t offset,
 	return worker_end(w, WORKER_MS);
 }
 
+bool worker_evicts(struct worker *w, uint64_t offset, uint64_t length)
+{
+	return WAIT_FOR(2000, worker_do(w, do_forget, offset, length, 0) == 0 &&
+			worker_do(w, do_resident, offset, length, 0) == 0);
+}
+
 /* ---- orders ---- */
 
 static long errno_if(int failed)

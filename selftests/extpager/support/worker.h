@@ -43,6 +43,8 @@ long worker_end(struct worker *w, unsigned int ms);
 /* Begin, and wait WORKER_MS for the end. */
 long worker_do(struct worker *w, long (*what)(struct order *o), uint64_t offset,
 	       uint64_t length, uint64_t seed);
+/* Has it drop clean pages; one that a CPU has in hand is passed over, so it may take some tries. */
+bool worker_evicts(struct worker *w, uint64_t offset, uint64_t length);
 
 /* ---- orders: 0, a count or -errno ---- */
 
