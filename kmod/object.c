@@ -326,13 +326,15 @@ int extpager_object_wait_ready(struct extpager_object *obj)
 	ret = extpager_object_status(obj);
 	if (ret != -EAGAIN)
 		return ret;
-	extpager_object_use(obj);
 	for (;;) {
 		bool orphaned = object_waits_for_successor(obj);
 		long wait = orphaned ? MAX_SCHEDULE_TIMEOUT : left;
 
+		/* Anew if an INIT that somebody else waited for has expired. */
+		extpager_object_use(obj);
 		wait = wait_event_killable_timeout(t->wait,
 						   extpager_object_status(obj) != -EAGAIN ||
+						   READ_ONCE(obj->state) == EXTPAGER_OBJECT_IDLE ||
 						   object_waits_for_successor(obj) != orphaned,
 						   wait);
 		if (wait < 0)
@@ -342,7 +344,8 @@ int extpager_object_wait_ready(struct extpager_object *obj)
 			return ret;
 		if (!orphaned) {
 			left = wait;
-			if (!left)
+			/* Its own INIT's deadline is its own, give or take a moment. */
+			if (left < (READ_ONCE(obj->state) == EXTPAGER_OBJECT_IDLE ? HZ / 10 : 1))
 				return -ETIMEDOUT;
 		}
 	}
@@ -530,8 +533,6 @@ static void object_work(struct work_struct *work)
 	if (forget)
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_IDLE);
 	terminate = obj->state == EXTPAGER_OBJECT_READY && object_unused(obj);
-	acknowledge = obj->attributes_ack;
-	obj->attributes_ack = false;
 	spin_unlock(&t->lock);
 
 	if (obj->destroy) {
@@ -540,6 +541,13 @@ static void object_work(struct work_struct *work)
 	} else if (terminate) {
 		object_terminate(obj);
 	}
+	/* Not in force while dirty pages keep the object from its end: tried again. */
+	spin_lock(&t->lock);
+	acknowledge = obj->attributes_ack &&
+		      !(obj->state == EXTPAGER_OBJECT_READY && object_unused(obj));
+	if (acknowledge)
+		obj->attributes_ack = false;
+	spin_unlock(&t->lock);
 	if (acknowledge)
 		object_tell(obj, EXTPAGER_EV_ATTRIBUTES);
 	iput(&obj->inode);

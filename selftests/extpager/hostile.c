@@ -388,7 +388,8 @@ TEST_F(hostile, an_answer_after_the_request_was_withdrawn_does_nothing)
 	EXPECT_REFUSED(ENOENT, re.op = EXTPAGER_RE_ERROR, re.addr = 0, re.error = EIO);
 	/* Nor does a push of what is a hole now. */
 	EXPECT_REFUSED(EEXIST, re.tag = 0);
-	EXPECT_EQ(0, read_zeros(&a));
+	reader = client_start(read_zeros, &a);
+	EXPECT_EQ(0, client_result(&reader, LONG));
 	EXPECT_EQ(CLIENT_RUNNING, client_result(&puncher, 0));
 	client_kill(&puncher);
 }
