@@ -545,6 +545,7 @@ struct extpager_target *extpager_target_create(const struct extpager_settings *s
 int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *extack);
 int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *extack);
 struct extpager_target *extpager_target_find(const char *name);
+struct extpager_target *extpager_target_find_announced(const char *name);
 struct extpager_target *extpager_target_next(u32 *id);
 struct extpager_object *extpager_target_object(struct extpager_target *t);
 bool extpager_target_get(struct extpager_target *t);

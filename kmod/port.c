@@ -101,7 +101,7 @@ int extpager_port_attach(struct extpager_port *port, struct extpager_attach *arg
 
 	if (strnlen(arg->name, sizeof(arg->name)) == sizeof(arg->name))
 		return -EINVAL;
-	t = extpager_target_find(arg->name);
+	t = extpager_target_find_announced(arg->name);
 	if (!t)
 		return -ENOENT;
 	ret = -EPERM;

@@ -23,7 +23,7 @@
 
 #define EXTPAGER_OBJECTS_MAGIC	0x45585450
 
-/* Two adds of one name. */
+/* Targets that are being added: one at a time, from its name to its announcement. */
 static DEFINE_MUTEX(extpager_targets_lock);
 
 static DEFINE_XARRAY_ALLOC1(targets);
@@ -388,6 +388,8 @@ int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *ext
 		return PTR_ERR(t);
 	}
 	obj = extpager_object_create(t, s->bytes, s->mode, s->read_only);
+	if (!IS_ERR(obj))
+		extpager_notify(t, EXTPAGER_EVENT_ADDED);
 	mutex_unlock(&extpager_targets_lock);
 	if (IS_ERR(obj)) {
 		t->settings.store = NULL;
@@ -395,8 +397,18 @@ int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *ext
 		NL_SET_ERR_MSG(extack, "no memory for the target's object");
 		return PTR_ERR(obj);
 	}
-	extpager_notify(t, EXTPAGER_EVENT_ADDED);
 	return 0;
+}
+
+/* As extpager_target_find(), and the target's being there has been told. */
+struct extpager_target *extpager_target_find_announced(const char *name)
+{
+	struct extpager_target *t;
+
+	mutex_lock(&extpager_targets_lock);
+	t = extpager_target_find(name);
+	mutex_unlock(&extpager_targets_lock);
+	return t;
 }
 
 /**
