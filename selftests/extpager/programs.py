@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 sys.path.append("/tests/helpers")
-from served import DISK, MIB, Target, drop_caches, main, run, shows, until
+from served import DISK, MIB, Skip, Target, drop_caches, main, run, shows, until
 
 SHM = "/dev/shm"
 MOUNTED = "/tmp/mounted"
@@ -84,6 +84,8 @@ def test_a_difference_is_seen():
 
 def fio(path, *jobs, size):
     """fio with a global section and a list of jobs, each a name and its options."""
+    if not os.path.exists("/proc/sysvipc"):
+        raise Skip("fio needs System V shared memory")
     run("fio", f"--filename={path}", f"--size={size}", "--bs=4k", "--rw=randwrite",
         "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--allow_file_create=0",
         f"--randseed={SEED}", *(word for job in jobs for word in job), cwd="/tmp")

@@ -88,6 +88,10 @@ def shows(*numbers, partial=()):
     return mark
 
 
+class Skip(Exception):
+    """The kernel lacks what a test needs; the manifest knows which."""
+
+
 def clean_up():
     """After a failure: the next test must not suffer. Only this machine's pagerd is ours."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -117,6 +121,8 @@ def main(names):
         try:
             test()
             print(f"# {time.monotonic() - begin:.1f} s\nok {number} {name}", flush=True)
+        except Skip as reason:
+            print(f"ok {number} {name} # SKIP {reason}", flush=True)
         except Exception as error:      # whatever it is, it is this test's
             failed += 1
             print(f"# {type(error).__name__}: {error}".replace("\n", "\n# "))
