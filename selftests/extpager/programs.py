@@ -82,10 +82,13 @@ def test_a_difference_is_seen():
     os.unlink(source)
 
 
-def fio(path, *jobs, size):
-    """fio with a global section and a list of jobs, each a name and its options."""
+def needs_fio():
     if not os.path.exists("/proc/sysvipc"):
         raise Skip("fio needs System V shared memory")
+
+
+def fio(path, *jobs, size):
+    """fio with a global section and a list of jobs, each a name and its options."""
     run("fio", f"--filename={path}", f"--size={size}", "--bs=4k", "--rw=randwrite",
         "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--allow_file_create=0",
         f"--randseed={SEED}", *(word for job in jobs for word in job), cwd="/tmp")
@@ -101,6 +104,7 @@ FIO_JOBS = [("--name=" + "-".join(options), "--stonewall", "--fsync=256", "--do_
 
 @shows(131, 150)
 def test_fio_with_mmap_psync_splice_and_io_uring():
+    needs_fio()
     with Target(SIZE) as target:
         jobs = []
         for job in FIO_JOBS:
@@ -116,6 +120,7 @@ def test_fio_with_mmap_psync_splice_and_io_uring():
 @shows(131)
 def test_four_fio_jobs_at_once():
     """As stress-ng --mmap: each verifies as it goes; fio's mmap takes no --offset."""
+    needs_fio()
     with Target(SIZE) as target:
         part = SIZE // 4
         fio(target.path, *((f"--name={engine}", f"--ioengine={engine}",

@@ -266,7 +266,8 @@ static void a_part_fails(void **state)
 /* Not its neighbours, which readahead asked for. */
 static void one_page_is_bad(void **state)
 {
-	struct extpager_req req = request(4096, PIECE_BYTES * 2 - 100), held_back = request(0, 8192);
+	struct extpager_req req = request(4096, PIECE_BYTES * 2 - 100);
+	struct extpager_req held_back = request(0, 8192);
 
 	(void)state;
 	at_once = true;
