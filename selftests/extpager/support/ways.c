@@ -51,8 +51,8 @@ bool ways_end(void)
 		printf("# unmounting the paths: %s\n", strerror(-ret));
 	if (!target_gone(TARGET))
 		printf("# the target does not go\n");
-	/* Workers end the last mounts; on a busy emulated machine that was seen to take 10 s. */
-	if (WAIT_FOR(40000, !module_references()) && !ret)
+	/* Workers end the last mounts; on a busy emulated machine this takes a while. */
+	if (WAIT_FOR(10000, !module_references()) && !ret)
 		return true;
 	printf("# %ld references to the module are left\n", module_references());
 	return false;
