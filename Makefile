@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
-# The front door. Everything is built below build/; nothing is installed.
+# The front door. Everything is built below build/; only `make install` writes
+# elsewhere, below DESTDIR.
 
 K ?= 6.12
 T ?= *
+FRESH ?=
 O := $(CURDIR)/build
+VERSION := $(shell cat VERSION)
+DESTDIR ?=
+PREFIX ?= /usr/local
+# Where DKMS looks, whatever the prefix.
+DKMSDIR ?= /usr/src/extpager-$(VERSION)
 kernels = scripts/kernels
 KDIR ?= $(shell $(kernels) path $(K))/build
 
-.PHONY: all help deps modules lib daemon examples selftests unit check check-deep vm-test
-.PHONY: sparse checkpatch demo bench clean
+.PHONY: all help deps modules lib daemon examples doc install install-dkms deb
+.PHONY: selftests unit check check-debug check-deep check-packages check-fresh vm-test
+.PHONY: lint sparse checkpatch abi demo bench clean
 
 all: lib daemon examples ## library, daemon, tools and examples for this machine
 
@@ -25,6 +33,30 @@ daemon: lib
 	@test ! -e daemon/Makefile || $(MAKE) -C daemon O=$(O) all
 examples: lib
 	@test ! -e examples/Makefile || $(MAKE) -C examples O=$(O) all
+
+doc: ## the manual pages; man -l build/doc/extpager.7
+	$(MAKE) -C doc O=$(O) all
+
+install: all doc install-dkms ## everything, below DESTDIR= and PREFIX=; the module as source, for DKMS
+	$(MAKE) -C lib O=$(O) DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) install
+	$(MAKE) -C daemon O=$(O) DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) install
+	$(MAKE) -C doc O=$(O) DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) install
+
+dkms_files = dkms.conf $(shell find kmod uapi/linux -name '*.[ch]' -o -name Kbuild)
+install-dkms:
+	@for file in $(dkms_files); do \
+		install -D -m 644 $$file $(DESTDIR)$(DKMSDIR)/$$file || exit; done
+
+# From a copy of what git has, or may get: a package holds no leftovers.
+deb: ## Debian packages in build/deb/
+	@rm -rf $(O)/deb && mkdir -p $(O)/deb/extpager-$(VERSION)
+	@{ git ls-files -co --exclude-standard 2>/dev/null || \
+		find . -path ./build -prune -o -type f -print; } | \
+		rsync -a --ignore-missing-args --files-from=- . $(O)/deb/extpager-$(VERSION)
+	cd $(O)/deb/extpager-$(VERSION) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+		dpkg-buildpackage -us -uc -b
+	@rm -rf $(O)/deb/extpager-$(VERSION)
+	@ls $(O)/deb/*.deb
 
 # The module is built in a farm of links, so that kernels do not share objects.
 # $(KDIR) may be any prepared kernel build directory; $(K) then only names it.
@@ -50,22 +82,36 @@ unit: ## the unit tests, with address and thread sanitizers
 
 check: deps ## all tests: static checks, unit tests, VMs, canaries, mutants
 	@selftests/check
-check-deep: deps ## the same with more rounds and every mutant
+check-debug: deps ## the tests on the debug kernel alone
+	@selftests/run --kernel debug
+check-deep: deps ## `make check` with more rounds, every mutant, and check-packages
 	@selftests/check --deep
+check-packages: deps ## the packages in a real Debian guest: run, kill, upgrade, purge
+	@selftests/packages
+check-fresh: deps ## the README's quick start in a minimal Debian; FRESH='make demo' for one
+	@selftests/fresh '$(FRESH)'
 
-vm-test: ## tests in a VM: K=6.1|6.12|debug T='prog' or 'prog:test', globs
+vm-test: deps ## tests in a VM: K=6.1|6.12|debug T='prog' or 'prog:test', globs
 	@selftests/run --kernel $(K) --only '$(T)'
+
+lint: deps ## all static checks
+	@selftests/static
+# At a release; between releases `selftests/static abi` compares with it.
+abi: lib ## keep the library's binary interface as it is now
+	abidw --headers-dir lib/include --no-corpus-path --no-comp-dir-path --drop-private-types \
+		--exported-interfaces-only --no-show-locs --no-elf-needed --type-id-style hash --out-file lib/abi/libextpager.abi $(O)/lib/libextpager.so.0
 
 sparse: ## sparse and W=1 on the module, for both stock kernels
 	@selftests/static sparse
 checkpatch: ## checkpatch on all C files
 	@selftests/static checkpatch
 
-bench: ## instructions per page on 6.12 and 6.1, beside mmap and userfaultfd
+bench: deps ## instructions per page on 6.12 and 6.1, beside mmap, userfaultfd and FUSE
 	@bench/run
 
-demo: all modules ## a guest in which a pager pages
-	demo/run
+demo: deps ## a guest in which a pager pages
+	@$(MAKE) all modules
+	@demo/run --kernel $(K)
 
 clean: ## remove build/
 	rm -rf $(O)

@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <linux/extpager_netlink.h>
 
+#include "clock.h"
 #include "log.h"
 #include "notify.h"
 
@@ -49,14 +49,6 @@ struct target_array {
 	size_t nr, room;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* Say something about a target, unless it was the last thing that was said. */
 static void __attribute__((format(printf, 3, 4)))
 say(struct entry *e, int priority, const char *fmt, ...)
@@ -73,7 +65,7 @@ say(struct entry *e, int priority, const char *fmt, ...)
 	log_message(priority, "target '%s': %s", e->info.name, text);
 }
 
-static bool wanted(const struct control *c, const char *name)
+bool control_wants(const struct control *c, const char *name)
 {
 	char **only;
 
@@ -124,6 +116,26 @@ static int make_policy_fit(struct control *c, struct entry *e)
 	return ret;
 }
 
+/*
+ * The store was named anew after we had looked at the target and before we
+ * attached; later the kernel refuses it. What was served meanwhile came from the
+ * old store: name the new one again, lest it pass for one that was used.
+ */
+static void change_store(struct control *c, struct entry *e)
+{
+	struct extpager_target set = { .size = sizeof(set), .set = EXTPAGER_SET_STORE };
+	int ret;
+
+	say(e, LOG_INFO, "its store is now %s", e->info.store);
+	extpager_detach(c->port, e->serving->object);
+	stop_serving(e);
+	memcpy(set.name, e->info.name, sizeof(set.name));
+	memcpy(set.store, e->info.store, sizeof(set.store));
+	ret = extpager_target_set(c->ctl, &set);
+	if (ret && ret != -EBUSY && ret != -ENOENT)
+		say(e, LOG_WARNING, "cannot name its store again: %s", strerror(-ret));
+}
+
 static const char *attach_error(int ret)
 {
 	switch (ret) {
@@ -158,8 +170,7 @@ static void try_serving(struct control *c, struct entry *e)
 		.owner = info->name,
 		.bytes = info->bytes,
 		.read_only = info->read_only,
-		/* Some pager was asked for content: what is there is the target's. */
-		.used = info->generation > 0,
+		.used = info->store_used,
 	};
 	struct store *store;
 	struct target *t;
@@ -213,9 +224,9 @@ static void consider(struct control *c, struct entry *e)
 	const struct extpager_target *info = &e->info;
 
 	if (e->serving) {
+		/* The event of what this does has us look again. */
 		if (strcmp(e->uri, info->store)) {
-			say(e, LOG_WARNING, "its store is now %s: restart pagerd to use it",
-			    info->store);
+			change_store(c, e);
 			return;
 		}
 		if (info->port == extpager_port(c->port) || info->port == 0)
@@ -343,7 +354,7 @@ void control_sync(struct control *c)
 	}
 	target_reap();
 	for (i = 0; i < all.nr; i++) {
-		if (wanted(c, all.t[i].name))
+		if (control_wants(c, all.t[i].name))
 			update_entry(c, &all.t[i]);
 	}
 	tell_status();

@@ -29,6 +29,9 @@ struct control {
 /** Open the conversations and subscribe. Return: 0 or -errno. */
 int control_init(struct control *c, struct extpager *port, char **only);
 
+/** Whether the target called @name is for this pagerd. */
+bool control_wants(const struct control *c, const char *name);
+
 /** Make what is served agree with the kernel's list. */
 void control_sync(struct control *c);
 

@@ -18,7 +18,9 @@
 #include "log.h"
 
 #define RUN_DIR		"/run/extpager"
-#define LOCK_PATH	RUN_DIR "/pagerd.lock"
+/* Of its own, since the unprivileged user of the service makes files in it. */
+#define LOCK_DIR	RUN_DIR "/pagerd"
+#define LOCK_PATH	LOCK_DIR "/lock"
 
 int instance_claim(bool shared)
 {
@@ -26,8 +28,9 @@ int instance_claim(bool shared)
 	ssize_t len;
 	int fd;
 
-	if (mkdir(RUN_DIR, 0755) && errno != EEXIST)
-		log_debug("%s: %s", RUN_DIR, strerror(errno));
+	if ((mkdir(RUN_DIR, 0755) && errno != EEXIST) ||
+	    (mkdir(LOCK_DIR, 0755) && errno != EEXIST))
+		log_debug("%s: %s", LOCK_DIR, strerror(errno));
 	fd = open(LOCK_PATH, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0) {
 		log_warn("%s: %s: cannot see if another pagerd lives", LOCK_PATH, strerror(errno));

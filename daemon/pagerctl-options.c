@@ -1,75 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The table of options and the parser that runs over it. */
+/* Options: a target's settings and the few that are the commands' own. */
 #include "pagerctl.h"
 
-#include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "setting.h"
 #include "units.h"
-#include "uri.h"
 
-enum kind {
-	KIND_FLAG,		/* bool */
-	KIND_STORE,		/* char[]: a store URI */
-	KIND_SIZE,		/* uint64_t */
-	KIND_TIME,		/* uint32_t: ms */
-	KIND_UID,		/* uint32_t */
-	KIND_GID,		/* uint32_t */
-	KIND_MODE,		/* uint32_t */
-	KIND_POLICY,		/* uint32_t */
+/* Where a value goes, in struct args, says what it is. */
+enum option_kind {
+	OPTION_FLAG,
+	OPTION_TIME,
+	OPTION_COUNT,
+	OPTION_FILE,
 };
 
-#define TARGET(field)	(offsetof(struct args, target) + offsetof(struct extpager_target, field))
-#define ARGS(field)	offsetof(struct args, field)
-
+/* Which commands take which options beside a target's settings. */
 static const struct option {
 	const char *name;
-	const char *arg;
-	enum kind kind;
+	char letter;		/* -x is the same; 0: none */
+	const char *arg;	/* NULL: a flag */
+	enum option_kind kind;
 	unsigned int commands;
-	unsigned int set;	/* EXTPAGER_SET_* of the target */
 	size_t offset;		/* in struct args */
 	const char *help;
 } options[] = {
-	{ "store", "URI", KIND_STORE, FOR_ADD | FOR_SET, EXTPAGER_SET_STORE,
-	  TARGET(store), "where its content lives" },
-	{ "size", "SIZE", KIND_SIZE, FOR_ADD, EXTPAGER_SET_BYTES,
-	  TARGET(bytes), "its size; default: that of the store" },
-	{ "uid", "USER", KIND_UID, FOR_ADD | FOR_SET, EXTPAGER_SET_UID,
-	  TARGET(uid), "owner" },
-	{ "gid", "GROUP", KIND_GID, FOR_ADD | FOR_SET, EXTPAGER_SET_GID,
-	  TARGET(gid), "group" },
-	{ "mode", "MODE", KIND_MODE, FOR_ADD | FOR_SET, EXTPAGER_SET_MODE,
-	  TARGET(mode), "permission bits, octal" },
-	{ "read-only", NULL, KIND_FLAG, FOR_ADD | FOR_SET, EXTPAGER_SET_READ_ONLY,
-	  TARGET(read_only), "clients may only read" },
-	{ "pager-uid", "USER", KIND_UID, FOR_ADD | FOR_SET, EXTPAGER_SET_PAGER_UID,
-	  TARGET(pager_uid), "who may be its pager without CAP_SYS_ADMIN" },
-	{ "policy", "hold|fail", KIND_POLICY, FOR_ADD | FOR_SET, EXTPAGER_SET_POLICY,
-	  TARGET(policy), "what clients see while there is no pager: a pause, or errors" },
-	{ "quota", "SIZE", KIND_SIZE, FOR_ADD | FOR_SET, EXTPAGER_SET_QUOTA,
-	  TARGET(quota), "most bytes dirty at a time" },
-	{ "handshake-timeout", "TIME", KIND_TIME, FOR_ADD | FOR_SET, EXTPAGER_SET_HANDSHAKE,
-	  TARGET(handshake_ms), "for the pager to become ready" },
-	{ "page-in-timeout", "TIME", KIND_TIME, FOR_ADD | FOR_SET, EXTPAGER_SET_PAGE_IN,
-	  TARGET(page_in_ms), "for a read" },
-	{ "return-timeout", "TIME", KIND_TIME, FOR_ADD | FOR_SET, EXTPAGER_SET_RETURN,
-	  TARGET(return_ms), "for a write-back" },
-	{ "sync-timeout", "TIME", KIND_TIME, FOR_ADD | FOR_SET, EXTPAGER_SET_SYNC,
-	  TARGET(sync_ms), "for a flush" },
-	{ "grace", "TIME", KIND_TIME, FOR_ADD | FOR_SET, EXTPAGER_SET_GRACE,
-	  TARGET(grace_ms), "how long clients wait for a new pager" },
-	{ "discard", NULL, KIND_FLAG, FOR_DEL, 0,
-	  ARGS(discard), "give up dirty pages" },
-	{ "wait", "TIME", KIND_TIME, FOR_DEL, 0,
-	  ARGS(wait_ms), "for the deletion to end; default: 30s" },
-	{ "no-wait", NULL, KIND_FLAG, FOR_DEL, 0,
-	  ARGS(no_wait), "only begin the deletion" },
+	{ "discard", 0, NULL, OPTION_FLAG, FOR_DEL, offsetof(struct args, discard),
+	  "give up dirty pages" },
+	{ "wait", 0, "TIME", OPTION_TIME, FOR_DEL, offsetof(struct args, wait_ms),
+	  "for the deletion to end; default: 30s" },
+	{ "no-wait", 0, NULL, OPTION_FLAG, FOR_DEL, offsetof(struct args, no_wait),
+	  "only begin the deletion" },
+	{ "conf", 0, NULL, OPTION_FLAG, FOR_SHOW, offsetof(struct args, conf),
+	  "print the file that makes the target permanent" },
+	{ "svg", 0, "FILE", OPTION_FILE, FOR_LATENCY, offsetof(struct args, file),
+	  "draw it there; needs gnuplot" },
+	{ "interval", 0, "TIME", OPTION_TIME, FOR_TOP, offsetof(struct args, interval_ms),
+	  "between two tables; default: 2s" },
+	{ "count", 'n', "COUNT", OPTION_COUNT, FOR_TOP, offsetof(struct args, count),
+	  "end after so many tables" },
 };
 
 #define NR_OPTIONS	(sizeof(options) / sizeof(options[0]))
@@ -89,20 +61,25 @@ void usage_error(const char *usage, const char *fmt, ...)
 	exit(EXIT_USAGE);
 }
 
-void options_help(unsigned int command)
+static bool takes_setting(const struct setting *s, unsigned int command)
+{
+	return command & FOR_ADD || (command & FOR_SET && !s->fixed);
+}
+
+void options_each(unsigned int command,
+		  void (*fn)(const char *name, const char *arg, const char *help, void *to),
+		  void *to)
 {
 	size_t i;
 
-	for (i = 0; i < NR_OPTIONS; i++) {
-		char left[64];
-
-		if (!(options[i].commands & command))
-			continue;
-		snprintf(left, sizeof(left), "--%s %s", options[i].name,
-			 options[i].arg ? options[i].arg : "");
-		printf("  %-26s %s\n", left, options[i].help);
+	for (i = 0; i < SETTINGS; i++) {
+		if (takes_setting(&settings[i], command))
+			fn(settings[i].name, settings[i].arg, settings[i].help, to);
 	}
-	printf("  %-26s %s\n", "-j, --json", "machine-readable output");
+	for (i = 0; i < NR_OPTIONS; i++) {
+		if (options[i].commands & command)
+			fn(options[i].name, options[i].arg, options[i].help, to);
+	}
 }
 
 static const struct option *find_option(const char *name, size_t len)
@@ -116,136 +93,120 @@ static const struct option *find_option(const char *name, size_t len)
 	return NULL;
 }
 
-/* All of @text as a number. */
-static bool parse_u32(const char *text, int base, uint32_t most, uint32_t *value)
+static void help_line(const char *name, const char *arg, const char *help, void *unused)
 {
-	unsigned long long number;
+	const struct option *option = find_option(name, strlen(name));
+	char left[64], letter[8] = "";
+
+	(void)unused;
+	if (option && option->letter)
+		snprintf(letter, sizeof(letter), "-%c, ", option->letter);
+	snprintf(left, sizeof(left), "%s--%s %s", letter, name, arg ? arg : "");
+	printf("  %-26s %s\n", left, help);
+}
+
+void options_help(unsigned int command)
+{
+	options_each(command, help_line, NULL);
+	printf("  %-26s %s\n", "-j, --json", "machine-readable output");
+}
+
+static void take_setting(const struct setting *s, const char *text, const char *usage,
+			 struct extpager_target *t)
+{
+	char why[SETTING_MAX + 512];
+
+	if (setting_parse(s, text, t, why, sizeof(why)))
+		usage_error(usage, "--%s: %s", s->name, why);
+}
+
+static void take_count(const struct option *option, const char *text, const char *usage,
+		       uint32_t *count)
+{
 	char *end;
+	unsigned long value = strtoul(text, &end, 10);
 
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	number = strtoull(text, &end, base);
-	if (errno || *end || number > most)
-		return false;
-	*value = (uint32_t)number;
-	return true;
+	if (*text < '0' || *text > '9' || *end || !value || value > UINT32_MAX)
+		usage_error(usage, "--%s: '%s' is no number from 1 on", option->name, text);
+	*count = value;
 }
 
-static bool parse_uid(const char *text, uint32_t *uid)
+static void take_option(const struct option *option, const char *text, const char *usage,
+			struct args *args)
 {
-	struct passwd *user;
+	void *at = (char *)args + option->offset;
 
-	if (parse_u32(text, 10, UINT32_MAX - 1, uid))
-		return true;
-	user = getpwnam(text);
-	if (user)
-		*uid = user->pw_uid;
-	return user;
-}
-
-static bool parse_gid(const char *text, uint32_t *gid)
-{
-	struct group *group;
-
-	if (parse_u32(text, 10, UINT32_MAX - 1, gid))
-		return true;
-	group = getgrnam(text);
-	if (group)
-		*gid = group->gr_gid;
-	return group;
-}
-
-static bool parse_policy(const char *text, uint32_t *policy)
-{
-	if (!strcmp(text, "hold"))
-		*policy = EXTPAGER_HOLD;
-	else if (!strcmp(text, "fail"))
-		*policy = EXTPAGER_FAIL;
-	else
-		return false;
-	return true;
-}
-
-static void parse_store(const char *text, const char *usage, char *store)
-{
-	struct store_uri uri;
-	char why[256];
-
-	if (store_uri_parse(text, &uri, why, sizeof(why)))
-		usage_error(usage, "store '%s': %s", text, why);
-	/* The parser has bounded it. */
-	strcpy(store, text);
-}
-
-static void parse_value(const struct option *option, const char *text, const char *usage,
-			void *at)
-{
 	switch (option->kind) {
-	case KIND_FLAG:
+	case OPTION_FLAG:
 		*(bool *)at = true;
 		break;
-	case KIND_STORE:
-		parse_store(text, usage, at);
-		break;
-	case KIND_SIZE:
-		if (units_parse_size(text, at) || !*(uint64_t *)at)
-			usage_error(usage, "--%s: '%s' is no size; write it as 4096, 64M or 1G",
-				    option->name, text);
-		break;
-	case KIND_TIME:
+	case OPTION_TIME:
 		if (units_parse_time(text, at))
 			usage_error(usage, "--%s: '%s' is no time; write it as 500ms, 30s or 5m",
 				    option->name, text);
 		break;
-	case KIND_UID:
-		if (!parse_uid(text, at))
-			usage_error(usage, "--%s: there is no user '%s'", option->name, text);
+	case OPTION_COUNT:
+		take_count(option, text, usage, at);
 		break;
-	case KIND_GID:
-		if (!parse_gid(text, at))
-			usage_error(usage, "--%s: there is no group '%s'", option->name, text);
-		break;
-	case KIND_MODE:
-		if (!parse_u32(text, 8, 0777, at))
-			usage_error(usage, "--%s: '%s' is not octal, 777 at most",
-				    option->name, text);
-		break;
-	case KIND_POLICY:
-		if (!parse_policy(text, at))
-			usage_error(usage, "--%s: '%s' is neither hold nor fail",
-				    option->name, text);
-		break;
+	case OPTION_FILE:
+		if (!*text)
+			usage_error(usage, "--%s needs a file's name", option->name);
+		*(const char **)at = text;
 	}
+}
+
+/* The long name of "-x". */
+static const char *name_of_letter(const char *word, unsigned int command, const char *usage)
+{
+	size_t i;
+
+	for (i = 0; i < NR_OPTIONS; i++) {
+		if (options[i].letter && options[i].commands & command &&
+		    word[1] == options[i].letter && !word[2])
+			return options[i].name;
+	}
+	usage_error(usage, "there is no option '%s'", word);
 }
 
 /* Return: how many words were taken. */
 static int parse_option(int argc, char **argv, unsigned int command, const char *usage,
 			struct args *args)
 {
-	const char *name = argv[0] + 2, *value = strchr(name, '=');
+	const char *name = argv[0][1] == '-' ? argv[0] + 2 :
+			   name_of_letter(argv[0], command, usage);
+	const char *value = strchr(name, '='), *arg;
 	size_t len = value ? (size_t)(value - name) : strlen(name);
 	const struct option *option = find_option(name, len);
+	const struct setting *setting = setting_find(name, len);
+	uint32_t bit;
 	int taken = 1;
 
-	if (!option || !(option->commands & command))
+	if (setting && setting->fixed && command & FOR_SET)
+		usage_error(usage, "--%s cannot be changed: delete the target and add it anew",
+			    setting->name);
+	if (!(setting && takes_setting(setting, command)) &&
+	    !(option && option->commands & command))
 		usage_error(usage, "there is no option '--%.*s'", (int)len, name);
-	if (args->given & (1U << (option - options)))
-		usage_error(usage, "--%s is given twice", option->name);
-	args->given |= 1U << (option - options);
+	bit = setting ? 1U << (setting - settings) : 1U << (SETTINGS + (option - options));
+	arg = setting ? setting->arg : option->arg;
+	if (args->given & bit)
+		usage_error(usage, "--%.*s is given twice", (int)len, name);
+	args->given |= bit;
 
-	if (option->kind == KIND_FLAG && value)
-		usage_error(usage, "--%s takes no value", option->name);
+	if (!arg && value)
+		usage_error(usage, "--%.*s takes no value", (int)len, name);
 	if (value) {
 		value++;
-	} else if (option->kind != KIND_FLAG) {
+	} else if (arg) {
 		if (argc < 2)
-			usage_error(usage, "--%s needs a %s", option->name, option->arg);
+			usage_error(usage, "--%s needs a %s", name, arg);
 		value = argv[1];
 		taken = 2;
 	}
-	parse_value(option, value, usage, (char *)args + option->offset);
-	args->target.set |= option->set;
+	if (setting)
+		take_setting(setting, arg ? value : "yes", usage, &args->target);
+	else
+		take_option(option, value, usage, args);
 	return taken;
 }
 
@@ -253,11 +214,8 @@ static void take_name(const char *name, const char *usage, struct args *args)
 {
 	if (args->name)
 		usage_error(usage, "'%s' is one argument too many", name);
-	if (!name[0] || strlen(name) >= sizeof(args->target.name) || name[0] == '.' ||
-	    strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") !=
-	    strlen(name))
-		usage_error(usage, "'%s' cannot be a target's name: 1 to 63 of A-Z a-z 0-9 . _ -, not . or - first",
-			    name);
+	if (!target_name_ok(name))
+		usage_error(usage, "'%s' cannot be a target's name: " TARGET_NAME_RULE, name);
 	strcpy(args->target.name, name);
 	args->name = args->target.name;
 }
@@ -268,7 +226,7 @@ void options_parse(int argc, char **argv, unsigned int command, const char *usag
 	while (argc > 0) {
 		int taken = 1;
 
-		if (!strncmp(argv[0], "--", 2) && argv[0][2])
+		if (argv[0][0] == '-' && argv[0][1] && strcmp(argv[0], "--"))
 			taken = parse_option(argc, argv, command, usage, args);
 		else if (argv[0][0] == '-')
 			usage_error(usage, "there is no option '%s'", argv[0]);

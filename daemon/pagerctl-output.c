@@ -21,12 +21,15 @@ int fail(const char *fmt, ...)
 	return EXIT_FAILED;
 }
 
+const char *said(const struct extpager_ctl *c, int ret)
+{
+	const char *text = extpager_ctl_error(c);
+
+	return text && text[0] ? text : strerror(-ret);
+}
+
 int fail_target(const char *name, const struct extpager_ctl *c, int ret)
 {
-	const char *said = extpager_ctl_error(c);
-
-	if (!said || !said[0])
-		said = strerror(-ret);
 	switch (ret) {
 	case -ENOENT:
 		return fail("target '%s': no such target; `pagerctl target list` shows those there are",
@@ -38,7 +41,7 @@ int fail_target(const char *name, const struct extpager_ctl *c, int ret)
 	case -EACCES:
 		return fail("target '%s': not permitted: needs CAP_SYS_ADMIN; be root", name);
 	default:
-		return fail("target '%s': %s", name, said);
+		return fail("target '%s': %s", name, said(c, ret));
 	}
 }
 

@@ -13,13 +13,6 @@
 
 #include "units.h"
 
-static const char *said(const struct extpager_ctl *c, int ret)
-{
-	const char *text = extpager_ctl_error(c);
-
-	return text && text[0] ? text : strerror(-ret);
-}
-
 /* ---- pager list -------------------------------------------------------- */
 
 static int port_json(const struct extpager_port_info *info, void *arg)

@@ -9,13 +9,13 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/extpager_netlink.h>
 
+#include "clock.h"
+#include "setting.h"
 #include "units.h"
-#include "uri.h"
 
 /* A look at a deletion this often, beside events: dirty bytes have none. */
 #define LOOK_MS		200
@@ -26,34 +26,12 @@
 /* What the store says of the target, as far as the caller did not. */
 static int fill_from_store(struct extpager_target *t)
 {
-	struct store_uri uri;
-	char why[512];
+	char why[SETTING_MAX + 512];
 
-	if (!(t->set & EXTPAGER_SET_STORE)) {
-		if (t->set & EXTPAGER_SET_BYTES)
-			return 0;
-		usage_error(NULL, "target '%s': needs --store, or --size if a pager of yours serves it",
-			    t->name);
-	}
-	store_uri_parse(t->store, &uri, why, sizeof(why));
-	/* Zeros cannot be written, and are lost with nobody. */
-	if (uri.kind == STORE_ZERO) {
-		t->set |= EXTPAGER_SET_READ_ONLY;
-		t->read_only = true;
-	}
-	/* Memory of pagerd: a successor would not have it. */
-	if (uri.kind == STORE_MEM) {
-		if ((t->set & EXTPAGER_SET_POLICY) && t->policy != EXTPAGER_FAIL)
-			usage_error(NULL, "target '%s': a mem: store is lost with pagerd, so its policy can only be 'fail'",
-				    t->name);
-		t->set |= EXTPAGER_SET_POLICY;
-		t->policy = EXTPAGER_FAIL;
-	}
-	if (t->set & EXTPAGER_SET_BYTES)
-		return 0;
-	if (store_uri_size(&uri, &t->bytes, why, sizeof(why)))
+	if (settings_imply(t, why, sizeof(why)))
+		usage_error(NULL, "target '%s': %s", t->name, why);
+	if (settings_measure(t, why, sizeof(why)))
 		return fail("target '%s': %s; say its size with --size", t->name, why);
-	t->set |= EXTPAGER_SET_BYTES;
 	return 0;
 }
 
@@ -110,14 +88,6 @@ int target_set(struct args *args)
 
 /* ---- del --------------------------------------------------------------- */
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static int ignore_event(unsigned int event, const struct extpager_target *t, void *arg)
 {
 	(void)event;
@@ -163,7 +133,8 @@ static int await_end(struct extpager_ctl *c, struct extpager_ctl *events, const 
 	for (;;) {
 		t = (struct extpager_target){ .size = sizeof(t) };
 		ret = extpager_target_get(c, name, &t);
-		if (ret == -ENOENT || (!ret && t.object != object)) {
+		/* Without an object it is nearly gone, but has its name still. */
+		if (ret == -ENOENT || (!ret && t.object && t.object != object)) {
 			end_progress();
 			return 0;
 		}
@@ -235,6 +206,7 @@ cJSON *target_json(const struct extpager_target *t)
 	json_u64(object, "bytes", t->bytes);
 	if (t->set & EXTPAGER_SET_STORE)
 		cJSON_AddStringToObject(object, "store", t->store);
+	cJSON_AddBoolToObject(object, "store_used", t->store_used);
 	json_u64(object, "dirty", t->dirty);
 	json_u64(object, "quota", t->quota);
 	json_u64(object, "port", t->port);
@@ -245,7 +217,7 @@ cJSON *target_json(const struct extpager_target *t)
 	json_u64(object, "uid", t->uid);
 	json_u64(object, "gid", t->gid);
 	json_u64(object, "mode", t->mode);
-	if (t->set & EXTPAGER_SET_PAGER_UID)
+	if (t->pager_uid != EXTPAGER_NO_UID)
 		json_u64(object, "pager_uid", t->pager_uid);
 	cJSON_AddBoolToObject(object, "read_only", t->read_only);
 	cJSON_AddStringToObject(object, "policy", extpager_policy_name(t->policy));
@@ -317,7 +289,7 @@ static void show_target(const struct extpager_target *t)
 	       group ? group->gr_name : "", group ? ")" : "");
 	printf("  %-18s %04o\n", "mode", t->mode);
 	show_text("read-only", t->read_only ? "yes" : "no");
-	if ((t->set & EXTPAGER_SET_PAGER_UID) && t->pager_uid != UINT32_MAX)
+	if (t->pager_uid != EXTPAGER_NO_UID)
 		show_user("pager-uid", t->pager_uid);
 	show_text("policy", extpager_policy_name(t->policy));
 	show_time("handshake-timeout", t->handshake_ms);
@@ -332,12 +304,17 @@ static void show_target(const struct extpager_target *t)
 int target_show(struct args *args)
 {
 	struct extpager_target t = { .size = sizeof(t) };
-	struct extpager_ctl *c = open_ctl();
+	struct extpager_ctl *c;
 	int ret;
 
+	if (args->conf && want_json)
+		usage_error("target show NAME [--conf]", "--conf and --json exclude each other");
+	c = open_ctl();
 	ret = extpager_target_get(c, args->name, &t);
 	if (ret) {
 		ret = fail_target(args->name, c, ret);
+	} else if (args->conf) {
+		ret = print_conf(&t);
 	} else if (want_json) {
 		cJSON *root = json_begin();
 

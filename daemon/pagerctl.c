@@ -10,40 +10,38 @@
 
 bool want_json;
 
-enum name_rule {
-	NAME_NONE,
-	NAME_MAY,
-	NAME_MUST,
-};
-
-static const struct command {
-	const char *noun;
-	const char *verb;		/* NULL: the noun is all */
-	enum name_rule name;
-	unsigned int options;
-	int (*run)(struct args *args);
-	const char *usage;
-	const char *summary;
-} commands[] = {
+const struct command commands[] = {
 	{ "target", "add", NAME_MUST, FOR_ADD, target_add,
 	  "target add NAME --store URI [--size SIZE] [options]", "make a target" },
 	{ "target", "set", NAME_MUST, FOR_SET, target_set,
 	  "target set NAME options", "change a target" },
 	{ "target", "del", NAME_MUST, FOR_DEL, target_del,
 	  "target del NAME [--discard] [--wait TIME | --no-wait]", "delete a target" },
-	{ "target", "show", NAME_MUST, 0, target_show,
-	  "target show NAME", "all about a target" },
+	{ "target", "show", NAME_MUST, FOR_SHOW, target_show,
+	  "target show NAME [--conf]", "all about a target" },
 	{ "target", "list", NAME_NONE, 0, target_list,
 	  "target list", "the targets there are" },
 	{ "pager", "list", NAME_NONE, 0, pager_list,
 	  "pager list", "the pagers there are" },
 	{ "stats", NULL, NAME_MAY, 0, stats_show,
 	  "stats [NAME]", "counters of all targets, or of one" },
+	{ "latency", NULL, NAME_MAY, FOR_LATENCY, latency_show,
+	  "latency [NAME] [--svg FILE]", "how long requests take, as histograms" },
+	{ "pending", NULL, NAME_MAY, 0, pending_list,
+	  "pending [NAME]", "requests that are not answered yet" },
+	{ "top", NULL, NAME_NONE, FOR_TOP, top,
+	  "top [-n COUNT] [--interval TIME]", "what targets do, again and again" },
+	{ "metrics", NULL, NAME_NONE, 0, metrics,
+	  "metrics", "all that is counted, as OpenMetrics text" },
+	{ "doctor", NULL, NAME_NONE, 0, doctor,
+	  "doctor", "what is wrong here, and the mend" },
 	{ "monitor", NULL, NAME_NONE, 0, monitor,
 	  "monitor", "tell changes of targets as they come" },
+	{ "completion", "bash", NAME_NONE, 0, completion_bash,
+	  "completion bash", "a script that lets bash complete all this" },
 };
 
-#define NR_COMMANDS	(sizeof(commands) / sizeof(commands[0]))
+const size_t nr_commands = sizeof(commands) / sizeof(commands[0]);
 
 static const char uris[] =
 "\n"
@@ -61,7 +59,7 @@ static void print_help(const char *noun)
 	size_t i;
 
 	printf("Usage: pagerctl [-j] %s\n\n", noun ? noun : "COMMAND");
-	for (i = 0; i < NR_COMMANDS; i++) {
+	for (i = 0; i < nr_commands; i++) {
 		if (!noun || !strcmp(commands[i].noun, noun))
 			printf("  %-56s %s\n", commands[i].usage, commands[i].summary);
 	}
@@ -105,7 +103,7 @@ static const struct command *find_command(const char *noun, const char *verb)
 	bool noun_known = false;
 	size_t i;
 
-	for (i = 0; i < NR_COMMANDS; i++) {
+	for (i = 0; i < nr_commands; i++) {
 		if (strcmp(commands[i].noun, noun))
 			continue;
 		noun_known = true;
@@ -142,11 +140,14 @@ int main(int argc, char **argv)
 	if (argv[0][0] == '-')
 		usage_error(NULL, "there is no option '%s'", argv[0]);
 	if (nr > 1 && is_help(argv[1])) {
-		for (i = 0; i < (int)NR_COMMANDS; i++) {
-			if (!strcmp(commands[i].noun, argv[0])) {
+		for (i = 0; i < (int)nr_commands; i++) {
+			if (strcmp(commands[i].noun, argv[0]))
+				continue;
+			if (commands[i].verb)
 				print_help(argv[0]);
-				return EXIT_SUCCESS;
-			}
+			else
+				print_command_help(&commands[i]);
+			return EXIT_SUCCESS;
 		}
 	}
 	command = find_command(argv[0], argv[1]);

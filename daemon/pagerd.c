@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * pagerd: serves the targets that name a store. This file is its life: options,
- * start, the control loop, the end.
+ * pagerd: serves the targets that name a store. This file is its life: start,
+ * the control loop, the end.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <extpager.h>
@@ -19,137 +19,51 @@
 #include "instance.h"
 #include "log.h"
 #include "notify.h"
+#include "options.h"
+#include "permanent.h"
 #include "protect.h"
 #include "queue.h"
 #include "shutdown.h"
-#include "units.h"
-#include "version.h"
+#include "watchdog.h"
 
-#define DEFAULT_QUEUES_MAX	8
-#define QUEUES_MAX		64
+/* Something is missing, or in the way, that a restart would not mend. */
+#define EXIT_HOPELESS		3
 /* What the queue threads get to end what they have in flight. */
 #define DRAIN_MS		2000
+#define STOP_MARGIN_MS		5000
+/* How long a predecessor may need to die. */
+#define TAKE_OVER_MS		1000
+#define TAKE_OVER_STEP_MS	10
 
-enum {
-	EXIT_USAGE = 2,
-};
-
-struct options {
-	unsigned int nr_queues;
-	bool verbose;
-	bool lock_memory;
-	uint32_t shutdown_ms;
-	char **only;
-};
-
-static const char help[] =
-"Usage: pagerd [options]\n"
-"\n"
-"Serves the extpager targets that name a store: block:, nvme:, file:, zero:, mem:.\n"
-"Targets are made with pagerctl(8).\n"
-"\n"
-"  --only NAME,...           serve these targets only; may be repeated\n"
-"  --queues N                threads, 1 to 64 (default: one per CPU, 8 at most)\n"
-"  --shutdown-timeout TIME   longest write-back at the end (default: 10s)\n"
-"  --no-mlock                do not lock memory\n"
-"  --foreground              stay in the foreground (always the case)\n"
-"  --verbose                 say more\n"
-"  --version                 print the version\n"
-"  --help                    print this text\n";
-
-static int usage(const char *fmt, const char *arg)
+/* The port that a predecessor left with the service manager. */
+static int take_port_over(struct extpager **port, const struct options *o, struct queue *queues)
 {
-	fprintf(stderr, "pagerd: ");
-	fprintf(stderr, fmt, arg);
-	fprintf(stderr, "; see `pagerd --help`\n");
-	exit(EXIT_USAGE);
-}
+	struct extpager_params params = { .size = sizeof(params) };
+	int tries = TAKE_OVER_MS / TAKE_OVER_STEP_MS, ret;
 
-static void add_only(struct options *o, char *names)
-{
-	size_t nr = 0;
-	char *name;
+	params.port_fd = notify_stored_port();
+	if (params.port_fd < 0)
+		return -ENOENT;
+	/* It is ours when the predecessor's memory is gone, which may lag behind it. */
+	while ((ret = extpager_open(port, &params, &queue_ops, queues)) == -EBUSY && tries--) {
+		struct timespec pause = { .tv_nsec = TAKE_OVER_STEP_MS * 1000000L };
 
-	while (o->only && o->only[nr])
-		nr++;
-	for (name = strtok(names, ","); name; name = strtok(NULL, ",")) {
-		o->only = realloc(o->only, (nr + 2) * sizeof(*o->only));
-		if (!o->only)
-			exit(EXIT_FAILURE);
-		o->only[nr++] = name;
-		o->only[nr] = NULL;
+		nanosleep(&pause, NULL);
 	}
-	if (!nr)
-		usage("%s names no target", "--only");
-}
-
-static unsigned int default_queues(void)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (cpus < 1)
-		return 1;
-	return cpus > DEFAULT_QUEUES_MAX ? DEFAULT_QUEUES_MAX : (unsigned int)cpus;
-}
-
-static void parse_options(int argc, char **argv, struct options *o)
-{
-	enum { OPT_ONLY = 256, OPT_QUEUES, OPT_SHUTDOWN, OPT_NO_MLOCK, OPT_FOREGROUND,
-	       OPT_VERBOSE, OPT_VERSION, OPT_HELP };
-	static const struct option longs[] = {
-		{ "only", required_argument, NULL, OPT_ONLY },
-		{ "queues", required_argument, NULL, OPT_QUEUES },
-		{ "shutdown-timeout", required_argument, NULL, OPT_SHUTDOWN },
-		{ "no-mlock", no_argument, NULL, OPT_NO_MLOCK },
-		{ "foreground", no_argument, NULL, OPT_FOREGROUND },
-		{ "verbose", no_argument, NULL, OPT_VERBOSE },
-		{ "version", no_argument, NULL, OPT_VERSION },
-		{ "help", no_argument, NULL, OPT_HELP },
-		{ NULL, 0, NULL, 0 },
-	};
-	char *end;
-	int opt;
-
-	while ((opt = getopt_long(argc, argv, "vh", longs, NULL)) != -1) {
-		switch (opt) {
-		case OPT_ONLY:
-			add_only(o, optarg);
-			break;
-		case OPT_QUEUES:
-			errno = 0;
-			o->nr_queues = (unsigned int)strtoul(optarg, &end, 10);
-			if (errno || *end || end == optarg || !o->nr_queues ||
-			    o->nr_queues > QUEUES_MAX)
-				usage("--queues: '%s' is not 1 to 64", optarg);
-			break;
-		case OPT_SHUTDOWN:
-			if (units_parse_time(optarg, &o->shutdown_ms))
-				usage("--shutdown-timeout: '%s' is no time; write it as 500ms, 10s or 1m",
-				      optarg);
-			break;
-		case OPT_NO_MLOCK:
-			o->lock_memory = false;
-			break;
-		case OPT_FOREGROUND:
-			break;
-		case 'v':
-		case OPT_VERBOSE:
-			o->verbose = true;
-			break;
-		case OPT_VERSION:
-			printf("pagerd %s\n", EXTPAGER_VERSION);
-			exit(EXIT_SUCCESS);
-		case 'h':
-		case OPT_HELP:
-			fputs(help, stdout);
-			exit(EXIT_SUCCESS);
-		default:
-			fprintf(stderr, "See `pagerd --help`.\n");
-			exit(EXIT_USAGE);
-		}
+	if (ret) {
+		close(params.port_fd);
+		log_warn("the port of an earlier pagerd is not taken over: %s", strerror(-ret));
+	} else if (extpager_nr_queues(*port) != o->nr_queues) {
+		log_info("the port of an earlier pagerd has %u queues: a new one is made",
+			 extpager_nr_queues(*port));
+		extpager_close(*port);
+		ret = -EINVAL;
+	} else {
+		log_info("took over the port of an earlier pagerd");
+		return 0;
 	}
-	if (optind < argc)
-		usage("'%s' is one argument too many", argv[optind]);
+	notify_drop_port();
+	return ret;
 }
 
 static int open_port(struct extpager **port, const struct options *o, struct queue *queues)
@@ -158,15 +72,18 @@ static int open_port(struct extpager **port, const struct options *o, struct que
 		.size = sizeof(params),
 		.nr_queues = o->nr_queues,
 	};
-	int ret = extpager_open(port, &params, &queue_ops, queues);
+	int ret = take_port_over(port, o, queues);
 
+	if (ret)
+		ret = extpager_open(port, &params, &queue_ops, queues);
 	switch (ret) {
 	case 0:
+		notify_store_port(extpager_fd(*port));
 		break;
 	case -ENOENT:
 	case -ENODEV:
 	case -ENXIO:
-		log_err("extpager is not loaded: modprobe extpager");
+		log_err("there is no /dev/extpager: modprobe extpager, or give this container the device");
 		break;
 	case -EPERM:
 	case -EACCES:
@@ -181,6 +98,22 @@ static int open_port(struct extpager **port, const struct options *o, struct que
 	return ret;
 }
 
+/* Of what open_port() returns. */
+static bool is_hopeless(int error)
+{
+	switch (error) {
+	case -ENOENT:
+	case -ENODEV:
+	case -ENXIO:
+	case -EPERM:
+	case -EACCES:
+	case -EPROTONOSUPPORT:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int open_signals(void)
 {
 	sigset_t set;
@@ -188,13 +121,47 @@ static int open_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Until a signal, or a queue thread fails. Return: 0 or -EIO. */
-static int control_loop(struct control *c, int signal_fd, int notes_fd)
+/* The service manager wants the time of the order, lest it takes an older answer. */
+static void reload(struct control *c, struct options *o)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	notify("RELOADING=1\nMONOTONIC_USEC=%lld",
+	       (long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+	log_info("reading the configuration anew");
+	options_reload(o);
+	log_init(o->verbose);
+	permanent_load(c, o->config_root);
+	control_sync(c);
+	log_info("read");
+	notify("READY=1");
+}
+
+/* The sooner of two; -1 is never. */
+static int sooner(int one, int other)
+{
+	if (one < 0 || other < 0)
+		return one < 0 ? other : one;
+	return one < other ? one : other;
+}
+
+/* Return: the signal that came, 0 for none. */
+static int take_signal(int signal_fd)
+{
+	struct signalfd_siginfo info;
+
+	return read(signal_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+/* Until a signal says so, or a queue thread fails. Return: 0 or -EIO. */
+static int control_loop(struct control *c, struct options *o, int signal_fd, int notes_fd)
 {
 	struct pollfd fds[] = {
 		{ .fd = signal_fd, .events = POLLIN },
@@ -204,13 +171,19 @@ static int control_loop(struct control *c, int signal_fd, int notes_fd)
 	};
 
 	for (;;) {
-		int ret = poll(fds, sizeof(fds) / sizeof(fds[0]), control_timeout());
+		int ret = poll(fds, sizeof(fds) / sizeof(fds[0]),
+			       sooner(control_timeout(), permanent_timeout()));
+		int sig = 0;
 
 		if (ret < 0 && errno != EINTR)
 			return -EIO;
 		if (ret < 0)
 			continue;
 		if (fds[0].revents)
+			sig = take_signal(signal_fd);
+		if (sig == SIGHUP)
+			reload(c, o);
+		else if (sig)
 			return 0;
 		if (fds[1].revents)
 			return -EIO;
@@ -218,20 +191,25 @@ static int control_loop(struct control *c, int signal_fd, int notes_fd)
 			control_notes();
 		if (fds[2].revents)
 			control_events(c);
-		if (!ret)
+		if (!ret) {
+			permanent_retry(c);
 			control_sync(c);
+		}
 	}
 }
 
-static int serve(const struct options *o, int signal_fd, int notes_fd)
+static int serve(struct options *o, int signal_fd, int notes_fd)
 {
 	struct queue *queues = queues_alloc(o->nr_queues);
 	struct extpager *port;
 	struct control control;
 	int ret;
 
-	if (!queues || open_port(&port, o, queues))
+	if (!queues)
 		return EXIT_FAILURE;
+	ret = open_port(&port, o, queues);
+	if (ret)
+		return is_hopeless(ret) ? EXIT_HOPELESS : EXIT_FAILURE;
 	protect_process(o->lock_memory);
 	ret = control_init(&control, port, o->only);
 	if (ret) {
@@ -239,25 +217,31 @@ static int serve(const struct options *o, int signal_fd, int notes_fd)
 		return EXIT_FAILURE;
 	}
 	ret = queues_start(queues, port);
+	if (!ret)
+		ret = watchdog_start(queues, extpager_nr_queues(port));
 	if (ret) {
 		log_err("cannot start threads: %s", strerror(-ret));
 		return EXIT_FAILURE;
 	}
 	log_info("port %u, %u queues", extpager_port(port), extpager_nr_queues(port));
+	permanent_load(&control, o->config_root);
 	control_sync(&control);
 	notify("READY=1");
 
-	ret = control_loop(&control, signal_fd, notes_fd);
-	notify("STOPPING=1");
+	ret = control_loop(&control, o, signal_fd, notes_fd);
+	notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
+	       1000ULL * (o->shutdown_ms + DRAIN_MS + STOP_MARGIN_MS));
 	if (ret)
 		return EXIT_FAILURE;
 
 	log_info("stopping: writing back for %u ms at most", o->shutdown_ms);
 	shutdown_flush(&control, o->shutdown_ms);
+	watchdog_stop();
 	if (queues_stop(queues, extpager_nr_queues(port), DRAIN_MS)) {
 		log_warn("some store does not answer: its operations are left to the kernel");
 		return EXIT_SUCCESS;
 	}
+	permanent_free();
 	control_exit(&control);
 	extpager_close(port);
 	free(queues);
@@ -267,17 +251,14 @@ static int serve(const struct options *o, int signal_fd, int notes_fd)
 
 int main(int argc, char **argv)
 {
-	struct options o = {
-		.nr_queues = default_queues(),
-		.lock_memory = true,
-		.shutdown_ms = 10000,
-	};
 	int signal_fd, notes_fd, ret;
+	struct options o;
 
-	parse_options(argc, argv, &o);
+	log_init(false);
+	options_init(&o, argc, argv);
 	log_init(o.verbose);
 	if (instance_claim(!!o.only))
-		return EXIT_FAILURE;
+		return EXIT_HOPELESS;
 	signal_fd = open_signals();
 	notes_fd = target_table_init();
 	if (signal_fd < 0 || notes_fd < 0) {
@@ -286,6 +267,6 @@ int main(int argc, char **argv)
 	}
 	/* Exit ends whatever threads are left: nothing waits for them. */
 	ret = serve(&o, signal_fd, notes_fd);
-	free(o.only);
+	options_free(&o);
 	return ret;
 }

@@ -117,8 +117,10 @@ static void *queue_main(void *arg)
 		log_err("queue %u: no memory for buffers", q->index);
 		goto failed;
 	}
-	while (!ret && (!atomic_load(&q->stop) || q->engine.in_flight))
+	while (!ret && (!atomic_load(&q->stop) || q->engine.in_flight)) {
+		atomic_fetch_add_explicit(&q->rounds, 1, memory_order_relaxed);
 		ret = queue_round(q);
+	}
 	if (!ret) {
 		jobs_exit(&q->jobs);
 		engine_exit(&q->engine);
@@ -169,6 +171,11 @@ int queues_failed_fd(void)
 	return failed_fd;
 }
 
+void queue_kick(struct queue *q)
+{
+	pthread_kill(q->thread, KICK_SIGNAL);
+}
+
 unsigned int queues_stop(struct queue *queues, unsigned int nr, unsigned int timeout_ms)
 {
 	unsigned int i, left, waited = 0;
@@ -187,7 +194,7 @@ unsigned int queues_stop(struct queue *queues, unsigned int nr, unsigned int tim
 				queues[i].started = false;
 				continue;
 			}
-			pthread_kill(queues[i].thread, KICK_SIGNAL);
+			queue_kick(&queues[i]);
 			left++;
 		}
 		if (!left || waited >= timeout_ms)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One thread a queue of the port: its engine, its buffers and the work that
- * waits for one. Nothing here is shared between threads but @stop.
+ * waits for one. Nothing here is shared between threads but @stop
+ * and @rounds.
  */
 #ifndef PAGERD_QUEUE_H
 #define PAGERD_QUEUE_H
@@ -22,6 +23,8 @@ struct queue {
 	pthread_t thread;
 	bool started;
 	atomic_bool stop;
+	/* of its loop: it lives while this changes */
+	atomic_uint rounds;
 
 	/* the thread's own */
 	struct engine engine;
@@ -39,6 +42,9 @@ extern struct extpager_ops queue_ops;
  */
 struct queue *queues_alloc(unsigned int nr);
 int queues_start(struct queue *queues, struct extpager *port);
+
+/** End the present sleep of the queue's thread; lost if it does not sleep. */
+void queue_kick(struct queue *q);
 
 /**
  * queues_stop - end the threads when what they have in flight is done

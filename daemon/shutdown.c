@@ -23,6 +23,8 @@
 struct flush {
 	LIST_ENTRY(flush) link;
 	char name[64];
+	struct extpager *port;
+	uint64_t object;
 	pthread_t thread;
 	bool started;
 	bool ended;
@@ -38,7 +40,8 @@ static int flush_target(const struct flush *f)
 {
 	int fd, ret = 0;
 
-	fd = extpager_client_open(f->name, O_RDWR | O_NONBLOCK);
+	/* Any fd will do for fsync, and as its pager we may have one. */
+	fd = extpager_object_open(f->port, f->object, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
 		return fd;
 	if (fsync(fd))
@@ -60,9 +63,14 @@ static void *flush_main(void *arg)
 	return NULL;
 }
 
+struct adding {
+	struct flush_list *list;
+	struct extpager *port;
+};
+
 static void add_flush(const struct target *t, void *arg)
 {
-	struct flush_list *list = arg;
+	struct adding *adding = arg;
 	struct flush *f;
 
 	if (t->store->read_only || t->store->is_volatile)
@@ -71,7 +79,9 @@ static void add_flush(const struct target *t, void *arg)
 	if (!f)
 		return;
 	snprintf(f->name, sizeof(f->name), "%s", t->name);
-	LIST_INSERT_HEAD(list, f, link);
+	f->port = adding->port;
+	f->object = t->object;
+	LIST_INSERT_HEAD(adding->list, f, link);
 }
 
 static bool all_ended(const struct flush_list *list)
@@ -128,6 +138,7 @@ static bool tell(struct control *c, const struct flush *f)
 unsigned int shutdown_flush(struct control *c, unsigned int timeout_ms)
 {
 	struct flush_list list = LIST_HEAD_INITIALIZER(list);
+	struct adding adding = { .list = &list, .port = c->port };
 	pthread_condattr_t monotonic;
 	unsigned int left = 0;
 	pthread_attr_t attr;
@@ -140,7 +151,7 @@ unsigned int shutdown_flush(struct control *c, unsigned int timeout_ms)
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 
-	control_for_each(add_flush, &list);
+	control_for_each(add_flush, &adding);
 	LIST_FOREACH(f, &list, link)
 		f->started = !pthread_create(&f->thread, &attr, flush_main, f);
 	wait_for_all(&list, timeout_ms);

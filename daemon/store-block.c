@@ -110,7 +110,7 @@ static int block_open_io(const struct store_uri *uri, const struct store_want *w
 		ret = -errno;
 		return store_refuse(ret, why, len, "%s%s", strerror(-ret),
 				    ret == -EACCES || ret == -EROFS || ret == -EPERM ?
-				    ": may not be written; make the target --read-only?" : "");
+				    ": may not be written; add the target with --read-only?" : "");
 	}
 	if (fstat(fd->fd, &opened) || stat(uri->path, &claimed) ||
 	    !S_ISBLK(opened.st_mode) || opened.st_rdev != claimed.st_rdev)

@@ -40,7 +40,7 @@ static int store_check(const struct store *store, const struct store_uri *uri,
 				    uri->length ? " (its length= says less)" : "");
 	if (store->read_only && !want->read_only)
 		return store_refuse(-EROFS, why, len,
-				    "the store is read-only, the target is not: make it so with --read-only");
+				    "the store is read-only, the target is not: delete it and add it with --read-only");
 	return 0;
 }
 

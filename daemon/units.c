@@ -158,3 +158,35 @@ const char *units_format_time(uint64_t ms, char *buf, size_t len)
 		snprintf(buf, len, "%" PRIu64 " ms", ms);
 	return buf;
 }
+
+const char *units_write_size(uint64_t bytes, char *buf, size_t len)
+{
+	static const char names[] = "KMGTPE";
+	size_t i = 0;
+
+	while (bytes && bytes % 1024 == 0 && names[i]) {
+		bytes /= 1024;
+		i++;
+	}
+	snprintf(buf, len, "%" PRIu64 "%.1s", bytes, i ? &names[i - 1] : "");
+	return buf;
+}
+
+const char *units_write_time(uint64_t ms, char *buf, size_t len)
+{
+	static const struct unit units[] = {
+		{ "h", 3600 * 1000 },
+		{ "m", 60 * 1000 },
+		{ "s", 1000 },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(units); i++) {
+		if (ms && ms % units[i].factor == 0) {
+			snprintf(buf, len, "%" PRIu64 "%s", ms / units[i].factor, units[i].name);
+			return buf;
+		}
+	}
+	snprintf(buf, len, "%" PRIu64 "ms", ms);
+	return buf;
+}

@@ -31,4 +31,8 @@ const char *units_format_size(uint64_t bytes, char *buf, size_t len);
 /** "30 s", in the largest unit that says it exactly. */
 const char *units_format_time(uint64_t ms, char *buf, size_t len);
 
+/** As units_parse_size() and units_parse_time() take it, exact, without a blank. */
+const char *units_write_size(uint64_t bytes, char *buf, size_t len);
+const char *units_write_time(uint64_t ms, char *buf, size_t len);
+
 #endif /* EXTPAGER_UNITS_H */

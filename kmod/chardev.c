@@ -61,15 +61,23 @@ static struct file *open_target(const char *name, int flags)
 	return file;
 }
 
-static struct file *open_own_object(struct extpager_port *port, u64 id, int flags)
+/* Modes say nothing to its pager, which has all the content anyway. */
+static struct file *open_served_object(struct extpager_port *port, u64 id, int flags)
 {
-	struct extpager_object *obj = extpager_object_find(port->own, id);
+	struct extpager_target *t = extpager_port_target(port, id);
+	struct extpager_object *obj;
 	struct file *file;
 
-	if (!obj)
+	if (!t)
 		return ERR_PTR(-ENOENT);
-	file = extpager_object_file(obj, flags);
-	iput(&obj->inode);
+	obj = extpager_object_find(t, id);
+	file = ERR_PTR(-ENOENT);
+	if (obj) {
+		file = READ_ONCE(t->draining) ? ERR_PTR(-ESHUTDOWN) :
+						extpager_object_file(obj, flags);
+		iput(&obj->inode);
+	}
+	extpager_target_put(t);
 	return file;
 }
 
@@ -194,6 +202,7 @@ union ioctl_arg {
 	struct extpager_object_create create;
 	struct extpager_open open;
 	struct extpager_wake wake;
+	struct extpager_failures failures;
 };
 
 static long ioctl_setup(struct file *file, union ioctl_arg *arg, struct file **newfile)
@@ -288,6 +297,35 @@ static long ioctl_wake(struct file *file, union ioctl_arg *arg, struct file **ne
 	return 0;
 }
 
+static long ioctl_failures(struct file *file, union ioctl_arg *arg, struct file **newfile)
+{
+	struct extpager_handle *h = file->private_data;
+	struct extpager_port *port;
+	struct extpager_object *obj;
+	struct extpager_target *t;
+	struct file *inner;
+	long ret = -ENOENT;
+
+	if (!READ_ONCE(h->port)) {
+		inner = arg->failures.object ? ERR_PTR(-EINVAL) : handle_inner(file);
+		return IS_ERR(inner) ? PTR_ERR(inner) :
+		       extpager_failures_get(extpager_file_object(inner), &arg->failures);
+	}
+	port = ioctl_port(file);
+	if (IS_ERR(port))
+		return PTR_ERR(port);
+	t = extpager_port_target(port, arg->failures.object);
+	if (!t)
+		return -ENOENT;
+	obj = extpager_object_find(t, arg->failures.object);
+	if (obj) {
+		ret = extpager_failures_get(obj, &arg->failures);
+		iput(&obj->inode);
+	}
+	extpager_target_put(t);
+	return ret;
+}
+
 #define OPEN_FLAGS	(O_ACCMODE | O_NONBLOCK | O_CLOEXEC | O_LARGEFILE | O_APPEND |	\
 			 O_DSYNC | __O_SYNC | O_NOATIME)
 
@@ -306,7 +344,7 @@ static long ioctl_open(struct file *file, union ioctl_arg *arg, struct file **ne
 		port = ioctl_port(file);
 		if (IS_ERR(port))
 			return PTR_ERR(port);
-		*newfile = open_own_object(port, open->object, open->flags);
+		*newfile = open_served_object(port, open->object, open->flags);
 	} else {
 		*newfile = open_target(open->name, open->flags | O_LARGEFILE);
 	}
@@ -338,6 +376,7 @@ static const struct ioctl_op {
 	IOCTL_OP(EXTPAGER_IOC_OPEN, extpager_open,
 		 offsetof(struct extpager_open, out_fd), true, ioctl_open),
 	IOCTL_OP(EXTPAGER_IOC_WAKE, extpager_wake, 0, false, ioctl_wake),
+	IOCTL_OP(EXTPAGER_IOC_FAILURES, extpager_failures, 0, true, ioctl_failures),
 };
 
 static const struct ioctl_op *ioctl_find(unsigned int cmd)
@@ -351,6 +390,20 @@ static const struct ioctl_op *ioctl_find(unsigned int cmd)
 	return _IOC_DIR(cmd) == _IOC_DIR(ioctl_ops[nr].cmd) ? &ioctl_ops[nr] : NULL;
 }
 
+/* In @arg the caller's struct of @known bytes, its first ABI's size; 0 or an errno. */
+long extpager_copy_arg(void *arg, const void __user *uarg, u32 known)
+{
+	u32 size;
+
+	if (get_user(size, (const u32 __user *)uarg))
+		return -EFAULT;
+	if (size < known)
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	return copy_struct_from_user(arg, known, uarg, size);
+}
+
 static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long param)
 {
 	const struct ioctl_op *op = ioctl_find(cmd);
@@ -359,23 +412,14 @@ static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long param)
 	union ioctl_arg arg;
 	int fd = -1;
 	long ret;
-	u32 size;
 
 	if (!op)
 		return -ENOTTY;
-	if (get_user(size, (u32 __user *)uarg))
-		return -EFAULT;
-	if (size < op->size)
-		return -EINVAL;
-	if (size > PAGE_SIZE)
-		return -E2BIG;
-	if (cmd == EXTPAGER_IOC_ENTER && size == sizeof(arg.enter)) {
-		/* The busiest call: a constant size is copied faster. */
-		if (copy_from_user(&arg.enter, uarg, sizeof(arg.enter)))
-			return -EFAULT;
+	/* The busiest call: a constant size is copied faster. */
+	if (cmd == EXTPAGER_IOC_ENTER && !copy_from_user(&arg.enter, uarg, sizeof(arg.enter)) &&
+	    arg.enter.size == sizeof(arg.enter))
 		return ioctl_enter(file, &arg, &newfile);
-	}
-	ret = copy_struct_from_user(&arg, op->size, uarg, size);
+	ret = extpager_copy_arg(&arg, uarg, op->size);
 	if (ret)
 		return ret;
 	if (op->fd) {
@@ -388,8 +432,14 @@ static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long param)
 		newfile = NULL;
 	if (newfile)
 		*(s32 *)((void *)&arg + op->fd) = fd;
-	if (ret >= 0 && op->answers && copy_to_user(uarg, &arg, op->size))
+	if (ret >= 0 && op->answers && copy_to_user(uarg, &arg, op->size)) {
+		/* Nobody could name it: an object ends, a target is detached. */
+		if (op->fn == ioctl_create)
+			extpager_object_destroy(extpager_file_object(newfile), true);
+		if (op->fn == ioctl_attach)
+			extpager_port_detach(ioctl_port(file), arg.attach.out_object);
 		ret = -EFAULT;
+	}
 	if (newfile && ret >= 0) {
 		fd_install(fd, newfile);
 	} else {

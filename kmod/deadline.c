@@ -25,6 +25,23 @@ void extpager_deadline_arm(struct extpager_target *t, unsigned long deadline)
 			 time_after(at, jiffies) ? at - jiffies : 0);
 }
 
+/* target->lock held: no request waits longer than one that is made now. */
+void extpager_deadlines_shorten(struct extpager_target *t)
+{
+	struct extpager_request *req;
+	unsigned int i;
+
+	for (i = 0; i < EXTPAGER_PHASES; i++) {
+		unsigned long at = jiffies + msecs_to_jiffies(t->settings.timeout_ms[i]);
+
+		list_for_each_entry(req, &t->pending[i], node)
+			if (time_before(at, req->deadline))
+				req->deadline = at;
+		if (!list_empty(&t->pending[i]))
+			extpager_deadline_arm(t, at);
+	}
+}
+
 static int deadline_error(enum extpager_phase phase)
 {
 	return phase == EXTPAGER_PHASE_HANDSHAKE ? -ETIMEDOUT : -EIO;
@@ -40,7 +57,7 @@ static enum extpager_request_state deadline_expire(struct extpager_request *req,
 	extpager_count(t, TIMEOUTS);
 	switch (phase) {
 	case EXTPAGER_PHASE_HANDSHAKE:
-		extpager_object_init_done(req->object, error, 0);
+		extpager_object_init_done(req->object, error, 0, true);
 		break;
 	case EXTPAGER_PHASE_PAGE_IN:
 		break;
@@ -57,8 +74,9 @@ void extpager_deadline_work(struct work_struct *work)
 {
 	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
 						 deadline_work);
+	enum extpager_phase missed = EXTPAGER_PHASES;	/* none */
 	unsigned long next = 0;
-	bool armed = false, missed = false;
+	bool armed = false;
 	unsigned int i;
 
 	spin_lock(&t->lock);
@@ -81,7 +99,7 @@ void extpager_deadline_work(struct work_struct *work)
 				list_move_tail(&req->node, &t->pending[i]);
 				continue;
 			}
-			missed = true;
+			missed = missed == EXTPAGER_PHASES ? i : missed;
 			state = deadline_expire(req, i);
 			spin_unlock(&t->lock);
 			extpager_request_settle(req, state);
@@ -98,6 +116,6 @@ void extpager_deadline_work(struct work_struct *work)
 		extpager_deadline_arm(t, next);
 		spin_unlock(&t->lock);
 	}
-	if (missed)
-		extpager_target_stalled(t);
+	if (missed != EXTPAGER_PHASES)
+		extpager_target_stalled(t, missed);
 }

@@ -9,19 +9,24 @@
  * *port* is the pager's end: queues of events and replies.
  *
  * Lock order, outer to inner:
- *	port->lock (mutex: attach, detach, set-up)
+ *	handle->lock (mutex: becoming a port)
+ *	port->lock (mutex: attach, detach, set-up, death) -> ports_lock
+ *	queue->submit (mutex: one taker of replies)
  *	inode lock -> mmap lock -> invalidate_lock -> folio lock
  *	target->lock (spinlock: states, requests, objects)
  *	queue->lock (spinlock: the ring's kernel side)
  *	gate bucket locks
- * ENTER takes none of the third line except by trylock.
+ * Of the fourth line ENTER takes the mmap lock, for its own buffers, and the
+ * others only by trylock. extpager_targets_lock is taken with none of these held.
  */
 #ifndef EXTPAGER_H
 #define EXTPAGER_H
 
 #include <linux/atomic.h>
 #include <linux/backing-dev.h>
+#include <linux/completion.h>
 #include <linux/fs.h>
+#include <linux/kobject.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -29,6 +34,7 @@
 #include <linux/mutex.h>
 #include <linux/pagemap.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
@@ -43,6 +49,7 @@
 struct extpager_port;
 struct extpager_queue;
 struct extpager_target;
+struct sk_buff;
 
 /* ---- settings of a target, as configured over netlink ---- */
 
@@ -125,9 +132,16 @@ struct extpager_request {
 	unsigned long deadline;		/* jiffies */
 	struct list_head node;		/* free, pending[] or parked */
 
+	u64 sent;			/* ns; const from submit to end */
+	unsigned long made;		/* jiffies; const from alloc to end */
+	pid_t pid;			/* its maker, in the initial namespace */
+	char comm[TASK_COMM_LEN];
+
 	/* protected by queue->lock */
 	struct list_head backlog;
-	struct extpager_queue *queue;	/* that @backlog is on */
+	struct extpager_queue *queue;	/* that it was posted to */
+	bool in_ring;
+	u32 ring_index;			/* if @in_ring */
 
 	struct folio *inline_folios[EXTPAGER_INLINE_FOLIOS];
 };
@@ -174,6 +188,8 @@ struct extpager_object {
 	u64 returned;			/* RETURN_DONEs so far */
 	u64 synced;			/* of these, covered by a SYNC_DONE */
 	unsigned long retry_at;		/* jiffies: background returns pause until then */
+	u64 nr_failures;
+	struct extpager_failure failures[EXTPAGER_FAILURES_MAX];	/* a ring */
 };
 
 /* Leaves room for rounding up to pages, and to requests. */
@@ -206,6 +222,16 @@ static inline struct extpager_object *extpager_file_object(struct file *file)
 	return extpager_object(file->f_mapping->host);
 }
 
+/* ---- latencies ---- */
+
+/* Of [2^(n-1), 2^n) us, bucket 0 below 1 us, the last one without an end: 67 s on. */
+#define EXTPAGER_BUCKETS	28
+
+struct extpager_histogram {
+	atomic64_t sum;			/* ns */
+	atomic64_t bucket[EXTPAGER_BUCKETS];
+};
+
 /* ---- targets ---- */
 
 #define EXTPAGER_CHUNK_REQUESTS	64
@@ -228,6 +254,8 @@ struct extpager_target {
 	struct vfsmount *mnt;
 	struct super_block *sb;
 	bool named;
+	struct kobject kobj;		/* in sysfs, if named; ends before @users does */
+	struct completion kobj_released;
 
 	spinlock_t lock;		/* states, requests, objects */
 
@@ -237,6 +265,7 @@ struct extpager_target {
 	bool draining;
 	bool orphaning;			/* the lost pager's requests are being parked */
 	bool grace_over;
+	bool store_used;		/* an INIT was sent since the store was named */
 	struct extpager_port *port;
 	struct list_head objects;
 	unsigned int nr_objects;
@@ -265,6 +294,8 @@ struct extpager_target {
 	wait_queue_head_t wait;
 
 	atomic64_t stats[__EXTPAGER_A_STATS_MAX];
+	struct extpager_histogram queued[EXTPAGER_PHASES], answering[EXTPAGER_PHASES];
+	struct extpager_histogram waking;	/* from page-ins */
 };
 
 #define extpager_count(t, what) \
@@ -303,8 +334,11 @@ struct extpager_queue {
 	spinlock_t lock;		/* the event ring's kernel side */
 	/* protected by @lock; kernel->event_tail and flags are copies */
 	u32 event_tail;
+	u64 nr_events;			/* like nr_replies and nr_bad, of all pagers of the port */
 	struct list_head backlog;
 	u32 nr_backlog;
+	u32 seen;			/* events before this one the pager has */
+	u64 *seen_at;			/* ns: since when, by place in the ring */
 
 	struct mutex submit;		/* one taker of replies at a time */
 	/* protected by @submit; kernel->reply_head is a copy */
@@ -355,6 +389,7 @@ extern bool extpager_unprivileged_pagers;
 /* chardev.c */
 int extpager_chardev_init(void);
 void extpager_chardev_exit(void);
+long extpager_copy_arg(void *arg, const void __user *uarg, u32 known);
 
 /* port.c */
 struct extpager_port *extpager_port_setup(struct extpager_port *port,
@@ -366,7 +401,7 @@ int extpager_port_detach(struct extpager_port *port, u64 object);
 int extpager_port_create(struct extpager_port *port,
 			 struct extpager_object_create *arg, struct file **filep);
 struct extpager_target *extpager_port_target(struct extpager_port *port, u64 object);
-void extpager_port_forget(struct extpager_port *port, struct extpager_target *t);
+bool extpager_port_forget(struct extpager_port *port, struct extpager_target *t);
 bool extpager_port_is_caller(const struct extpager_port *port);
 int extpager_port_mmap(struct extpager_port *port, struct vm_area_struct *vma);
 int extpager_port_for_each(int (*fn)(struct extpager_port *port, void *arg),
@@ -382,6 +417,7 @@ size_t extpager_user_region_len(u32 entries);
 int extpager_queue_mmap(struct extpager_queue *q, struct vm_area_struct *vma, bool user);
 bool extpager_queue_post(struct extpager_queue *q, struct extpager_request *req);
 void extpager_queue_withdraw(struct extpager_queue *q, struct extpager_request *req);
+u64 extpager_queue_seen_at(const struct extpager_request *req);
 void extpager_queue_wake(struct extpager_queue *q);
 void extpager_queue_kick(struct extpager_queue *q);
 bool extpager_queue_readable(struct extpager_queue *q);
@@ -417,13 +453,15 @@ bool extpager_request_enlarge(struct extpager_request *req, unsigned int nr);
 void extpager_request_get(struct extpager_request *req);
 void extpager_request_put(struct extpager_request *req);
 bool extpager_request_may_submit(struct extpager_request *req);
+bool extpager_request_recorded(struct extpager_object *obj, u8 op, pgoff_t index,
+			       unsigned int nr);
 int extpager_request_submit(struct extpager_request *req);
 void extpager_request_posted(struct extpager_request *req, u64 tag);
 int extpager_request_wait(struct extpager_request *req);
 int extpager_request_claim(struct extpager_target *t, const struct extpager_reply *re,
 			   pgoff_t index, unsigned int nr, struct extpager_claim *claim);
 bool extpager_request_take(struct extpager_object *obj, pgoff_t index, pgoff_t nr,
-			   struct extpager_claim *claim);
+			   u32 generation, struct extpager_claim *claim);
 void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int error);
 int extpager_request_hold(struct extpager_target *t, const struct extpager_reply *re,
 			  struct extpager_request **reqp);
@@ -437,6 +475,33 @@ void extpager_request_settle(struct extpager_request *req, enum extpager_request
 void extpager_request_park(struct extpager_request *req);
 void extpager_request_resend(struct extpager_request *req, u16 flags);
 
+/* failure.c */
+void extpager_failure_note(struct extpager_object *obj, u8 op, pgoff_t index, u64 length,
+			   int error);
+long extpager_failures_get(struct extpager_object *obj, struct extpager_failures *arg);
+long extpager_object_ioctl(struct file *file, unsigned int cmd, unsigned long param);
+
+/* latency.c */
+void extpager_latency_answered(struct extpager_request *req, enum extpager_phase phase, u64 now);
+void extpager_latency_woken(struct extpager_target *t, u64 woken);
+int extpager_latency_put(struct sk_buff *skb, struct extpager_target *t);
+
+/* pending.c */
+struct extpager_pending {
+	u8 op;
+	u32 place;
+	u16 flags;
+	u64 object, offset, length;
+	u64 age_ms;
+	u64 left_ms;			/* until its deadline; if @place is not PARKED */
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
+};
+
+bool extpager_pending_next(struct extpager_target *t, unsigned long *slot,
+			   struct extpager_pending *p);
+int extpager_pending_put(struct sk_buff *skb, const struct extpager_pending *p, bool privileged);
+
 /* zero.c */
 int extpager_request_announce_zero(struct extpager_request *req);
 void extpager_request_abandon_zero(struct extpager_request *req);
@@ -448,12 +513,13 @@ int extpager_zeros_status(struct extpager_object *obj, pgoff_t first, pgoff_t la
 /* succession.c */
 void extpager_requests_orphan(struct extpager_target *t);
 void extpager_requests_give_up(struct extpager_target *t, struct extpager_object *obj,
-			       int error);
+			       int error, bool zeros);
 void extpager_requests_cancel(struct extpager_object *obj, int error);
 void extpager_requests_resend(struct extpager_target *t);
 
 /* deadline.c */
 void extpager_deadline_arm(struct extpager_target *t, unsigned long deadline);
+void extpager_deadlines_shorten(struct extpager_target *t);
 void extpager_deadline_work(struct work_struct *work);
 
 /* object.c */
@@ -463,18 +529,22 @@ extern const struct super_operations extpager_object_sops;
 extern const struct dentry_operations extpager_object_dops;
 struct extpager_object *extpager_object_create(struct extpager_target *t, u64 bytes,
 					       umode_t mode, bool read_only);
+void extpager_object_attributes_changed(struct extpager_object *obj);
 struct file *extpager_object_file(struct extpager_object *obj, int flags);
 void extpager_object_use(struct extpager_object *obj);
 int extpager_object_wait_ready(struct extpager_object *obj);
-void extpager_object_opened(struct extpager_object *obj);
+int extpager_object_opened(struct extpager_object *obj);
 void extpager_object_closed(struct extpager_object *obj);
-void extpager_object_init_done(struct extpager_object *obj, int error, u32 attributes);
+void extpager_object_init_done(struct extpager_object *obj, int error, u32 attributes,
+			       bool expired);
 int extpager_object_status(struct extpager_object *obj);
 bool extpager_objects_send_init(struct extpager_target *t);
 void extpager_object_set_attributes(struct extpager_object *obj, u32 attributes);
 void extpager_object_destroy(struct extpager_object *obj, bool discard);
 int extpager_object_end(struct extpager_object *obj, bool discard);
 struct extpager_object *extpager_object_find(struct extpager_target *t, u64 id);
+struct extpager_object *extpager_object_next(struct extpager_target *t,
+					     struct extpager_object *last);
 
 /* mapping.c: the page cache's side of an object */
 extern const struct address_space_operations extpager_aops;
@@ -491,20 +561,22 @@ static inline bool extpager_page_uptodate(struct address_space *mapping, pgoff_t
 	return extpager_page_state(mapping, index) == EXTPAGER_PAGE_HERE;
 }
 
-bool extpager_request_page(struct extpager_object *obj, pgoff_t index);
+int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_hard);
 void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
 void extpager_folio_supplied(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_failed(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error);
 int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 		  const void __user *buf);
-int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t end,
+int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t last,
 			  xa_mark_t tag, struct writeback_control *wbc);
 int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier);
-int extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr);
+void extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr);
 bool extpager_range_returning(struct extpager_object *obj, pgoff_t first, pgoff_t last);
+int extpager_wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t last);
 bool extpager_object_clean(struct extpager_object *obj);
+unsigned long extpager_object_dirty_pages(struct extpager_object *obj);
 
 /* copy.c */
 int extpager_copy_in(struct extpager_object *obj, struct folio *folio, pgoff_t index,
@@ -517,6 +589,8 @@ struct extpager_waiter {
 	struct extpager_object *object;
 	pgoff_t index;
 	struct task_struct *task;
+	unsigned long since;		/* jiffies */
+	u64 woken;			/* ns: when the page's fate was known */
 	u32 access;
 	int error;
 	bool done;
@@ -533,7 +607,7 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 int extpager_gate_dirty(struct extpager_object *obj);
 bool extpager_gate_wanted(struct extpager_object *obj, pgoff_t index, unsigned int nr,
 			  pgoff_t *wanted, u32 *access);
-void extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int nr, int error);
+u64 extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int nr, int error);
 bool extpager_gate_sweep(struct extpager_target *t);
 
 /* file.c */
@@ -553,12 +627,21 @@ void extpager_target_put(struct extpager_target *t);
 void extpager_target_destroy(struct extpager_target *t);
 int extpager_target_attach(struct extpager_target *t, struct extpager_port *port);
 void extpager_target_orphan(struct extpager_target *t, struct extpager_port *port);
-void extpager_target_stalled(struct extpager_target *t);
+void extpager_target_settings_changed(struct extpager_target *t);
+void extpager_target_stalled(struct extpager_target *t, enum extpager_phase phase);
 void extpager_target_answered(struct extpager_target *t);
 u64 extpager_target_dirty(struct extpager_target *t);
+u64 extpager_target_quota(struct extpager_target *t);
 bool extpager_target_over_quota(struct extpager_target *t);
 u32 extpager_target_reported_state(struct extpager_target *t);
+u32 extpager_target_pending(const struct extpager_target *t);
 bool extpager_pager_uid_known(kuid_t uid);
+
+/* sysfs.c */
+int extpager_sysfs_init(void);
+void extpager_sysfs_exit(void);
+int extpager_sysfs_add(struct extpager_target *t);
+void extpager_sysfs_remove(struct extpager_target *t);
 
 /* pathfs.c */
 int extpager_pathfs_init(void);

@@ -26,16 +26,16 @@
 static int object_open(struct inode *inode, struct file *file)
 {
 	struct extpager_object *obj = extpager_file_object(file);
-	int ret = 0;
+	int ret;
 
 	if (obj->read_only && file->f_mode & FMODE_WRITE)
 		return -EROFS;
 	if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
 		return -ENODEV;
 	file->f_mode |= FMODE_NOWAIT;
-	extpager_object_opened(obj);
+	ret = extpager_object_opened(obj);
 	/* What a pager made is used at the first touch, which also waits. */
-	if (obj->target->named) {
+	if (!ret && obj->target->named) {
 		extpager_object_use(obj);
 		if (!(file->f_flags & O_NONBLOCK))
 			ret = extpager_object_wait_ready(obj);
@@ -269,6 +269,8 @@ static int write_prepare(struct extpager_object *obj, loff_t pos, struct iov_ite
 
 	if (READ_ONCE(obj->target->draining) || READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
 		return -ENODEV;
+	/* Whole pages need no pager now, but one to be returned to. */
+	extpager_object_use(obj);
 	ret = extpager_gate_dirty(obj);
 	if (ret)
 		return ret;
@@ -314,6 +316,8 @@ static ssize_t write_chunk(struct kiocb *iocb, struct iov_iter *from)
 			ret = -EINTR;
 			break;
 		}
+		if (extpager_target_over_quota(obj->target))
+			break;
 		cond_resched();
 	}
 	return done ?: ret;
@@ -345,9 +349,13 @@ static ssize_t object_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		inode_unlock(inode);
 		/* The page is not here, or on its way: the gate waits for it. */
 		if (ret == -EAGAIN) {
+			bool whole = whole_page(obj, iocb->ki_pos,
+						min_t(size_t, iov_iter_count(from), PAGE_SIZE));
+
 			ret = extpager_gate_page(obj, NULL, iocb->ki_pos >> PAGE_SHIFT, 1,
 						 EXTPAGER_ACCESS_WRITE);
-			if (ret)
+			/* What is overwritten need not have been read; the failed page is gone. */
+			if (ret && !(whole && ret != -EINTR && ++stuck < 8))
 				break;
 			continue;
 		}
@@ -432,20 +440,15 @@ static int zero_whole(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 		extpager_request_put(req);
 		return ret;
 	}
-	while (extpager_zero_pages(obj, first, nr)) {
-		ret = extpager_wait_returned(obj, first, first + nr - 1);
-		schedule_timeout_killable(1);
-		if (ret || fatal_signal_pending(current)) {
-			extpager_request_abandon_zero(req);
-			extpager_request_put(req);
-			return -EINTR;
-		}
+	extpager_zero_pages(obj, first, nr);
+	if (extpager_wait_returned(obj, first, first + nr - 1)) {
+		extpager_request_abandon_zero(req);
+		extpager_request_put(req);
+		return -EINTR;
 	}
-	extpager_count(obj->target, DATA_RETURNS);
 	extpager_request_send_zero(req);
-	ret = extpager_request_wait(req);
 	extpager_request_put(req);
-	return ret;
+	return 0;
 }
 
 static int zero_range(struct extpager_object *obj, loff_t pos, loff_t end)
@@ -474,7 +477,7 @@ static long object_fallocate(struct file *file, int mode, loff_t pos, loff_t len
 {
 	struct extpager_object *obj = extpager_file_object(file);
 	struct inode *inode = &obj->inode;
-	loff_t size = i_size_read(inode);
+	loff_t end, size = i_size_read(inode);
 	long ret;
 
 	if (mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) &&
@@ -491,10 +494,12 @@ static long object_fallocate(struct file *file, int mode, loff_t pos, loff_t len
 	if (ret)
 		return ret;
 	ret = file_update_time(file);
+	end = min(pos + len, size);
 	if (!ret)
-		ret = zero_range(obj, pos, min(pos + len, size));
+		ret = zero_range(obj, pos, end);
 	inode_unlock(inode);
-	return ret;
+	/* It reads as zeros; the store's word is waited for without the lock. */
+	return ret ?: extpager_wait_zeros(obj, pos >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
 }
 
 const struct file_operations extpager_object_fops = {
@@ -507,6 +512,8 @@ const struct file_operations extpager_object_fops = {
 	.mmap			= object_mmap,
 	.fsync			= object_fsync,
 	.fallocate		= object_fallocate,
+	.unlocked_ioctl		= extpager_object_ioctl,
+	.compat_ioctl		= compat_ptr_ioctl,
 	.splice_read		= object_splice_read,
 	.splice_write		= iter_file_splice_write,
 	.get_unmapped_area	= thp_get_unmapped_area,
@@ -526,6 +533,7 @@ static int object_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct
 	    attr->ia_size != i_size_read(inode))
 		return -EPERM;
 	setattr_copy(idmap, inode, attr);
+	extpager_object_attributes_changed(extpager_object(inode));
 	return 0;
 }
 

@@ -11,6 +11,7 @@
  * target's queue first.
  */
 #include <linux/hash.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -91,6 +92,8 @@ static void waiter_add(struct extpager_waiter *w, struct extpager_object *obj, p
 	w->index = index;
 	w->access = access;
 	w->task = current;
+	w->since = jiffies;
+	w->woken = 0;
 	w->error = 0;
 	w->done = false;
 	w->asked = false;
@@ -119,7 +122,8 @@ static int waiter_wait(struct extpager_waiter *w)
 
 	for (;;) {
 		set_current_state(TASK_KILLABLE);
-		if (READ_ONCE(w->done))
+		/* Pairs with extpager_gate_wake(), for @woken. */
+		if (smp_load_acquire(&w->done))
 			break;
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
@@ -128,6 +132,8 @@ static int waiter_wait(struct extpager_waiter *w)
 		schedule();
 	}
 	__set_current_state(TASK_RUNNING);
+	if (!ret && w->woken)
+		extpager_latency_woken(w->object->target, w->woken);
 	return ret;
 }
 
@@ -139,10 +145,13 @@ static int waiter_wait(struct extpager_waiter *w)
  * @error: 0: here; -EAGAIN: ask again; else the failure
  *
  * The pages' new state must be visible before.
+ *
+ * Return: when, in ns; 0 if nobody was told.
  */
-void extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int nr, int error)
+u64 extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int nr, int error)
 {
 	pgoff_t end = index + nr;
+	u64 now = 0;
 
 	/* Pairs with waiter_add(). */
 	smp_mb();
@@ -159,12 +168,17 @@ void extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int
 				continue;
 			hlist_del(&w->node);
 			w->error = error;
-			WRITE_ONCE(w->done, true);
+			now = now ?: ktime_get_ns();
+			/* Only a fate ends the wait; to be sent round again is none. */
+			w->woken = error == -EAGAIN ? 0 : now;
+			/* Pairs with waiter_wait(). */
+			smp_store_release(&w->done, true);
 			/* The waiter cannot leave before it has the bucket's lock. */
 			wake_up_process(w->task);
 		}
 		spin_unlock(&b->lock);
 	}
+	return now;
 }
 
 /* Does a waiter wait for something that will not come by itself? */
@@ -175,6 +189,9 @@ static bool waiter_forgotten(const struct extpager_waiter *w)
 	struct folio *folio;
 	bool coming;
 
+	/* It may not have come to ask yet. */
+	if (time_before(jiffies, w->since + HZ))
+		return false;
 	/* Parked for a successor; but one that is there must say READY in time. */
 	if (status == -EAGAIN)
 		return extpager_target_live(obj->target);
@@ -230,6 +247,8 @@ bool extpager_gate_sweep(struct extpager_target *t)
  * @wanted: out: the first such page
  * @access: out: EXTPAGER_ACCESS_* of its waiters
  *
+ * All who do know from now on that they need not ask.
+ *
  * Return: true if so.
  */
 bool extpager_gate_wanted(struct extpager_object *obj, pgoff_t index, unsigned int nr,
@@ -238,7 +257,7 @@ bool extpager_gate_wanted(struct extpager_object *obj, pgoff_t index, unsigned i
 	pgoff_t end = index + nr;
 	bool found = false;
 
-	for (; index < end && !found; index++) {
+	for (; index < end; index++) {
 		struct gate_bucket *b = gate_bucket(obj, index);
 		struct extpager_waiter *w;
 
@@ -248,9 +267,11 @@ bool extpager_gate_wanted(struct extpager_object *obj, pgoff_t index, unsigned i
 		hlist_for_each_entry(w, &b->waiters, node) {
 			if (w->object != obj || w->index != index)
 				continue;
-			*access |= w->access;
-			w->asked = true;
-			*wanted = index;
+			WRITE_ONCE(w->asked, true);
+			if (!found)
+				*wanted = index;
+			if (*wanted == index)
+				*access |= w->access;
 			found = true;
 		}
 		spin_unlock(&b->lock);
@@ -349,7 +370,7 @@ static void ask_for_fault(struct extpager_object *obj, struct file *file, pgoff_
 	pgoff_t start;
 
 	if (vm_flags & VM_RAND_READ || !ra->ra_pages) {
-		extpager_request_page(obj, index);
+		extpager_request_page(obj, index, false);
 		return;
 	}
 	if (vm_flags & VM_SEQ_READ) {
@@ -360,7 +381,7 @@ static void ask_for_fault(struct extpager_object *obj, struct file *file, pgoff_
 	if (miss < GATE_LOTSAMISS * 10)
 		WRITE_ONCE(ra->mmap_miss, ++miss);
 	if (miss > GATE_LOTSAMISS) {
-		extpager_request_page(obj, index);
+		extpager_request_page(obj, index, false);
 		return;
 	}
 	/* Others may share @ra: what is asked for comes from here. */
@@ -371,6 +392,28 @@ static void ask_for_fault(struct extpager_object *obj, struct file *file, pgoff_
 	ra->async_size = size / 4;
 	rac._index = start;
 	page_cache_ra_unbounded(&rac, size, size / 4);
+}
+
+/*
+ * The page on its way may be the mark at which the next window is due. By the
+ * time the fault is tried again, filemap_fault() looks ahead no more.
+ */
+static void look_ahead(struct extpager_object *obj, struct file *file, pgoff_t index,
+		       vm_flags_t vm_flags)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	struct file_ra_state *ra = &file->f_ra;
+	DEFINE_READAHEAD(rac, file, ra, mapping, index);
+	struct folio *folio;
+
+	if (vm_flags & VM_RAND_READ || !ra->ra_pages)
+		return;
+	folio = filemap_get_folio(mapping, index);
+	if (IS_ERR(folio))
+		return;
+	if (folio_test_readahead(folio))
+		page_cache_async_ra(&rac, folio, ra->ra_pages);
+	folio_put(folio);
 }
 
 static bool page_absent(struct extpager_object *obj, pgoff_t index)
@@ -412,7 +455,12 @@ struct gate_fault {
 	struct file *pinned;	/* set once the fault lock was dropped */
 };
 
-/* Whoever may retry waits without the fault lock; mmap, fork and munmap go on. */
+/*
+ * Whoever may retry waits without the fault lock; mmap, fork and munmap go on.
+ * RETRY_NOWAIT does not wait at all: on 6.1 and 6.12 it comes from KVM alone,
+ * which has a vCPU's fault tried so before a worker waits for the page. No other
+ * system call leads there, so that the tests do not come by.
+ */
 static void gate_unlock(struct gate_fault *gf)
 {
 	unsigned int flags = gf->vmf->flags;
@@ -440,12 +488,18 @@ static int gate_fault_dirty(struct extpager_object *obj, struct gate_fault *gf)
 	return extpager_gate_dirty(obj);
 }
 
-static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf)
+static u32 fault_access(const struct vm_fault *vmf)
+{
+	return vmf->flags & FAULT_FLAG_WRITE ? EXTPAGER_ACCESS_WRITE : EXTPAGER_ACCESS_READ;
+}
+
+/* @again: it could not be asked for before. */
+static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf, bool again)
 {
 	struct vm_fault *vmf = gf->vmf;
 	struct file *file = vmf->vma->vm_file;
 	vm_flags_t vm_flags = vmf->vma->vm_flags;
-	u32 access = vmf->flags & FAULT_FLAG_WRITE ? EXTPAGER_ACCESS_WRITE : EXTPAGER_ACCESS_READ;
+	u32 access = fault_access(vmf);
 	bool nowait = vmf->flags & FAULT_FLAG_RETRY_NOWAIT;
 	pgoff_t index = vmf->pgoff;
 	enum extpager_page_state state;
@@ -467,7 +521,7 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf)
 
 	waiter_add(&w, obj, index, access);
 	/* Random accesses most likely find nothing: ask first, and see if it was so. */
-	if (vm_flags & VM_RAND_READ && extpager_request_page(obj, index) && w.asked)
+	if (vm_flags & VM_RAND_READ && !extpager_request_page(obj, index, again) && w.asked)
 		goto wait;
 	state = extpager_page_state(obj->inode.i_mapping, index);
 	if (state == EXTPAGER_PAGE_HERE) {
@@ -475,20 +529,30 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf)
 		return 0;
 	}
 	if (state == EXTPAGER_PAGE_COMING) {
+		look_ahead(obj, file, index, vm_flags);
 		drop_leftover(obj, index);
 		state = extpager_page_state(obj->inode.i_mapping, index);
 	}
 	if (state == EXTPAGER_PAGE_ABSENT) {
-		ask_for_fault(obj, file, index, vm_flags);
+		ret = 0;
+		if (again)
+			ret = extpager_request_page(obj, index, true);
+		else
+			ask_for_fault(obj, file, index, vm_flags);
+		if (ret == -ENOMEM) {
+			waiter_del(&w);
+			return ret;
+		}
 		/* Readahead does not say what came of it. */
 		asked = w.asked || READ_ONCE(w.done) || !page_absent(obj, index);
 	}
 wait:
+	if (!nowait)
+		gate_unlock(gf);
 	if (nowait || !asked) {
 		waiter_del(&w);
 		return -EAGAIN;
 	}
-	gate_unlock(gf);
 	extpager_count(obj->target, GATE_WAITS);
 	ret = waiter_wait(&w);
 	waiter_del(&w);
@@ -499,6 +563,7 @@ static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, 
 			     bool dirties)
 {
 	struct gate_fault gf = { .vmf = vmf };
+	bool again = vmf->flags & FAULT_FLAG_TRIED;
 	int ret = 0;
 
 	if ((loff_t)vmf->pgoff << PAGE_SHIFT >= i_size_read(&obj->inode))
@@ -509,21 +574,21 @@ static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, 
 	 * The second try of an access whose page failed: it learns that, and asks
 	 * no more. FAULT_FLAG_TRIED does not tell: populating retries without it.
 	 */
-	if (!here)
-		ret = failure_of(obj, vmf->pgoff);
+	ret = failure_of(obj, vmf->pgoff);
 	if (!ret && dirties)
 		ret = gate_fault_dirty(obj, &gf);
 	while (!ret && !gf.pinned && !here) {
-		ret = gate_fault_page(obj, &gf);
+		ret = gate_fault_page(obj, &gf, again);
 		if (ret == -EAGAIN && !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT)) {
 			/* It could not be asked for: have a breath, no tight loop. */
+			again = true;
 			schedule_timeout_killable(1);
 			ret = fatal_signal_pending(current) ? -EINTR : 0;
 			continue;
 		}
 		here = !ret;
 	}
-	trace_extpager_gate(obj, vmf->pgoff, vmf->flags, ret);
+	trace_extpager_gate(obj, vmf->pgoff, fault_access(vmf), ret);
 	if (gf.pinned) {
 		/* A dying task needs no error. */
 		if (ret && ret != -EAGAIN && ret != -EINTR)
@@ -560,8 +625,8 @@ vm_fault_t extpager_fault(struct vm_fault *vmf)
  * @start: first page
  * @end: last page
  *
- * The kernel's own, but for the second try of a random access that waited:
- * its neighbours were mapped by the first try.
+ * The kernel's own, but for random accesses to a page that is not here, or was
+ * not at the first try: they do not look for its neighbours.
  *
  * Return: as filemap_map_pages().
  */
@@ -569,8 +634,12 @@ vm_fault_t extpager_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
 	struct vm_area_struct *vma = vmf->vma;
 
-	if (vma->vm_flags & VM_RAND_READ && vmf->flags & FAULT_FLAG_TRIED)
-		return filemap_map_pages(vmf, vmf->pgoff, vmf->pgoff);
+	if (vma->vm_flags & VM_RAND_READ) {
+		if (!extpager_page_uptodate(vma->vm_file->f_mapping, vmf->pgoff))
+			return 0;
+		if (vmf->flags & FAULT_FLAG_TRIED)
+			return filemap_map_pages(vmf, vmf->pgoff, vmf->pgoff);
+	}
 	return filemap_map_pages(vmf, start, end);
 }
 
@@ -628,6 +697,7 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 {
 	struct address_space *mapping = obj->inode.i_mapping;
 	struct extpager_waiter w;
+	bool again = false;
 	int ret = 0;
 
 	while (!extpager_page_uptodate(mapping, index)) {
@@ -640,17 +710,25 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 		if (!page_absent(obj, index))
 			drop_leftover(obj, index);
 		if (page_absent(obj, index)) {
-			if (file && file->f_ra.ra_pages && !(file->f_mode & FMODE_RANDOM)) {
+			if (!again && file && file->f_ra.ra_pages &&
+			    !(file->f_mode & FMODE_RANDOM)) {
 				DEFINE_READAHEAD(rac, file, &file->f_ra, mapping, index);
 
 				page_cache_sync_ra(&rac, nr);
 			} else {
-				extpager_request_pages(obj, index, 1);
+				ret = extpager_request_page(obj, index, again);
 			}
 		}
+		if (ret == -ENOMEM && again) {
+			waiter_del(&w);
+			break;
+		}
+		ret = 0;
 		if (!extpager_page_uptodate(mapping, index)) {
-			if (page_absent(obj, index) && !READ_ONCE(w.done)) {
+			/* A page that has just failed is gone before its waiter is told. */
+			if (page_absent(obj, index) && !READ_ONCE(w.asked) && !READ_ONCE(w.done)) {
 				/* It could not be asked for: have a breath. */
+				again = true;
 				waiter_del(&w);
 				schedule_timeout_killable(1);
 				if (fatal_signal_pending(current))
@@ -673,16 +751,26 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 	return ret;
 }
 
+static u64 pages_returned(struct extpager_target *t)
+{
+	return atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_RETURNED]);
+}
+
 /**
  * extpager_gate_dirty() - wait until the target may have one more dirty page
  * @obj: object
  *
+ * Who has seen as many pages return as it may have dirty goes on in any case:
+ * it is others, with a larger share, who keep the target full.
+ *
  * Return: 0, -EINTR, -EDEADLK: the caller is the pager; -ENODEV, -EIO: the
- * object or its pager are gone for good.
+ * object or its pager are gone for good, or nothing is taken any more.
  */
 int extpager_gate_dirty(struct extpager_object *obj)
 {
 	struct extpager_target *t = obj->target;
+	unsigned long since = jiffies;
+	u64 first = pages_returned(t), seen = first, now;
 	int ret, status = 0;
 
 	if (!extpager_target_over_quota(t))
@@ -698,6 +786,15 @@ int extpager_gate_dirty(struct extpager_object *obj)
 						   status != -EAGAIN), HZ / 10);
 		if (ret < 0)
 			return -EINTR;
+		now = pages_returned(t);
+		if (now - first >= extpager_target_quota(t))
+			return 0;
+		if (now != seen || READ_ONCE(t->state) != EXTPAGER_STATE_STALLED)
+			since = jiffies;
+		else if (jiffies_to_msecs(jiffies - since) >
+			 READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
+			return -EIO;
+		seen = now;
 	} while (!ret);
 	return status == -EAGAIN ? 0 : status;
 }

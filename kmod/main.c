@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Loading and unloading. */
 #include <linux/module.h>
+#include <linux/reboot.h>
 
 #include "extpager.h"
 
@@ -13,6 +14,26 @@ MODULE_PARM_DESC(unprivileged_pagers,
 struct workqueue_struct *extpager_wq;
 /* These do: what they wait for is ended by the others. */
 struct workqueue_struct *extpager_slow_wq;
+
+/* Nobody can be asked any more: what is dirty now goes with the machine. */
+static int say_what_is_lost(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct extpager_target *t;
+	u32 id = 0;
+
+	while ((t = extpager_target_next(&id))) {
+		/* A dead target's super block may be gone. */
+		u64 dirty = t->state == EXTPAGER_STATE_DEAD ? 0 : extpager_target_dirty(t);
+
+		if (dirty && t->named)
+			pr_warn("target %s: %llu dirty bytes were not returned and are lost\n",
+				t->settings.name, dirty);
+		extpager_target_put(t);
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block at_reboot = { .notifier_call = say_what_is_lost };
 
 static int __init extpager_init(void)
 {
@@ -32,18 +53,24 @@ static int __init extpager_init(void)
 	ret = extpager_pathfs_init();
 	if (ret)
 		goto err_cache;
-	ret = extpager_chardev_init();
+	ret = extpager_sysfs_init();
 	if (ret)
 		goto err_pathfs;
+	ret = extpager_chardev_init();
+	if (ret)
+		goto err_sysfs;
 	/* Last: it lets targets be added, and nothing can fail any more. */
 	ret = extpager_netlink_init();
 	if (ret)
 		goto err_chardev;
+	register_reboot_notifier(&at_reboot);
 	pr_info("loaded, ABI version %u\n", EXTPAGER_ABI_VERSION);
 	return 0;
 
 err_chardev:
 	extpager_chardev_exit();
+err_sysfs:
+	extpager_sysfs_exit();
 err_pathfs:
 	extpager_pathfs_exit();
 err_cache:
@@ -57,8 +84,10 @@ err_wq:
 
 static void __exit extpager_exit(void)
 {
+	unregister_reboot_notifier(&at_reboot);
 	extpager_netlink_exit();
 	extpager_chardev_exit();
+	extpager_sysfs_exit();
 	extpager_pathfs_exit();
 	/* Targets and ports free themselves after a grace period, on the queue. */
 	destroy_workqueue(extpager_slow_wq);

@@ -4,6 +4,7 @@
  * become data requests, dirty ones data returns. It knows requests, not rings.
  */
 #include <linux/pagevec.h>
+#include <linux/rcupdate_wait.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/writeback.h>
@@ -97,7 +98,7 @@ static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 	struct extpager_claim claim;
 	unsigned int i;
 
-	while (extpager_request_take(obj, first, nr, &claim)) {
+	while (extpager_request_take(obj, first, nr, 0, &claim)) {
 		for (i = 0; i < claim.span; i++)
 			if (claim.folios[i])
 				folio_zero_range(claim.folios[i], 0, PAGE_SIZE);
@@ -105,34 +106,57 @@ static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 	}
 }
 
+/* What is being returned cannot leave; it is zeros from now on. */
+static void zero_folio(struct extpager_object *obj, struct folio *folio)
+{
+	/* Who holds it copies; or waits for an answer that is given here. */
+	while (!folio_trylock(folio)) {
+		serve_zeros(obj, folio->index, 1);
+		schedule_timeout_uninterruptible(1);
+	}
+	if (folio->mapping == obj->inode.i_mapping) {
+		if (folio_test_writeback(folio))
+			folio_zero_range(folio, 0, folio_size(folio));
+		else
+			generic_error_remove_folio(obj->inode.i_mapping, folio);
+	}
+	folio_unlock(folio);
+}
+
 /**
- * extpager_zero_pages() - empty the cache of an announced zeroed range
+ * extpager_zero_pages() - have an announced zeroed range read as zeros
  * @obj: object
  * @first: first page
  * @nr: pages
  *
- * With the invalidate_lock held no new request of the range can be made, and
- * those under way are served. If a return is under way the lock is let go
- * again: it is never held over a wait for the pager.
+ * Afterwards no page of the range holds anything but zeros, or what was
+ * written since, and none can become a request or a return until the range is
+ * acknowledged. Returns under way go on.
  *
- * Return: 0, or -EAGAIN: a return or a lock is in the way, try again.
+ * Context: inode lock; does not wait for the pager.
  */
-int extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
+void extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
-	loff_t start = (loff_t)first << PAGE_SHIFT;
+	pgoff_t last = first + nr - 1, index = first;
+	struct folio_batch batch;
+	unsigned int i;
 
-	/* Never queue for it: readers behind would have to wait, too. */
-	if (!down_write_trylock(&mapping->invalidate_lock))
-		return -EAGAIN;
-	serve_zeros(obj, first, nr);
-	if (extpager_range_returning(obj, first, first + nr - 1)) {
-		up_write(&mapping->invalidate_lock);
-		return -EAGAIN;
-	}
-	truncate_pagecache_range(mapping->host, start, start + ((loff_t)nr << PAGE_SHIFT) - 1);
+	/*
+	 * Whoever asked for pages before it could know of the range has them in
+	 * the cache after this. Never queue: readers behind would wait, too.
+	 */
+	while (!down_write_trylock(&mapping->invalidate_lock))
+		schedule_timeout_uninterruptible(1);
 	up_write(&mapping->invalidate_lock);
-	return 0;
+	serve_zeros(obj, first, nr);
+	folio_batch_init(&batch);
+	while (filemap_get_folios(mapping, &index, last, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch); i++)
+			zero_folio(obj, batch.folios[i]);
+		folio_batch_release(&batch);
+		cond_resched();
+	}
 }
 
 /* @req has all its folios; on failure they are given up. */
@@ -154,8 +178,6 @@ static int submit_data_request(struct extpager_object *obj, struct extpager_requ
 		req->access = EXTPAGER_ACCESS_READ;
 		req->flags |= EXTPAGER_EVF_PREFETCH;
 	}
-	extpager_count(obj->target, DATA_REQUESTS);
-	extpager_count_add(obj->target, PAGES_REQUESTED, nr);
 	ret = extpager_request_submit(req);
 	if (!ret)
 		return 0;
@@ -219,27 +241,29 @@ static void extpager_readahead(struct readahead_control *rac)
  * extpager_request_page() - ask for one missing page, without readahead's pains
  * @obj: object
  * @index: page inside it
+ * @try_hard: reclaim, or have something killed, rather than fail
  *
- * Does not wait.
- * Return: false if it is in the cache, or there is no memory.
+ * Does not wait for the pager.
+ * Return: 0, -EEXIST: it is in the cache; or -ENOMEM.
  */
-bool extpager_request_page(struct extpager_object *obj, pgoff_t index)
+int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_hard)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
-	gfp_t gfp = (readahead_gfp_mask(mapping) & ~__GFP_FS) | __GFP_NOWARN;
+	gfp_t gfp = try_hard ? mapping_gfp_mask(mapping) :
+		    (readahead_gfp_mask(mapping) & ~__GFP_FS) | __GFP_NOWARN;
 	struct extpager_request *req;
 	struct folio *folio;
-	bool added = false;
+	int ret = -ENOMEM;
 
 	filemap_invalidate_lock_shared(mapping);
 	folio = filemap_alloc_folio(gfp, 0);
 	if (!folio)
 		goto unlock;
-	if (filemap_add_folio(mapping, folio, index, gfp)) {
+	ret = filemap_add_folio(mapping, folio, index, gfp);
+	if (ret) {
 		folio_put(folio);
 		goto unlock;
 	}
-	added = true;
 	/* Locked, it stays in the cache. */
 	folio_put(folio);
 	if (unlikely(extpager_zeros_overlap(obj, index, index))) {
@@ -256,7 +280,7 @@ bool extpager_request_page(struct extpager_object *obj, pgoff_t index)
 	}
 unlock:
 	filemap_invalidate_unlock_shared(mapping);
-	return added;
+	return ret;
 }
 
 /*
@@ -390,7 +414,6 @@ static void run_send(struct return_run *run)
 		return;
 	}
 	req->length = range_bytes(obj, req->index, req->nr);
-	extpager_count(obj->target, DATA_RETURNS);
 	if (!extpager_request_submit(req))
 		return;
 	for (i = 0; i < req->nr; i++)
@@ -444,6 +467,9 @@ static bool run_add(struct return_run *run, struct folio *folio, bool *full)
 	}
 	if (!folio_clear_dirty_for_io(folio))
 		return false;
+	/* The record may be gone when the run is sent. */
+	if (unlikely(extpager_request_recorded(obj, EXTPAGER_EV_DATA_RETURN, index, 1)))
+		run->req->flags |= EXTPAGER_EVF_RESENT;
 	folio_start_writeback(folio);
 	run->req->folios[run->req->nr++] = folio;
 	return true;
@@ -471,8 +497,11 @@ int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t la
 	struct folio_batch batch;
 	unsigned int i;
 
-	if (extpager_object_status(obj))
+	if (extpager_object_status(obj)) {
+		/* Whole pages may have been written before anybody had to ask. */
+		extpager_object_use(obj);
 		return -ENOTCONN;
+	}
 	folio_batch_init(&batch);
 	while (!full && filemap_get_folios_tag(obj->inode.i_mapping, &index, last, tag, &batch)) {
 		for (i = 0; i < folio_batch_count(&batch) && !full; i++) {
@@ -558,7 +587,11 @@ int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t l
 	return ret ? -EINTR : 0;
 }
 
-/* Send what is tagged and wait for all of the range; -EAGAIN: the pager went. */
+/*
+ * Send what is tagged and wait for all of the range. -EAGAIN: the pager went; an
+ * error: of a zeroed range that keeps pages back, or of a pager that has missed
+ * a deadline, which is not waited for once more.
+ */
 static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t last)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
@@ -566,6 +599,8 @@ static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t las
 		.sync_mode = WB_SYNC_ALL,
 		.nr_to_write = LONG_MAX,
 	};
+	errseq_t since = errseq_sample(&mapping->wb_err);
+	int ret;
 
 	tag_pages_for_writeback(mapping, first, last);
 	for (;;) {
@@ -577,17 +612,42 @@ static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t las
 			return -EAGAIN;
 		if (!range_tagged(mapping, first, last))
 			return 0;
+		ret = extpager_zeros_status(obj, first, last);
+		if (ret && ret != -EAGAIN)
+			return ret;
+		ret = errseq_check(&mapping->wb_err, since);
+		if (ret && READ_ONCE(obj->target->state) == EXTPAGER_STATE_STALLED)
+			return ret;
 		if (schedule_timeout_killable(1), fatal_signal_pending(current))
 			return -EINTR;
 	}
 }
 
-static int wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+/* A failure is seen once: soon the range is asked again. */
+static bool zeros_settled(struct extpager_object *obj, pgoff_t first, pgoff_t last, int *status)
 {
-	if (wait_event_killable(obj->target->wait,
-				extpager_zeros_status(obj, first, last) != -EAGAIN))
+	*status = extpager_zeros_status(obj, first, last);
+	return *status != -EAGAIN;
+}
+
+/**
+ * extpager_wait_zeros() - wait for zeroed ranges to be acknowledged
+ * @obj: object
+ * @first: first page
+ * @last: last page
+ *
+ * Return: 0, -EINTR, -ENODEV: the object went; or what one of them failed with,
+ * which goes on to be asked.
+ */
+int extpager_wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	int status;
+
+	if (wait_event_killable(obj->target->wait, zeros_settled(obj, first, last, &status)))
 		return -EINTR;
-	return extpager_zeros_status(obj, first, last);
+	if (!status && READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
+		return -ENODEV;
+	return status;
 }
 
 static int barrier_request(struct extpager_object *obj)
@@ -607,7 +667,6 @@ static int barrier_request(struct extpager_object *obj)
 		extpager_request_put(req);
 		ret = -EAGAIN;
 	} else {
-		extpager_count(obj->target, SYNCS);
 		ret = extpager_request_wait(req);
 	}
 	extpager_request_put(req);
@@ -629,7 +688,7 @@ static int barrier_request(struct extpager_object *obj)
 int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier)
 {
 	pgoff_t first = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
-	int ret;
+	int ret, zeros;
 
 	do {
 		ret = 0;
@@ -637,9 +696,8 @@ int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, 
 			ret = extpager_object_wait_ready(obj);
 			if (ret)
 				break;
-			ret = wait_zeros(obj, first, last);
-			if (!ret)
-				ret = return_tagged(obj, first, last);
+			zeros = extpager_wait_zeros(obj, first, last);
+			ret = zeros == -EINTR ? zeros : return_tagged(obj, first, last) ?: zeros;
 		}
 		if (!ret && barrier)
 			ret = barrier_request(obj);
@@ -658,6 +716,28 @@ bool extpager_object_clean(struct extpager_object *obj)
 	marked = xa_marked(pages, PAGECACHE_TAG_DIRTY) || xa_marked(pages, PAGECACHE_TAG_WRITEBACK);
 	xa_unlock_irq(pages);
 	return !marked && !extpager_object_unsynced(obj) && !READ_ONCE(obj->zeros);
+}
+
+/* Pages that only this cache has: dirty, or being returned. */
+unsigned long extpager_object_dirty_pages(struct extpager_object *obj)
+{
+	XA_STATE(xas, &obj->inode.i_mapping->i_pages, 0);
+	unsigned long nr = 0;
+	void *entry;
+
+	rcu_read_lock();
+	xas_for_each(&xas, entry, ULONG_MAX) {
+		if (xas_retry(&xas, entry))
+			continue;
+		nr += xas_get_mark(&xas, PAGECACHE_TAG_DIRTY) ||
+		      xas_get_mark(&xas, PAGECACHE_TAG_WRITEBACK);
+		if (need_resched()) {
+			xas_pause(&xas);
+			cond_resched_rcu();
+		}
+	}
+	rcu_read_unlock();
+	return nr;
 }
 
 const struct address_space_operations extpager_aops = {

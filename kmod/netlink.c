@@ -126,6 +126,17 @@ static int read_uid(struct genl_info *info, int which, kuid_t *uid)
 	return 0;
 }
 
+/* Unlike an owner, a pager without CAP_SYS_ADMIN may be nobody. */
+static int read_pager_uid(struct genl_info *info, kuid_t *uid)
+{
+	struct nlattr *attr = info->attrs[EXTPAGER_A_TARGET_PAGER_UID];
+
+	if (!attr || nla_get_u32(attr) != U32_MAX)
+		return read_uid(info, EXTPAGER_A_TARGET_PAGER_UID, uid);
+	*uid = INVALID_UID;
+	return 0;
+}
+
 static int read_gid(struct genl_info *info, kgid_t *gid)
 {
 	struct nlattr *attr = info->attrs[EXTPAGER_A_TARGET_GID];
@@ -162,7 +173,7 @@ static int read_settings(struct genl_info *info, struct extpager_settings *s)
 
 	ret = read_uid(info, EXTPAGER_A_TARGET_UID, &s->uid) ?:
 	      read_gid(info, &s->gid) ?:
-	      read_uid(info, EXTPAGER_A_TARGET_PAGER_UID, &s->pager_uid);
+	      read_pager_uid(info, &s->pager_uid);
 	if (ret)
 		return ret;
 	read_u32(info, EXTPAGER_A_TARGET_MODE, &mode);
@@ -176,11 +187,15 @@ static int read_settings(struct genl_info *info, struct extpager_settings *s)
 	return 0;
 }
 
+/* NULL and said so if there is no memory. */
 static char *read_store(struct genl_info *info)
 {
 	struct nlattr *attr = info->attrs[EXTPAGER_A_TARGET_STORE];
+	char *store = kstrdup(attr ? nla_data(attr) : "", GFP_KERNEL);
 
-	return kstrdup(attr ? nla_data(attr) : "", GFP_KERNEL);
+	if (!store)
+		NL_SET_ERR_MSG(info->extack, "no memory for the store's URI");
+	return store;
 }
 
 /* A quarter of the dirty pages that the whole machine may have by default. */
@@ -229,9 +244,13 @@ static int target_add_doit(struct sk_buff *skb, struct genl_info *info)
 	s.store = read_store(info);
 	if (!s.store)
 		return -ENOMEM;
-	ret = extpager_target_add(&s, info->extack);
-	if (ret)
-		kfree(s.store);
+	/* A call holds no reference of the module's; the target's mount is to. */
+	ret = try_module_get(THIS_MODULE) ? 0 : -ENODEV;
+	if (!ret) {
+		ret = extpager_target_add(&s, info->extack);
+		module_put(THIS_MODULE);
+	}
+	kfree(s.store);
 	return ret;
 }
 
@@ -296,23 +315,24 @@ static int target_set_doit(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(t))
 		return PTR_ERR(t);
 	if (info->attrs[EXTPAGER_A_TARGET_STORE]) {
-		ret = -EBUSY;
-		if (READ_ONCE(t->port)) {
-			NL_SET_ERR_MSG(info->extack, "a pager serves the target from its store now");
-			goto out;
-		}
 		ret = -ENOMEM;
 		store = read_store(info);
 		if (!store)
 			goto out;
 	}
-	/* Requests may be read while they change; all are single words. */
+	/* Settings may be read while they change; all are single words. */
 	spin_lock(&t->lock);
 	s = t->settings;
 	ret = read_settings(info, &s);
+	if (!ret && store && t->port) {
+		NL_SET_ERR_MSG(info->extack, "a pager serves the target from its store now");
+		ret = -EBUSY;
+	}
 	if (!ret) {
-		if (store)
+		if (store) {
 			swap(s.store, store);
+			t->store_used = false;
+		}
 		t->settings = s;
 	}
 	spin_unlock(&t->lock);
@@ -320,7 +340,7 @@ static int target_set_doit(struct sk_buff *skb, struct genl_info *info)
 	if (ret)
 		goto out;
 	apply_owner(t);
-	wake_up_all(&t->wait);
+	extpager_target_settings_changed(t);
 	extpager_notify(t, EXTPAGER_EVENT_CHANGED);
 out:
 	extpager_target_put(t);
@@ -328,15 +348,6 @@ out:
 }
 
 /* ---- answering ---- */
-
-static u32 target_pending(const struct extpager_target *t)
-{
-	unsigned int i, n = 0;
-
-	for (i = 0; i < EXTPAGER_PHASES; i++)
-		n += READ_ONCE(t->nr_pending[i]);
-	return n;
-}
 
 /* Everybody may know what there is; stores may name hosts and keys. */
 static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privileged)
@@ -346,6 +357,7 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 	/* A dead target's super block may be gone. */
 	u64 object = 0, dirty = t->state == EXTPAGER_STATE_DEAD ? 0 : extpager_target_dirty(t);
 	u32 generation = 0, opens = 0, port, i;
+	bool store_used;
 	int ret;
 
 	if (obj) {
@@ -357,6 +369,7 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 	spin_lock(&t->lock);
 	s = t->settings;
 	port = t->port ? t->port->id : 0;
+	store_used = t->store_used;
 	/* The store's string may be replaced once the lock is dropped. */
 	ret = privileged ? nla_put_string(skb, EXTPAGER_A_TARGET_STORE, s.store) : 0;
 	spin_unlock(&t->lock);
@@ -375,9 +388,11 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_PORT, port) ?:
 	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_DIRTY, dirty, EXTPAGER_A_TARGET_PAD) ?:
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_OPENS, opens) ?:
-	      nla_put_u32(skb, EXTPAGER_A_TARGET_PENDING, target_pending(t));
+	      nla_put_u32(skb, EXTPAGER_A_TARGET_PENDING, extpager_target_pending(t));
 	if (!ret && s.read_only)
 		ret = nla_put_flag(skb, EXTPAGER_A_TARGET_READ_ONLY);
+	if (!ret && store_used)
+		ret = nla_put_flag(skb, EXTPAGER_A_TARGET_STORE_USED);
 	if (!ret && uid_valid(s.pager_uid))
 		ret = nla_put_u32(skb, EXTPAGER_A_TARGET_PAGER_UID,
 				  from_kuid_munged(&init_user_ns, s.pager_uid));
@@ -386,24 +401,28 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 	return ret;
 }
 
+/* A target by its name, that of a port's own objects by the port. */
+static int put_identity(struct sk_buff *skb, struct extpager_target *t, int name, int port)
+{
+	u32 id;
+
+	if (t->named)
+		return nla_put_string(skb, name, t->settings.name);
+	spin_lock(&t->lock);
+	id = t->port ? t->port->id : 0;
+	spin_unlock(&t->lock);
+	return nla_put_u32(skb, port, id);
+}
+
 static int put_stats(struct sk_buff *skb, struct extpager_target *t)
 {
 	int ret, i;
 
-	if (t->named) {
-		ret = nla_put_string(skb, EXTPAGER_A_STATS_NAME, t->settings.name);
-	} else {
-		u32 port;
-
-		spin_lock(&t->lock);
-		port = t->port ? t->port->id : 0;
-		spin_unlock(&t->lock);
-		ret = nla_put_u32(skb, EXTPAGER_A_STATS_PORT, port);
-	}
-	for (i = EXTPAGER_A_STATS_PAD + 1; i <= EXTPAGER_A_STATS_MAX && !ret; i++)
+	ret = put_identity(skb, t, EXTPAGER_A_STATS_NAME, EXTPAGER_A_STATS_PORT);
+	for (i = EXTPAGER_A_STATS_PAD + 1; i <= EXTPAGER_A_STATS_PAGES_DISCARDED && !ret; i++)
 		ret = nla_put_u64_64bit(skb, i, atomic64_read(&t->stats[i]),
 					EXTPAGER_A_STATS_PAD);
-	return ret;
+	return ret ?: extpager_latency_put(skb, t);
 }
 
 static int put_queue(struct sk_buff *skb, struct extpager_queue *q)
@@ -413,7 +432,7 @@ static int put_queue(struct sk_buff *skb, struct extpager_queue *q)
 	if (!nest ||
 	    nla_put_u32(skb, EXTPAGER_A_QUEUE_INDEX, q->index) ||
 	    nla_put_u32(skb, EXTPAGER_A_QUEUE_ENTRIES, q->entries) ||
-	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_EVENTS, READ_ONCE(q->event_tail),
+	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_EVENTS, READ_ONCE(q->nr_events),
 			      EXTPAGER_A_QUEUE_PAD) ||
 	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_REPLIES, READ_ONCE(q->nr_replies),
 			      EXTPAGER_A_QUEUE_PAD) ||
@@ -452,8 +471,10 @@ static int reply_one(struct sk_buff *request, struct genl_info *info, u8 cmd,
 	void *hdr;
 	int ret;
 
-	if (!skb)
+	if (!skb) {
+		NL_SET_ERR_MSG(info->extack, "no memory for the answer");
 		return -ENOMEM;
+	}
 	hdr = genlmsg_put_reply(skb, info, &family, 0, cmd);
 	ret = hdr ? put(skb, t, netlink_capable(request, CAP_SYS_ADMIN)) : -EMSGSIZE;
 	if (ret) {
@@ -534,6 +555,49 @@ static int stats_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	return dump_targets(skb, cb, EXTPAGER_CMD_STATS_GET, false, put_stats_any);
 }
 
+static int dump_request(struct sk_buff *skb, struct netlink_callback *cb,
+			struct extpager_target *t, const struct extpager_pending *p)
+{
+	void *hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &family,
+				NLM_F_MULTI, EXTPAGER_CMD_REQUEST_GET);
+
+	if (!hdr)
+		return -EMSGSIZE;
+	if (put_identity(skb, t, EXTPAGER_A_REQUEST_NAME, EXTPAGER_A_REQUEST_PORT) ||
+	    extpager_pending_put(skb, p, netlink_capable(cb->skb, CAP_SYS_ADMIN))) {
+		genlmsg_cancel(skb, hdr);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(skb, hdr);
+	return 0;
+}
+
+/* args: the target behind which to go on; how far in the next one, if it is still that one. */
+static int request_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	u32 id = cb->args[0];
+	struct extpager_target *t;
+
+	while ((t = extpager_target_next(&id))) {
+		unsigned long slot = cb->args[2] == id ? cb->args[1] : 0;
+		struct extpager_pending p;
+		int ret = 0;
+
+		cb->args[2] = id;
+		cb->args[1] = slot;
+		while (!ret && extpager_pending_next(t, &slot, &p)) {
+			ret = dump_request(skb, cb, t, &p);
+			if (!ret)
+				cb->args[1] = slot;
+		}
+		extpager_target_put(t);
+		if (ret)
+			break;
+		cb->args[0] = id;
+	}
+	return skb->len;
+}
+
 struct port_dump {
 	struct sk_buff *skb;
 	struct netlink_callback *cb;
@@ -554,12 +618,19 @@ static int dump_port(struct extpager_port *port, void *arg)
 	return ret;
 }
 
+/* A port with all the queues there can be must fit. */
+static int port_get_start(struct netlink_callback *cb)
+{
+	cb->min_dump_alloc = 8192;
+	return 0;
+}
+
 static int port_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct port_dump d = { .skb = skb, .cb = cb };
+	int ret = extpager_port_for_each(dump_port, (unsigned long *)&cb->args[0], &d);
 
-	extpager_port_for_each(dump_port, (unsigned long *)&cb->args[0], &d);
-	return skb->len;
+	return skb->len ?: ret;
 }
 
 /* ---- events ---- */
@@ -591,7 +662,10 @@ void extpager_notify(struct extpager_target *t, u32 event)
 		return;
 	}
 	genlmsg_end(skb, hdr);
-	genlmsg_multicast_netns(&family, &init_net, skb, 0, 0, GFP_KERNEL);
+	/* A target is the machine's; its listener may have a network of its own. */
+	rcu_read_lock();
+	genlmsg_multicast_allns(&family, skb, 0, 0);
+	rcu_read_unlock();
 }
 
 /* ---- the family ---- */
@@ -633,7 +707,14 @@ static const struct genl_ops ops[] = {
 		.cmd		= EXTPAGER_CMD_PORT_GET,
 		.policy		= none_policy,
 		.maxattr	= EXTPAGER_A_PORT_ID,
+		.start		= port_get_start,
 		.dumpit		= port_get_dumpit,
+	},
+	{
+		.cmd		= EXTPAGER_CMD_REQUEST_GET,
+		.policy		= none_policy,
+		.maxattr	= EXTPAGER_A_PORT_ID,
+		.dumpit		= request_get_dumpit,
 	},
 };
 
@@ -645,10 +726,10 @@ static struct genl_family family __ro_after_init = {
 	.parallel_ops	= true,
 	.ops		= ops,
 	.n_ops		= ARRAY_SIZE(ops),
-	.resv_start_op	= __EXTPAGER_CMD_MAX,
 	.mcgrps		= groups,
 	.n_mcgrps	= ARRAY_SIZE(groups),
 };
+MODULE_ALIAS_GENL_FAMILY(EXTPAGER_FAMILY_NAME);
 
 int __init extpager_netlink_init(void)
 {

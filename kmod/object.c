@@ -75,6 +75,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->synced = 0;
 	obj->terminating = false;
 	obj->retry_at = jiffies;
+	obj->nr_failures = 0;
 	return &obj->inode;
 }
 
@@ -83,36 +84,59 @@ static void object_free_inode(struct inode *inode)
 	kmem_cache_free(object_cache, extpager_object(inode));
 }
 
+/**
+ * extpager_object_next() - walk over the objects of a target
+ * @t: target
+ * @last: the last one, its reference is dropped; or NULL
+ *
+ * Return: the next one with a reference for iput(), or NULL.
+ */
+struct extpager_object *extpager_object_next(struct extpager_target *t,
+					     struct extpager_object *last)
+{
+	struct extpager_object *obj;
+	u64 after = last ? last->id : 0;
+
+	cond_resched();
+	spin_lock(&t->lock);
+	if (last && !list_empty(&last->node))
+		obj = list_next_entry(last, node);
+	else
+		obj = list_first_entry(&t->objects, struct extpager_object, node);
+	/* Those that were made later stand behind. */
+	list_for_each_entry_from(obj, &t->objects, node)
+		if (obj->id > after)
+			break;
+	if (list_entry_is_head(obj, &t->objects, node))
+		obj = NULL;
+	else
+		ihold(&obj->inode);
+	spin_unlock(&t->lock);
+	if (last)
+		iput(&last->inode);
+	return obj;
+}
+
 /* syncfs and sync: in the caller's context, so only as long as its own deadlines. */
 static int object_sync_fs(struct super_block *sb, int wait)
 {
 	struct extpager_target *t = sb->s_fs_info;
-	struct extpager_object *obj, *last = NULL;
+	struct extpager_object *obj = NULL;
 	int ret = 0;
 
 	if (!wait || !t)
 		return 0;
-	for (;;) {
-		bool found = false;
-
-		spin_lock(&t->lock);
-		list_for_each_entry(obj, &t->objects, node) {
-			if (obj->id > (last ? last->id : 0)) {
-				ihold(&obj->inode);
-				found = true;
-				break;
-			}
-		}
-		spin_unlock(&t->lock);
-		if (last)
-			iput(&last->inode);
-		if (!found)
-			return ret;
-		/* Without a pager the pages stay dirty; sync must not wait for the next one. */
-		if (!extpager_object_status(obj))
+	while ((obj = extpager_object_next(t, obj))) {
+		/*
+		 * Without a pager the pages stay dirty; sync must not wait for the
+		 * next one, nor once more for one that has just missed a deadline.
+		 */
+		if (READ_ONCE(t->state) == EXTPAGER_STATE_LIVE && !extpager_object_status(obj))
 			ret = extpager_return_sync(obj, 0, LLONG_MAX, true) ?: ret;
-		last = obj;
+		else if (!extpager_object_clean(obj))
+			ret = -EIO;
 	}
+	return ret;
 }
 
 const struct super_operations extpager_object_sops = {
@@ -152,7 +176,8 @@ const struct dentry_operations extpager_object_dops = {
  * @mode: permission bits
  * @read_only: no client may write
  *
- * Return: the object, a reference of which is the target's; or an ERR_PTR.
+ * Return: the object with a reference for iput(), beside the target's; or an
+ * ERR_PTR.
  */
 struct extpager_object *extpager_object_create(struct extpager_target *t, u64 bytes,
 					       umode_t mode, bool read_only)
@@ -182,6 +207,7 @@ struct extpager_object *extpager_object_create(struct extpager_target *t, u64 by
 	mapping_set_gfp_mask(inode->i_mapping, GFP_HIGHUSER_MOVABLE);
 	/* Write-back passes over inodes that are not hashed. */
 	insert_inode_hash(inode);
+	ihold(inode);
 
 	spin_lock(&t->lock);
 	obj->id = (u64)t->id << 32 | ++t->next_object;
@@ -212,6 +238,20 @@ struct extpager_object *extpager_object_find(struct extpager_target *t, u64 id)
 	}
 	spin_unlock(&t->lock);
 	return NULL;
+}
+
+/* Owner and mode were changed by some way in: they are the target's. */
+void extpager_object_attributes_changed(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+
+	if (!t->named)
+		return;
+	spin_lock(&t->lock);
+	t->settings.uid = obj->inode.i_uid;
+	t->settings.gid = obj->inode.i_gid;
+	t->settings.mode = obj->inode.i_mode & 0777;
+	spin_unlock(&t->lock);
 }
 
 /**
@@ -295,6 +335,9 @@ int extpager_object_status(struct extpager_object *obj)
 	default:
 		break;
 	}
+	/* Nobody waits for what is going to be dropped. */
+	if (READ_ONCE(t->draining) && READ_ONCE(t->discard))
+		return -ENODEV;
 	if (READ_ONCE(t->state) == EXTPAGER_STATE_ORPHANED &&
 	    (READ_ONCE(t->grace_over) || READ_ONCE(t->settings.policy) == EXTPAGER_POLICY_FAIL))
 		return -EIO;
@@ -356,10 +399,12 @@ int extpager_object_wait_ready(struct extpager_object *obj)
  * @obj: object
  * @error: 0, or a negative errno
  * @attributes: EXTPAGER_ATTR_*
+ * @expired: it was the deadline
  *
  * Context: target->lock held.
  */
-void extpager_object_init_done(struct extpager_object *obj, int error, u32 attributes)
+void extpager_object_init_done(struct extpager_object *obj, int error, u32 attributes,
+			       bool expired)
 {
 	struct extpager_target *t = obj->target;
 
@@ -376,7 +421,7 @@ void extpager_object_init_done(struct extpager_object *obj, int error, u32 attri
 			mod_delayed_work(extpager_wq, &t->resend_work, 0);
 		if (!atomic_read(&obj->opens))
 			object_kick(obj, 0);
-	} else if (error == -ETIMEDOUT && !obj->initialised) {
+	} else if (expired && !obj->initialised) {
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_IDLE);
 	} else if (obj->initialised) {
 		/* Clients have lived through one pager: they wait for a better one. */
@@ -418,6 +463,7 @@ bool extpager_objects_send_init(struct extpager_target *t)
 		if (obj) {
 			obj->generation++;
 			obj->init_sent = true;
+			t->store_used = true;
 			ihold(&obj->inode);
 		}
 		spin_unlock(&t->lock);
@@ -428,7 +474,6 @@ bool extpager_objects_send_init(struct extpager_target *t)
 			req->length = i_size_read(&obj->inode);
 			req->flags = (obj->read_only ? EXTPAGER_EVF_RDONLY : 0) |
 				     (obj->initialised ? EXTPAGER_EVF_RESENT : 0);
-			extpager_count(t, INITS);
 			if (extpager_request_submit(req)) {
 				extpager_request_put(req);
 				req = NULL;
@@ -448,14 +493,14 @@ bool extpager_objects_send_init(struct extpager_target *t)
 /* ---- opens and the end of use ---- */
 
 /* Waits while the cache is being emptied, which does not depend on the pager. */
-void extpager_object_opened(struct extpager_object *obj)
+int extpager_object_opened(struct extpager_object *obj)
 {
 	struct extpager_target *t = obj->target;
 
 	spin_lock(&t->lock);
 	atomic_inc(&obj->opens);
 	spin_unlock(&t->lock);
-	wait_event(t->wait, !READ_ONCE(obj->terminating));
+	return wait_event_killable(t->wait, !READ_ONCE(obj->terminating)) ? -EINTR : 0;
 }
 
 void extpager_object_closed(struct extpager_object *obj)
@@ -464,17 +509,11 @@ void extpager_object_closed(struct extpager_object *obj)
 		object_kick(obj, 0);
 }
 
-/* Tell the pager something that wants no answer. */
-static void object_tell(struct extpager_object *obj, u8 op)
+/* Tell the pager something that wants no answer; nobody, if there is none. */
+static void object_tell(struct extpager_request *req)
 {
-	struct extpager_request *req = extpager_request_alloc(obj, op, 0);
-
-	if (!req)
-		return;
 	if (extpager_request_submit(req))
 		extpager_request_put(req);
-	else if (op == EXTPAGER_EV_TERMINATE)
-		extpager_count(obj->target, TERMINATES);
 }
 
 static bool object_unused(struct extpager_object *obj)
@@ -489,14 +528,19 @@ static bool object_unused(struct extpager_object *obj)
 static void object_terminate(struct extpager_object *obj)
 {
 	struct extpager_target *t = obj->target;
+	struct extpager_request *req = NULL;
 	bool end = false;
 
-	if (extpager_return_sync(obj, 0, LLONG_MAX, true) || !extpager_object_clean(obj)) {
+	if (!extpager_return_sync(obj, 0, LLONG_MAX, true) && extpager_object_clean(obj))
+		req = extpager_request_alloc(obj, EXTPAGER_EV_TERMINATE, 0);
+	if (!req) {
 		object_kick(obj, HZ);
 		return;
 	}
 	spin_lock(&t->lock);
-	if (obj->state == EXTPAGER_OBJECT_READY && object_unused(obj)) {
+	/* Somebody may have opened, written and closed it since. */
+	if (obj->state == EXTPAGER_OBJECT_READY && object_unused(obj) &&
+	    extpager_object_clean(obj)) {
 		/* Openers wait from here on. */
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_INIT);
 		obj->terminating = true;
@@ -504,13 +548,15 @@ static void object_terminate(struct extpager_object *obj)
 		end = true;
 	}
 	spin_unlock(&t->lock);
-	if (!end)
+	if (!end) {
+		extpager_request_put(req);
 		return;
+	}
 	extpager_requests_cancel(obj, -EAGAIN);
 	filemap_invalidate_lock(obj->inode.i_mapping);
 	truncate_inode_pages(obj->inode.i_mapping, 0);
 	filemap_invalidate_unlock(obj->inode.i_mapping);
-	object_tell(obj, EXTPAGER_EV_TERMINATE);
+	object_tell(req);
 	spin_lock(&t->lock);
 	obj->init_sent = false;
 	WRITE_ONCE(obj->terminating, false);
@@ -521,35 +567,56 @@ static void object_terminate(struct extpager_object *obj)
 	wake_up_all(&t->wait);
 }
 
+/* Not while dirty pages keep the object from its end: that is tried again. */
+static bool attributes_in_force(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	bool tell;
+
+	spin_lock(&t->lock);
+	tell = obj->attributes_ack &&
+	       !(obj->state == EXTPAGER_OBJECT_READY && object_unused(obj));
+	if (tell)
+		obj->attributes_ack = false;
+	spin_unlock(&t->lock);
+	return tell;
+}
+
 static void object_work(struct work_struct *work)
 {
 	struct extpager_object *obj = container_of(to_delayed_work(work), struct extpager_object,
 						   work);
 	struct extpager_target *t = obj->target;
-	bool terminate, acknowledge, forget;
+	struct extpager_request *req;
+	bool terminate, forget, later;
 
 	spin_lock(&t->lock);
 	forget = obj->state == EXTPAGER_OBJECT_FAILED && !atomic_read(&obj->opens);
 	if (forget)
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_IDLE);
 	terminate = obj->state == EXTPAGER_OBJECT_READY && object_unused(obj);
+	later = t->state == EXTPAGER_STATE_STALLED && !obj->discard;
 	spin_unlock(&t->lock);
 
-	if (obj->destroy) {
+	/* Workers are few: they do not wait for a pager that has missed a deadline. */
+	if (later && (terminate || obj->destroy)) {
+		filemap_flush(obj->inode.i_mapping);
+		object_kick(obj, HZ);
+	} else if (obj->destroy) {
 		if (extpager_object_end(obj, obj->discard))
 			object_kick(obj, HZ);
 	} else if (terminate) {
 		object_terminate(obj);
 	}
-	/* Not in force while dirty pages keep the object from its end: tried again. */
-	spin_lock(&t->lock);
-	acknowledge = obj->attributes_ack &&
-		      !(obj->state == EXTPAGER_OBJECT_READY && object_unused(obj));
-	if (acknowledge)
-		obj->attributes_ack = false;
-	spin_unlock(&t->lock);
-	if (acknowledge)
-		object_tell(obj, EXTPAGER_EV_ATTRIBUTES);
+	if (READ_ONCE(obj->attributes_ack)) {
+		req = extpager_request_alloc(obj, EXTPAGER_EV_ATTRIBUTES, 0);
+		if (!req)
+			object_kick(obj, HZ);
+		else if (attributes_in_force(obj))
+			object_tell(req);
+		else
+			extpager_request_put(req);
+	}
 	iput(&obj->inode);
 	extpager_target_put(t);
 }
@@ -590,36 +657,58 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 {
 	struct extpager_target *t = obj->target;
 	enum extpager_object_state was;
+	struct extpager_request *req;
+	struct extpager_port *port;
 
-	if (!discard && !extpager_object_clean(obj) &&
-	    (extpager_object_status(obj) || extpager_return_sync(obj, 0, LLONG_MAX, true) ||
-	     !extpager_object_clean(obj)))
+	if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
+		return 0;
+	if (!discard && !extpager_object_clean(obj)) {
+		extpager_object_use(obj);
+		if (extpager_object_status(obj) || extpager_return_sync(obj, 0, LLONG_MAX, true) ||
+		    !extpager_object_clean(obj))
+			return -EBUSY;
+	}
+	/* A port that is closed ends its objects whether there is memory or not. */
+	req = extpager_request_alloc(obj, EXTPAGER_EV_TERMINATE, 0);
+	if (!req && !discard)
 		return -EBUSY;
 	spin_lock(&t->lock);
 	if (obj->state == EXTPAGER_OBJECT_GONE) {
 		spin_unlock(&t->lock);
+		if (req)
+			extpager_request_put(req);
 		return 0;
 	}
 	was = obj->state;
+	port = t->port;
 	WRITE_ONCE(obj->state, EXTPAGER_OBJECT_GONE);
 	spin_unlock(&t->lock);
 	/* Pairs with those who dirty a page and then look: see extpager_object_gone(). */
 	smp_mb();
 	if (!discard && !extpager_object_clean(obj)) {
 		spin_lock(&t->lock);
+		/* A pager that came meanwhile wants an INIT first. */
+		if (was == EXTPAGER_OBJECT_READY && t->port != port)
+			was = EXTPAGER_OBJECT_INIT;
 		WRITE_ONCE(obj->state, was);
+		obj->init_sent = false;
 		spin_unlock(&t->lock);
+		mod_delayed_work(extpager_wq, &t->resend_work, 0);
 		wake_up_all(&t->wait);
+		extpager_request_put(req);
 		return -EBUSY;
 	}
 
 	extpager_requests_cancel(obj, -ENODEV);
 	if (discard && !extpager_object_clean(obj)) {
-		extpager_count_add(t, PAGES_DISCARDED, extpager_target_dirty(t) >> PAGE_SHIFT);
+		extpager_count_add(t, PAGES_DISCARDED, extpager_object_dirty_pages(obj));
 		truncate_inode_pages(obj->inode.i_mapping, 0);
 	}
-	if (was == EXTPAGER_OBJECT_READY)
-		object_tell(obj, EXTPAGER_EV_TERMINATE);
+	/* Who asked for the end is told of it, even if there never was a beginning. */
+	if (req && (was == EXTPAGER_OBJECT_READY || obj->destroy))
+		object_tell(req);
+	else if (req)
+		extpager_request_put(req);
 	spin_lock(&t->lock);
 	list_del_init(&obj->node);
 	t->nr_objects--;

@@ -68,26 +68,23 @@ static int pathfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct
 {
 	struct inode *inode = d_inode(dentry);
 	struct extpager_object *obj = pathfs_object(inode);
-	struct extpager_target *t = obj->target;
-	int ret = setattr_prepare(idmap, dentry, attr);
+	int ret;
 
+	attributes_from_object(inode, obj);
+	ret = setattr_prepare(idmap, dentry, attr);
 	if (ret)
 		return ret;
 	if (attr->ia_valid & ATTR_SIZE && !(attr->ia_valid & ATTR_OPEN) &&
 	    attr->ia_size != i_size_read(&obj->inode))
 		return -EPERM;
 	setattr_copy(idmap, inode, attr);
-	spin_lock(&t->lock);
-	t->settings.uid = inode->i_uid;
-	t->settings.gid = inode->i_gid;
-	t->settings.mode = inode->i_mode & 0777;
-	spin_unlock(&t->lock);
 	obj->inode.i_uid = inode->i_uid;
 	obj->inode.i_gid = inode->i_gid;
 	obj->inode.i_mode = S_IFREG | (inode->i_mode & 0777);
 	inode_set_mtime_to_ts(&obj->inode, inode_get_mtime(inode));
 	inode_set_atime_to_ts(&obj->inode, inode_get_atime(inode));
 	inode_set_ctime_to_ts(&obj->inode, inode_get_ctime(inode));
+	extpager_object_attributes_changed(obj);
 	return 0;
 }
 

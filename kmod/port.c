@@ -75,22 +75,26 @@ static int port_add_target(struct extpager_port *port, struct extpager_target *t
 }
 
 /* port->lock held. */
-static void port_remove_target(struct extpager_port *port, struct extpager_target *t)
+static bool port_remove_target(struct extpager_port *port, struct extpager_target *t)
 {
 	if (xa_erase(&port->targets, t->id) != t)
-		return;
+		return false;
 	extpager_target_orphan(t, port);
 	if (t->named)
 		port->nr_targets--;
 	extpager_target_put(t);
+	return true;
 }
 
-/* The target is being destroyed. */
-void extpager_port_forget(struct extpager_port *port, struct extpager_target *t)
+/* The port serves @t no more; false if it did not. */
+bool extpager_port_forget(struct extpager_port *port, struct extpager_target *t)
 {
+	bool found;
+
 	mutex_lock(&port->lock);
-	port_remove_target(port, t);
+	found = port_remove_target(port, t);
 	mutex_unlock(&port->lock);
+	return found;
 }
 
 int extpager_port_attach(struct extpager_port *port, struct extpager_attach *arg)
@@ -130,15 +134,19 @@ out_put:
 int extpager_port_detach(struct extpager_port *port, u64 object)
 {
 	struct extpager_target *t = extpager_port_target(port, object);
+	struct extpager_object *obj;
+	int ret = -ENOENT;
 
-	if (!t || !t->named) {
-		if (t)
-			extpager_target_put(t);
-		return -ENOENT;
+	if (!t)
+		return ret;
+	obj = t->named ? extpager_object_find(t, object) : NULL;
+	if (obj) {
+		if (extpager_port_forget(port, t))
+			ret = 0;
+		iput(&obj->inode);
 	}
-	extpager_port_forget(port, t);
 	extpager_target_put(t);
-	return 0;
+	return ret;
 }
 
 /* ---- life and death of the pager ---- */
@@ -463,11 +471,12 @@ int extpager_port_create(struct extpager_port *port, struct extpager_object_crea
 	file = extpager_object_file(obj, read_only ? O_RDONLY : O_RDWR);
 	if (IS_ERR(file)) {
 		extpager_object_end(obj, true);
-		return PTR_ERR(file);
+	} else {
+		arg->out_object = obj->id;
+		*filep = file;
 	}
-	arg->out_object = obj->id;
-	*filep = file;
-	return 0;
+	iput(&obj->inode);
+	return PTR_ERR_OR_ZERO(file);
 }
 
 int extpager_port_mmap(struct extpager_port *port, struct vm_area_struct *vma)

@@ -78,6 +78,7 @@ static int reply_supply(struct extpager_target *t, struct extpager_object *obj,
 {
 	const void __user *buf = reply_buffer(re);
 	unsigned int nr, tries = 0;
+	bool found = false;
 	pgoff_t index;
 	int ret;
 
@@ -91,6 +92,7 @@ static int reply_supply(struct extpager_target *t, struct extpager_object *obj,
 		ret = extpager_request_claim(t, re, index, nr, &claim);
 		if (ret)
 			break;
+		found |= claim.nr;
 		span = claim.span;
 		done = supply_claim(&claim, buf);
 		for (i = 0; i < done; i++)
@@ -115,8 +117,13 @@ static int reply_supply(struct extpager_target *t, struct extpager_object *obj,
 			return -EFAULT;
 	}
 	/* Answered to its end by others while this reply was half-way: no harm. */
-	if (ret == -ENOENT && re->out_done)
+	if (ret == -ENOENT && found)
 		ret = 0;
+	/* Not one page of it was unanswered. */
+	if (!found) {
+		re->out_done = 0;
+		ret = ret ?: -ENOENT;
+	}
 	return ret;
 }
 
@@ -141,7 +148,7 @@ static int reply_push(struct extpager_target *t, struct extpager_object *obj,
 		struct extpager_claim claim;
 		bool fault = false;
 
-		if (extpager_request_take(obj, index + i, 1, &claim)) {
+		if (extpager_request_take(obj, index + i, 1, re->generation, &claim)) {
 			fault = supply_claim(&claim, page) != claim.span;
 			extpager_claim_end(&claim, fault ? 0 : claim.span, 0);
 			ret = fault ? -EFAULT : 0;
@@ -173,7 +180,7 @@ static int reply_push(struct extpager_target *t, struct extpager_object *obj,
 static int reply_error(struct extpager_target *t, struct extpager_object *obj,
 		       struct extpager_reply *re)
 {
-	unsigned int nr;
+	unsigned int nr, i;
 	pgoff_t index;
 	int ret;
 
@@ -192,18 +199,24 @@ static int reply_error(struct extpager_target *t, struct extpager_object *obj,
 			ret = extpager_request_claim(t, re, index, nr, &claim);
 			if (ret)
 				break;
-		} else if (!extpager_request_take(obj, index, nr, &claim)) {
+		} else if (!extpager_request_take(obj, index, nr, re->generation, &claim)) {
 			break;
 		}
-		next = claim.req->index + claim.first + claim.span;
+		/* Without a tag the next one may lie before it. */
+		next = re->tag ? claim.req->index + claim.first + claim.span : index;
 		extpager_count_add(t, PAGES_FAILED, claim.nr);
-		re->out_done += claim.nr << PAGE_SHIFT;
+		for (i = 0; i < claim.span; i++)
+			if (claim.folios[i])
+				re->out_done += page_bytes(obj, claim.folios[i]->index, 1);
 		extpager_claim_end(&claim, claim.span, -(int)re->error);
 		nr -= min_t(pgoff_t, nr, next - index);
 		index = next;
 	}
 	if (ret == -ENOENT && re->out_done)
 		ret = 0;
+	/* Untagged, it may be about pages that nobody waits for. */
+	if (!ret && re->tag && !re->out_done)
+		ret = -ENOENT;
 	return ret;
 }
 

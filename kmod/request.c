@@ -5,11 +5,15 @@
  * the states are drawn in extpager.h. It knows of folios only that they are
  * handed back one by one, of the ring only that it takes a request.
  */
+#include <linux/ktime.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "extpager.h"
 #include "trace.h"
+
+/* Whoever asks pays. Page-out has a reserve: no need to try hard. */
+#define REQUEST_GFP	(GFP_NOFS | __GFP_ACCOUNT | __GFP_NOWARN | __GFP_NORETRY)
 
 static enum extpager_phase request_phase(const struct extpager_request *req)
 {
@@ -105,14 +109,14 @@ struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 
 	struct folio **folios = NULL;
 
 	if (nr > EXTPAGER_INLINE_FOLIOS) {
-		folios = kvcalloc(nr, sizeof(*folios), GFP_NOFS | __GFP_NOWARN | __GFP_NORETRY);
+		folios = kvcalloc(nr, sizeof(*folios), REQUEST_GFP);
 		if (!folios)
 			return NULL;
 	}
 	spin_lock(&t->lock);
 	while (t->nr_free <= keep) {
 		spin_unlock(&t->lock);
-		if (requests_grow(t, GFP_NOFS | __GFP_NOWARN | __GFP_NORETRY)) {
+		if (requests_grow(t, REQUEST_GFP)) {
 			kvfree(folios);
 			return NULL;
 		}
@@ -121,9 +125,6 @@ struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 
 	req = list_first_entry(&t->free, struct extpager_request, node);
 	list_del_init(&req->node);
 	t->nr_free--;
-	request_set_state(req, EXTPAGER_REQUEST_NEW);
-	spin_unlock(&t->lock);
-
 	req->tag += 1ULL << 16;
 	req->object = obj;
 	req->object_id = obj->id;
@@ -138,9 +139,16 @@ struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 
 	req->error = 0;
 	req->announced = false;
 	req->abandoned = false;
+	req->made = jiffies;
+	req->pid = task_pid_nr(current);
+	/* Another thread may be renaming this one; it ends in a 0 all the same. */
+	memcpy(req->comm, current->comm, sizeof(req->comm));
 	req->refs = 1;
 	req->claims = 0;
 	req->left = 0;
+	/* Now: a trace of it tells who it is, not who it was. */
+	request_set_state(req, EXTPAGER_REQUEST_NEW);
+	spin_unlock(&t->lock);
 	if (folios)
 		req->folios = folios;
 	return req;
@@ -156,7 +164,7 @@ struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 
 bool extpager_request_enlarge(struct extpager_request *req, unsigned int nr)
 {
 	struct folio **folios = kvcalloc(nr, sizeof(*folios),
-					 GFP_NOFS | __GFP_NOWARN | __GFP_NORETRY);
+					 REQUEST_GFP);
 
 	if (!folios)
 		return false;
@@ -207,16 +215,30 @@ void extpager_request_put(struct extpager_request *req)
 
 /* ---- submission ---- */
 
-/* A range that an earlier pager may have been asked for. */
-static bool request_is_resent(struct extpager_request *req)
+/* target->lock held: may an earlier pager have been asked for the range? */
+static bool range_is_recorded(struct extpager_object *obj, u8 op, pgoff_t index, unsigned int nr)
 {
 	struct extpager_request *old;
 
-	list_for_each_entry(old, &req->target->parked, node)
-		if (old->object == req->object && old->op == req->op &&
-		    req->index < old->index + old->nr && old->index < req->index + req->nr)
+	list_for_each_entry(old, &obj->target->parked, node)
+		if (old->op == op &&
+		    extpager_request_overlaps(old, obj, index, index + nr - 1))
 			return true;
 	return false;
+}
+
+/* The same, for who has not got the lock. */
+bool extpager_request_recorded(struct extpager_object *obj, u8 op, pgoff_t index, unsigned int nr)
+{
+	struct extpager_target *t = obj->target;
+	bool found;
+
+	if (list_empty(&t->parked))
+		return false;
+	spin_lock(&t->lock);
+	found = range_is_recorded(obj, op, index, nr);
+	spin_unlock(&t->lock);
+	return found;
 }
 
 /* May the pager be asked this now? */
@@ -247,6 +269,30 @@ static void request_told(struct extpager_request *req)
 	request_put(req);
 }
 
+static void request_count(struct extpager_request *req)
+{
+	struct extpager_target *t = req->target;
+
+	switch (req->op) {
+	case EXTPAGER_EV_DATA_REQUEST:
+		extpager_count(t, DATA_REQUESTS);
+		extpager_count_add(t, PAGES_REQUESTED, req->nr);
+		break;
+	case EXTPAGER_EV_DATA_RETURN:
+		extpager_count(t, DATA_RETURNS);
+		break;
+	case EXTPAGER_EV_SYNC:
+		extpager_count(t, SYNCS);
+		break;
+	case EXTPAGER_EV_INIT:
+		extpager_count(t, INITS);
+		break;
+	case EXTPAGER_EV_TERMINATE:
+		extpager_count(t, TERMINATES);
+		break;
+	}
+}
+
 /* target->lock held. */
 static int request_submit(struct extpager_request *req)
 {
@@ -257,12 +303,15 @@ static int request_submit(struct extpager_request *req)
 
 	if (!extpager_request_may_submit(req))
 		return -ENOTCONN;
-	if (unlikely(!list_empty(&t->parked)) && request_is_resent(req))
+	if (unlikely(!list_empty(&t->parked)) && req->nr &&
+	    range_is_recorded(req->object, req->op, req->index, req->nr))
 		req->flags |= EXTPAGER_EVF_RESENT;
 	if (unlikely(req->flags & EXTPAGER_EVF_RESENT))
 		extpager_count(t, RESENT);
+	request_count(req);
 	req->generation = req->object->generation;
 	req->covers = req->object->returned;
+	req->sent = ktime_get_ns();
 	request_set_state(req, EXTPAGER_REQUEST_PENDING);
 	req->deadline = jiffies + msecs_to_jiffies(t->settings.timeout_ms[phase]);
 	list_add_tail(&req->node, &t->pending[phase]);
@@ -341,6 +390,9 @@ enum extpager_request_state extpager_request_close(struct extpager_request *req,
 	}
 	list_del_init(&req->node);
 	req->error = error;
+	/* What is told of an object that has ended belongs to none. */
+	if (req->object)
+		extpager_failure_note(req->object, req->op, req->index, req->length, error);
 	request_set_state(req, state);
 	req->refs++;		/* dropped by extpager_request_settle() */
 	if (state == EXTPAGER_REQUEST_PARKED)
@@ -501,12 +553,13 @@ out:
  * @obj: object
  * @index: first page
  * @nr: pages
+ * @generation: the taker's idea of it; 0: any
  * @claim: out
  *
  * Return: true if some were claimed.
  */
 bool extpager_request_take(struct extpager_object *obj, pgoff_t index, pgoff_t nr,
-			   struct extpager_claim *claim)
+			   u32 generation, struct extpager_claim *claim)
 {
 	struct extpager_target *t = obj->target;
 	struct extpager_request *req;
@@ -517,6 +570,8 @@ bool extpager_request_take(struct extpager_object *obj, pgoff_t index, pgoff_t n
 
 		if (req->object != obj || index >= req->index + req->nr ||
 		    index + nr <= req->index)
+			continue;
+		if (generation && req->generation != generation)
 			continue;
 		first = max(index, req->index);
 		end = min(index + nr, req->index + req->nr);
@@ -550,6 +605,7 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 	bool over = false;
 	int over_error = 0;
 	void *folios = NULL, *more;
+	u64 now = 0;
 
 	for (i = 0; i < done; i++) {
 		if (!claim->folios[i])
@@ -561,9 +617,13 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 		nr++;
 	}
 	if (nr)
-		extpager_gate_wake(obj, index, done, error);
+		now = extpager_gate_wake(obj, index, done, error);
 
 	spin_lock(&t->lock);
+	if (unlikely(error) && nr)
+		extpager_failure_note(obj, req->op, index,
+				      min(req->length - ((u64)claim->first << PAGE_SHIFT),
+					  (u64)done << PAGE_SHIFT), error);
 	if (nr < claim->nr) {
 		over = req->state != EXTPAGER_REQUEST_PENDING;
 		over_error = req->state == EXTPAGER_REQUEST_PARKED ? -EAGAIN : req->error;
@@ -577,6 +637,7 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 			extpager_queue_withdraw(req->queue, req);
 		list_del_init(&req->node);
 		request_set_state(req, EXTPAGER_REQUEST_ENDED);
+		extpager_latency_answered(req, EXTPAGER_PHASE_PAGE_IN, now ?: ktime_get_ns());
 		folios = request_put(req);
 	}
 	if (likely(!over)) {
@@ -696,7 +757,7 @@ int extpager_request_answer(struct extpager_target *t, const struct extpager_rep
 	}
 	switch (op) {
 	case EXTPAGER_EV_INIT:
-		extpager_object_init_done(req->object, error, re->attributes);
+		extpager_object_init_done(req->object, error, re->attributes, false);
 		state = extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
 		break;
 	case EXTPAGER_EV_SYNC:
@@ -711,23 +772,28 @@ int extpager_request_answer(struct extpager_target *t, const struct extpager_rep
 	default:
 		state = extpager_request_returned(req, error);
 	}
+	extpager_latency_answered(req, request_phase(req), ktime_get_ns());
 	spin_unlock(&t->lock);
 	extpager_request_settle(req, state);
 	return 0;
 }
 
-/* ---- waiting for a barrier or a zeroed range ---- */
+/* ---- waiting for a barrier ---- */
 
-static bool request_is_over(struct extpager_request *req)
+/* Parked it waits for a successor, unless it has an error: none will come. */
+static bool request_is_over(struct extpager_request *req, int *error)
 {
-	enum extpager_request_state state = READ_ONCE(req->state);
+	enum extpager_request_state state;
 
-	return state == EXTPAGER_REQUEST_ENDED ||
-	       (state == EXTPAGER_REQUEST_PARKED && READ_ONCE(req->error));
+	spin_lock(&req->target->lock);
+	state = req->state;
+	*error = req->error;
+	spin_unlock(&req->target->lock);
+	return state == EXTPAGER_REQUEST_ENDED || (state == EXTPAGER_REQUEST_PARKED && *error);
 }
 
 /**
- * extpager_request_wait() - wait for the end of a submitted SYNC or ZERO
+ * extpager_request_wait() - wait for the end of a submitted SYNC
  * @req: the caller holds a reference of its own, and keeps it
  *
  * Return: 0, the pager's error, or -EINTR if the caller is being killed; the
@@ -735,9 +801,11 @@ static bool request_is_over(struct extpager_request *req)
  */
 int extpager_request_wait(struct extpager_request *req)
 {
-	int ret = wait_event_killable(req->target->wait, request_is_over(req));
+	int error;
 
-	return ret ? -EINTR : READ_ONCE(req->error);
+	if (wait_event_killable(req->target->wait, request_is_over(req, &error)))
+		return -EINTR;
+	return error;
 }
 
 /* ---- records: what waits for the next pager ---- */

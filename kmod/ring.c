@@ -3,9 +3,11 @@
  * Queues: an event ring that only the kernel writes, a reply ring that the
  * pager writes, and the sleep of a pager that has nothing to do. What the
  * pager can write - its two indexes, its flags and the replies - is read once
- * and checked. This file knows requests only as what an event is made of.
+ * and checked. This file knows requests only as what an event is made of, and
+ * when the pager has got it.
  */
 #include <linux/hrtimer.h>
+#include <linux/ktime.h>
 #include <linux/log2.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
@@ -77,14 +79,15 @@ int extpager_queue_init(struct extpager_queue *q, struct extpager_port *port,
 	INIT_LIST_HEAD(&q->backlog);
 	mutex_init(&q->submit);
 
+	q->seen_at = kvcalloc(entries, sizeof(*q->seen_at), GFP_KERNEL_ACCOUNT);
+	if (!q->seen_at)
+		return -ENOMEM;
 	ret = region_alloc(&q->kernel_mem, extpager_kernel_region_len(entries));
 	if (ret)
-		return ret;
+		goto err_seen;
 	ret = region_alloc(&q->user_mem, extpager_user_region_len(entries));
-	if (ret) {
-		region_free(&q->kernel_mem);
-		return ret;
-	}
+	if (ret)
+		goto err_kernel;
 	q->kernel = q->kernel_mem.addr;
 	q->events = q->kernel_mem.addr + EVENTS_OFF;
 	q->user = q->user_mem.addr;
@@ -94,12 +97,19 @@ int extpager_queue_init(struct extpager_queue *q, struct extpager_port *port,
 	q->kernel->events_off = EVENTS_OFF;
 	q->kernel->replies_off = REPLIES_OFF;
 	return 0;
+
+err_kernel:
+	region_free(&q->kernel_mem);
+err_seen:
+	kvfree(q->seen_at);
+	return ret;
 }
 
 void extpager_queue_destroy(struct extpager_queue *q)
 {
 	region_free(&q->kernel_mem);
 	region_free(&q->user_mem);
+	kvfree(q->seen_at);
 }
 
 /* A successor takes the port over: it finds empty rings. */
@@ -108,6 +118,7 @@ void extpager_queue_reset(struct extpager_queue *q)
 	mutex_lock(&q->submit);
 	spin_lock(&q->lock);
 	q->event_tail = 0;
+	WRITE_ONCE(q->seen, 0);
 	q->reply_head = 0;
 	WRITE_ONCE(q->user->event_head, 0);
 	WRITE_ONCE(q->user->reply_tail, 0);
@@ -115,6 +126,7 @@ void extpager_queue_reset(struct extpager_queue *q)
 	WRITE_ONCE(q->kernel->event_tail, 0);
 	WRITE_ONCE(q->kernel->reply_head, 0);
 	WRITE_ONCE(q->kernel->flags, 0);
+	WRITE_ONCE(q->kicked, false);
 	spin_unlock(&q->lock);
 	mutex_unlock(&q->submit);
 }
@@ -147,10 +159,12 @@ static bool ring_has_room(const struct extpager_queue *q)
 }
 
 /* queue->lock held. */
-static void ring_put(struct extpager_queue *q, const struct extpager_request *req)
+static void ring_put(struct extpager_queue *q, struct extpager_request *req)
 {
 	struct extpager_event *ev = &q->events[q->event_tail & (q->entries - 1)];
 
+	WRITE_ONCE(req->ring_index, q->event_tail);
+	WRITE_ONCE(req->in_ring, true);
 	ev->op = req->op;
 	ev->flags = req->flags;
 	ev->generation = req->generation;
@@ -164,6 +178,7 @@ static void ring_put(struct extpager_queue *q, const struct extpager_request *re
 	ev->attributes = req->attributes;
 	ev->reserved = 0;
 	q->event_tail++;
+	q->nr_events++;
 	/* Pairs with the pager's acquire load before it reads the entries. */
 	smp_store_release(&q->kernel->event_tail, q->event_tail);
 }
@@ -183,12 +198,13 @@ bool extpager_queue_post(struct extpager_queue *q, struct extpager_request *req)
 {
 	bool posted;
 
+	req->queue = q;
+	req->in_ring = false;
 	spin_lock(&q->lock);
 	posted = list_empty(&q->backlog) && ring_has_room(q);
 	if (posted) {
 		ring_put(q, req);
 	} else {
-		req->queue = q;
 		list_add_tail(&req->backlog, &q->backlog);
 		q->nr_backlog++;
 		WRITE_ONCE(q->kernel->flags, q->kernel->flags | EXTPAGER_KF_BACKLOG);
@@ -211,15 +227,12 @@ void extpager_queue_withdraw(struct extpager_queue *q, struct extpager_request *
 	spin_unlock(&q->lock);
 }
 
-/* Move backlogged events into the ring as far as it has room. */
-static void queue_flush_backlog(struct extpager_queue *q)
+static void backlog_flush(struct extpager_queue *q)
 {
 	struct extpager_request *req;
 	bool more = true;
 	u64 tag;
 
-	if (likely(list_empty_careful(&q->backlog)))
-		return;
 	/* Keeps the requests' table while no lock does. */
 	rcu_read_lock();
 	while (more) {
@@ -242,6 +255,13 @@ static void queue_flush_backlog(struct extpager_queue *q)
 	rcu_read_unlock();
 }
 
+/* Move backlogged events into the ring as far as it has room. */
+static inline void queue_flush_backlog(struct extpager_queue *q)
+{
+	if (unlikely(!list_empty_careful(&q->backlog)))
+		backlog_flush(q);
+}
+
 /* Context: RCU read side or target->lock, which keep the port. */
 void extpager_queue_wake(struct extpager_queue *q)
 {
@@ -258,10 +278,61 @@ static u32 queue_unread(const struct extpager_queue *q)
 	return READ_ONCE(q->kernel->event_tail) - READ_ONCE(q->user->event_head);
 }
 
+/*
+ * The pager has the events before @index: from here on they are in its hands.
+ * @index may come from the pager, who then tells lies of itself.
+ */
+static void queue_seen(struct extpager_queue *q, u32 index)
+{
+	u32 nr;
+	u64 now;
+
+	if ((s32)(index - READ_ONCE(q->seen)) <= 0)
+		return;
+	now = ktime_get_ns();
+	spin_lock(&q->lock);
+	if ((s32)(q->event_tail - index) < 0)
+		index = q->event_tail;
+	/* Another thread may have been here with a later one. */
+	if ((s32)(index - q->seen) > 0) {
+		for (nr = min(index - q->seen, q->entries); nr; nr--)
+			WRITE_ONCE(q->seen_at[(index - nr) & (q->entries - 1)], now);
+		/* Pairs with extpager_queue_seen_at(). */
+		smp_store_release(&q->seen, index);
+	}
+	spin_unlock(&q->lock);
+}
+
+/**
+ * extpager_queue_seen_at() - since when has the pager had the event of a request?
+ * @req: request, PENDING
+ *
+ * Context: target->lock held.
+ * Return: ns; 0: it is not known to have it. Of an event whose place in the ring
+ * has been used again, when it was sent: the pager had it long before now.
+ */
+u64 extpager_queue_seen_at(const struct extpager_request *req)
+{
+	const struct extpager_queue *q = req->queue;
+	u32 index = READ_ONCE(req->ring_index);
+
+	/* Pairs with queue_seen(), for @seen_at. */
+	if (!READ_ONCE(req->in_ring) || (s32)(smp_load_acquire(&q->seen) - index) <= 0)
+		return 0;
+	if (READ_ONCE(q->kernel->event_tail) - index > q->entries)
+		return req->sent;
+	return READ_ONCE(q->seen_at[index & (q->entries - 1)]);
+}
+
 bool extpager_queue_readable(struct extpager_queue *q)
 {
 	queue_flush_backlog(q);
-	return queue_unread(q) != 0;
+	if (!queue_unread(q))
+		return false;
+	/* Others may poll its fd. */
+	if (extpager_port_is_caller(q->port))
+		queue_seen(q, READ_ONCE(q->kernel->event_tail));
+	return true;
 }
 
 /* ---- ENTER ---- */
@@ -359,6 +430,8 @@ long extpager_queue_enter(struct extpager_queue *q, const struct extpager_enter 
 	int ret = 0;
 
 	if (arg->to_submit) {
+		/* It may have read them without having come by, and answer them now. */
+		queue_seen(q, READ_ONCE(q->user->event_head));
 		taken = queue_submit(q, arg->to_submit);
 		if (taken < 0)
 			return taken;
@@ -366,6 +439,7 @@ long extpager_queue_enter(struct extpager_queue *q, const struct extpager_enter 
 	queue_flush_backlog(q);
 	if (arg->min_complete)
 		ret = queue_wait(q, arg);
+	queue_seen(q, READ_ONCE(q->kernel->event_tail));
 	if (!READ_ONCE(q->port->alive))
 		ret = -ESHUTDOWN;
 	return taken ? taken : ret;

@@ -4,6 +4,7 @@
  * records are asked again, or given up.
  */
 #include <linux/sched.h>
+#include <linux/writeback.h>
 
 #include "extpager.h"
 
@@ -56,11 +57,12 @@ void extpager_requests_orphan(struct extpager_target *t)
  * @t: target
  * @obj: of this object, or NULL: of all
  * @error: for those who still wait
+ * @zeros: zeroed ranges too; else their records stay, with @error
  *
- * Dirty pages stay dirty. Records of zeroed ranges stay too, unless @error is
- * -ESHUTDOWN: the object is going.
+ * Dirty pages stay dirty.
  */
-void extpager_requests_give_up(struct extpager_target *t, struct extpager_object *obj, int error)
+void extpager_requests_give_up(struct extpager_target *t, struct extpager_object *obj, int error,
+			       bool zeros)
 {
 	struct extpager_request *req, *next;
 	bool again;
@@ -71,7 +73,7 @@ void extpager_requests_give_up(struct extpager_target *t, struct extpager_object
 		list_for_each_entry_safe(req, next, &t->parked, node) {
 			if (obj && req->object != obj)
 				continue;
-			if (extpager_request_is_zero(req) && error != -ESHUTDOWN) {
+			if (extpager_request_is_zero(req) && !zeros) {
 				req->error = error;
 				continue;
 			}
@@ -117,7 +119,7 @@ void extpager_requests_cancel(struct extpager_object *obj, int error)
 		if (found)
 			extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
 	} while (found);
-	extpager_requests_give_up(t, obj, -ESHUTDOWN);
+	extpager_requests_give_up(t, obj, error, true);
 }
 
 /* target->lock held: the next record that can be asked again. */
@@ -141,6 +143,8 @@ static struct extpager_request *parked_first(struct extpager_target *t)
  */
 void extpager_requests_resend(struct extpager_target *t)
 {
+	/* Whoever has a page's lock may be about to return it, and sees the record. */
+	struct writeback_control wbc = { .sync_mode = WB_SYNC_ALL, .nr_to_write = LONG_MAX };
 	struct extpager_request *req;
 
 	spin_lock(&t->lock);
@@ -153,13 +157,14 @@ void extpager_requests_resend(struct extpager_target *t)
 			continue;
 		}
 		req->refs++;
+		ihold(&obj->inode);
 		spin_unlock(&t->lock);
 		/* Submitted ranges are flagged because this record still stands. */
 		if (op == EXTPAGER_EV_DATA_REQUEST)
 			extpager_request_pages(obj, req->index, req->nr);
 		else
 			extpager_return_range(obj, req->index, req->index + req->nr - 1,
-					      PAGECACHE_TAG_DIRTY, NULL);
+					      PAGECACHE_TAG_DIRTY, &wbc);
 		spin_lock(&t->lock);
 		if (req->state == EXTPAGER_REQUEST_PARKED && t->port && extpager_target_live(t)) {
 			/* Whatever has not been handed back yet stays dirty, or is asked anew. */
@@ -170,6 +175,7 @@ void extpager_requests_resend(struct extpager_target *t)
 			spin_unlock(&t->lock);
 		}
 		extpager_request_put(req);
+		iput(&obj->inode);
 		cond_resched();
 		spin_lock(&t->lock);
 	}

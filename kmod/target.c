@@ -5,7 +5,7 @@
  *	      attach              deadline missed
  *	NEW ---------> LIVE ----------------------> STALLED
  *	                ^ |  <----------------------   |
- *	         attach | |         any answer         |
+ *	         attach | |  any answer not refused    |
  *	                | | pager lost                 | pager lost
  *	                | v                            |
  *	              ORPHANED <-----------------------+
@@ -16,6 +16,7 @@
 #include <linux/memcontrol.h>
 #include <linux/module.h>
 #include <linux/pseudo_fs.h>
+#include <linux/ratelimit.h>
 #include <linux/slab.h>
 #include <linux/sched/mm.h>
 
@@ -134,40 +135,23 @@ static void grace_work(struct work_struct *work)
 	}
 	spin_unlock(&t->lock);
 	if (over)
-		extpager_requests_give_up(t, NULL, -EIO);
+		extpager_requests_give_up(t, NULL, -EIO, false);
 }
 
 static void flush_pages_work(struct work_struct *work)
 {
 	struct extpager_target *t = container_of(work, struct extpager_target, flush_work);
-	struct extpager_object *obj;
-	u64 after = 0;
-	bool found;
+	struct extpager_object *obj = NULL;
 
-	do {
-		found = false;
-		spin_lock(&t->lock);
-		list_for_each_entry(obj, &t->objects, node) {
-			if (obj->id > after) {
-				ihold(&obj->inode);
-				found = true;
-				break;
-			}
-		}
-		spin_unlock(&t->lock);
-		if (found) {
-			after = obj->id;
-			filemap_flush(obj->inode.i_mapping);
-			iput(&obj->inode);
-		}
-	} while (found);
+	while ((obj = extpager_object_next(t, obj)))
+		filemap_flush(obj->inode.i_mapping);
 }
 
 static void drain_work(struct work_struct *work)
 {
 	struct extpager_target *t = container_of(work, struct extpager_target, drain_work);
 	struct extpager_object *obj = extpager_target_object(t);
-	bool discard;
+	bool discard, again;
 	int ret = 0;
 
 	/* Whoever waits may lose patience, and say discard. */
@@ -175,11 +159,15 @@ static void drain_work(struct work_struct *work)
 		discard = READ_ONCE(t->discard);
 		if (obj)
 			ret = extpager_object_end(obj, discard);
-	} while (ret && !discard && READ_ONCE(t->discard));
+		spin_lock(&t->lock);
+		again = ret && !discard && t->discard;
+		if (ret && !again)
+			WRITE_ONCE(t->draining, false);
+		spin_unlock(&t->lock);
+	} while (again);
 	if (ret) {
 		pr_warn("target %s: not deleted, %llu dirty bytes could not be returned\n",
 			t->settings.name, extpager_target_dirty(t));
-		WRITE_ONCE(t->draining, false);
 		extpager_notify(t, EXTPAGER_EVENT_CHANGED);
 		iput(&obj->inode);
 	} else {
@@ -272,6 +260,8 @@ void extpager_target_destroy(struct extpager_target *t)
 {
 	struct extpager_port *port = NULL;
 
+	/* First: when its name is free, it is free there as well. */
+	extpager_sysfs_remove(t);
 	xa_erase(&targets, t->id);
 
 	rcu_read_lock();
@@ -286,7 +276,7 @@ void extpager_target_destroy(struct extpager_target *t)
 		extpager_port_forget(port, t);
 		extpager_port_put(port);
 	}
-	extpager_requests_give_up(t, NULL, -ENODEV);
+	extpager_requests_give_up(t, NULL, -ENODEV, false);
 	cancel_delayed_work_sync(&t->deadline_work);
 	cancel_delayed_work_sync(&t->grace_work);
 	cancel_delayed_work_sync(&t->resend_work);
@@ -365,13 +355,14 @@ bool extpager_pager_uid_known(kuid_t uid)
 
 /**
  * extpager_target_add() - make a named target
- * @s: checked settings; on success @s->store is the target's
+ * @s: checked settings; the target takes @s->store, leaving NULL
  * @extack: where refusals are explained
  */
 int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *extack)
 {
 	struct extpager_object *obj;
 	struct extpager_target *t;
+	int ret;
 
 	mutex_lock(&extpager_targets_lock);
 	t = extpager_target_find(s->name);
@@ -387,17 +378,21 @@ int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *ext
 		NL_SET_ERR_MSG(extack, "no memory for the target");
 		return PTR_ERR(t);
 	}
-	obj = extpager_object_create(t, s->bytes, s->mode, s->read_only);
-	if (!IS_ERR(obj))
-		extpager_notify(t, EXTPAGER_EVENT_ADDED);
-	mutex_unlock(&extpager_targets_lock);
-	if (IS_ERR(obj)) {
-		t->settings.store = NULL;
+	s->store = NULL;
+	ret = extpager_sysfs_add(t);
+	if (!ret) {
+		obj = extpager_object_create(t, s->bytes, s->mode, s->read_only);
+		ret = PTR_ERR_OR_ZERO(obj);
+	}
+	if (ret) {
 		extpager_target_destroy(t);
 		NL_SET_ERR_MSG(extack, "no memory for the target's object");
-		return PTR_ERR(obj);
+	} else {
+		extpager_notify(t, EXTPAGER_EVENT_ADDED);
+		iput(&obj->inode);
 	}
-	return 0;
+	mutex_unlock(&extpager_targets_lock);
+	return ret;
 }
 
 /* As extpager_target_find(), and the target's being there has been told. */
@@ -421,7 +416,7 @@ struct extpager_target *extpager_target_find_announced(const char *name)
  */
 int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *extack)
 {
-	struct extpager_target *t = extpager_target_find(name);
+	struct extpager_target *t = extpager_target_find_announced(name);
 	struct extpager_object *obj;
 	int ret = 0;
 
@@ -433,19 +428,24 @@ int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *
 	spin_lock(&t->lock);
 	if (t->draining) {
 		/* Patience may end: a second call may say discard. */
-		t->discard |= discard;
+		WRITE_ONCE(t->discard, t->discard || discard);
 		ret = -EALREADY;
 		NL_SET_ERR_MSG(extack, "the target is being deleted");
 	} else if (obj && !discard && !extpager_target_live(t) && !extpager_object_clean(obj)) {
 		ret = -EBUSY;
 		NL_SET_ERR_MSG(extack, "dirty pages and no pager to return them to: start one, or discard");
 	} else {
-		t->discard = discard;
+		WRITE_ONCE(t->discard, discard);
 		WRITE_ONCE(t->draining, true);
 	}
 	spin_unlock(&t->lock);
-	if (obj)
+	if (obj) {
+		/* What is dropped is not waited for; the worker may be doing that. */
+		if (discard)
+			extpager_requests_cancel(obj, -ENODEV);
 		iput(&obj->inode);
+	}
+	wake_up_all(&t->wait);
 	if (ret) {
 		extpager_target_put(t);
 		return ret;
@@ -460,6 +460,7 @@ int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *
 /* Context: port->lock. */
 int extpager_target_attach(struct extpager_target *t, struct extpager_port *port)
 {
+	bool again = false;
 	int ret = 0;
 
 	spin_lock(&t->lock);
@@ -469,6 +470,7 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 	} else if (t->port || t->orphaning) {
 		ret = -EBUSY;
 	} else {
+		again = t->state == EXTPAGER_STATE_ORPHANED;
 		t->port = port;
 		t->grace_over = false;
 		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
@@ -479,6 +481,10 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 	cancel_delayed_work(&t->grace_work);
 	mod_delayed_work(extpager_wq, &t->resend_work, 0);
 	wake_up_all(&t->wait);
+	if (t->named)
+		pr_info_ratelimited("target %s: served %sby %s, pid %d, port %u\n",
+				    t->settings.name, again ? "again " : "", current->comm,
+				    task_tgid_nr(current), port->id);
 	extpager_notify(t, EXTPAGER_EVENT_ATTACHED);
 	return 0;
 }
@@ -513,20 +519,42 @@ void extpager_target_orphan(struct extpager_target *t, struct extpager_port *por
 	spin_unlock(&t->lock);
 	extpager_count(t, ORPHANED);
 	extpager_requests_orphan(t);
+	if (READ_ONCE(t->state) != EXTPAGER_STATE_DEAD) {
+		if (hold)
+			mod_delayed_work(extpager_wq, &t->grace_work,
+					 msecs_to_jiffies(t->settings.grace_ms));
+		if (t->named)
+			pr_warn_ratelimited("target %s: lost its pager, port %u: clients %s\n",
+					    t->settings.name, port->id,
+					    hold ? "wait for the next one" : "get errors");
+		extpager_notify(t, EXTPAGER_EVENT_ORPHANED);
+	}
+	/* Nobody attaches, stops the grace time and tells of it before this. */
 	spin_lock(&t->lock);
 	t->orphaning = false;
 	spin_unlock(&t->lock);
-	if (READ_ONCE(t->state) == EXTPAGER_STATE_DEAD)
-		return;
-	if (hold)
-		queue_delayed_work(extpager_wq, &t->grace_work,
-				   msecs_to_jiffies(t->settings.grace_ms));
 	wake_up_all(&t->wait);
-	extpager_notify(t, EXTPAGER_EVENT_ORPHANED);
 }
 
-void extpager_target_stalled(struct extpager_target *t)
+/* Those who wait see the new settings; the grace time begins anew. */
+void extpager_target_settings_changed(struct extpager_target *t)
 {
+	spin_lock(&t->lock);
+	extpager_deadlines_shorten(t);
+	if (t->state == EXTPAGER_STATE_ORPHANED && !t->grace_over &&
+	    t->settings.policy == EXTPAGER_POLICY_HOLD)
+		mod_delayed_work(extpager_wq, &t->grace_work,
+				 msecs_to_jiffies(t->settings.grace_ms));
+	spin_unlock(&t->lock);
+	wake_up_all(&t->wait);
+}
+
+/* @phase: of the first deadline that was missed. */
+void extpager_target_stalled(struct extpager_target *t, enum extpager_phase phase)
+{
+	static const char *const names[EXTPAGER_PHASES] = {
+		"handshake", "page-in", "return", "sync",
+	};
 	bool changed;
 
 	spin_lock(&t->lock);
@@ -534,8 +562,13 @@ void extpager_target_stalled(struct extpager_target *t)
 	if (changed)
 		WRITE_ONCE(t->state, EXTPAGER_STATE_STALLED);
 	spin_unlock(&t->lock);
-	if (changed)
-		extpager_notify(t, EXTPAGER_EVENT_STALLED);
+	if (!changed)
+		return;
+	if (t->named)
+		pr_warn_ratelimited("target %s: its pager missed the %s deadline of %u ms\n",
+				    t->settings.name, names[phase],
+				    READ_ONCE(t->settings.timeout_ms[phase]));
+	extpager_notify(t, EXTPAGER_EVENT_STALLED);
 }
 
 void extpager_target_answered(struct extpager_target *t)
@@ -557,6 +590,15 @@ u32 extpager_target_reported_state(struct extpager_target *t)
 
 	return READ_ONCE(t->draining) && state != EXTPAGER_STATE_DEAD ?
 	       EXTPAGER_STATE_DRAINING : state;
+}
+
+u32 extpager_target_pending(const struct extpager_target *t)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < EXTPAGER_PHASES; i++)
+		n += READ_ONCE(t->nr_pending[i]);
+	return n;
 }
 
 /* ---- the dirty quota ---- */
@@ -594,6 +636,14 @@ static unsigned long memcg_share(void)
 
 /* Below this no quota is looked up: a writer in the smallest cgroup has as much. */
 #define QUOTA_FLOOR	64
+
+/* How many pages of the target the caller may find dirty, and dirty one more. */
+u64 extpager_target_quota(struct extpager_target *t)
+{
+	u64 quota = READ_ONCE(t->settings.quota) >> PAGE_SHIFT;
+
+	return min_t(u64, quota, max_t(unsigned long, memcg_share(), QUOTA_FLOOR));
+}
 
 /**
  * extpager_target_over_quota() - may the caller not dirty one more page?

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Zeroed ranges: DATA_RETURNs without folios. One stands among the parked
- * records from the moment its pages read as zeros, is sent when the cache has
- * none of them left, and ends when the pager acknowledged it. Meanwhile its
- * pages are neither asked for nor returned.
+ * records from the moment its pages read as zeros, is sent when none of them is
+ * being returned any more, and ends when the pager acknowledged it. Meanwhile
+ * its pages are neither asked for nor returned.
  */
 #include "extpager.h"
 
 /*
  * From here on the range reads as zeros. Who looks at object->zeros holds the
  * invalidate_lock (to ask for or push a page) or the page's lock (to return it);
- * the caller then takes the former, and meets or empties the latter.
+ * extpager_zero_pages() then takes the one, and each of the others.
  */
 int extpager_request_announce_zero(struct extpager_request *req)
 {
@@ -77,7 +77,7 @@ bool extpager_zeros_finish(struct extpager_target *t)
 		if (!req)
 			break;
 		obj = req->object;
-		done = !extpager_zero_pages(obj, req->index, req->nr);
+		done = !extpager_range_returning(obj, req->index, req->index + req->nr - 1);
 		if (done)
 			extpager_request_send_zero(req);
 		extpager_request_put(req);

@@ -9,6 +9,7 @@
 #include <extpager.h>
 #include <linux/extpager.h>
 
+#include "names.h"
 #include "sys.h"
 
 int extpager_client_open(const char *target, int flags)
@@ -25,6 +26,26 @@ int extpager_client_open(const char *target, int flags)
 	ret = xp_sys->ioctl(fd, EXTPAGER_IOC_OPEN, &open);
 	xp_sys->close(fd);
 	return ret < 0 ? ret : open.out_fd;
+}
+
+int extpager_client_failures(int fd, struct extpager_client_failure *failure, unsigned int nr)
+{
+	struct extpager_failures arg = { .size = sizeof(arg) };
+	int ret = xp_sys->ioctl(fd, EXTPAGER_IOC_FAILURES, &arg);
+	unsigned int i;
+
+	if (ret < 0)
+		return ret;
+	for (i = 0; i < nr && i < arg.out_nr && i < EXTPAGER_FAILURES_MAX; i++) {
+		failure[i] = (struct extpager_client_failure){
+			.time_ns = arg.out_failure[i].time_ns,
+			.offset = arg.out_failure[i].offset,
+			.length = arg.out_failure[i].length,
+			.request = xp_request_name(arg.out_failure[i].op),
+			.error = arg.out_failure[i].error,
+		};
+	}
+	return i;
 }
 
 void *extpager_client_map(int fd, size_t length, int prot, int flags, off_t offset)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Names of what netlink reports as numbers, as tools print them. */
 #include <extpager.h>
+#include <linux/extpager.h>
 #include <linux/extpager_netlink.h>
 
 #include "names.h"
@@ -59,10 +60,31 @@ static const char *const counter_names[] = {
 	[EXTPAGER_A_STATS_ORPHANED] = "orphaned",
 	[EXTPAGER_A_STATS_BACKLOGGED] = "backlogged",
 	[EXTPAGER_A_STATS_PAGES_DISCARDED] = "pages-discarded",
+	[EXTPAGER_A_STATS_LATENCY] = NULL,
 };
 
 _Static_assert(NR(counter_names) == EXTPAGER_A_STATS_MAX + 1,
 	       "a counter without a name");
+
+/* As the options of pagerctl name their deadlines. */
+static const char *const request_names[] = {
+	[EXTPAGER_EV_INIT] = "handshake",
+	[EXTPAGER_EV_DATA_REQUEST] = "page-in",
+	[EXTPAGER_EV_DATA_RETURN] = "return",
+	[EXTPAGER_EV_SYNC] = "sync",
+};
+
+static const char *const phase_names[] = {
+	[EXTPAGER_LATENCY_QUEUED] = "queued",
+	[EXTPAGER_LATENCY_PAGER] = "pager",
+	[EXTPAGER_LATENCY_WAKING] = "waking",
+};
+
+static const char *const place_names[] = {
+	[EXTPAGER_PENDING_QUEUED] = "queued",
+	[EXTPAGER_PENDING_PAGER] = "pager",
+	[EXTPAGER_PENDING_PARKED] = "parked",
+};
 
 const char *extpager_state_name(unsigned int state)
 {
@@ -83,4 +105,22 @@ const char *extpager_event_name(unsigned int event)
 const char *xp_counter_name(unsigned int attr)
 {
 	return attr <= EXTPAGER_A_STATS_MAX ? counter_names[attr] : NULL;
+}
+
+/** xp_request_name - by enum extpager_event_op, of those that want an answer. */
+const char *xp_request_name(unsigned int op)
+{
+	return name_of(request_names, NR(request_names), op);
+}
+
+/** xp_phase_name - by enum extpager_latency_phase. */
+const char *xp_phase_name(unsigned int phase)
+{
+	return name_of(phase_names, NR(phase_names), phase);
+}
+
+/** xp_place_name - by enum extpager_pending_place. */
+const char *xp_place_name(unsigned int place)
+{
+	return name_of(place_names, NR(place_names), place);
 }

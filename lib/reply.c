@@ -72,6 +72,7 @@ static int answer_part(struct extpager_req *req, struct extpager_reply *reply,
 		       uint64_t length, enum when when)
 {
 	struct xp_queue *q = req->q;
+	bool whole;
 	int ret;
 
 	pthread_mutex_lock(&q->lock);
@@ -79,18 +80,24 @@ static int answer_part(struct extpager_req *req, struct extpager_reply *reply,
 		ret = req->ev.op ? -EINVAL : -ENOENT;
 		goto unlock;
 	}
-	ret = xp_req_range(req, reply->offset, length);
-	if (ret)
-		goto unlock;
-	if (xp_req_answered(req, reply->offset, length)) {
-		ret = -ENOENT;
-		goto unlock;
+	/* As nearly always. */
+	whole = !req->in_parts && reply->offset == req->ev.offset && length == req->ev.length;
+	if (!whole) {
+		ret = xp_req_range(req, reply->offset, length);
+		if (ret)
+			goto unlock;
+		if (xp_req_answered(req, reply->offset, length)) {
+			ret = -ENOENT;
+			goto unlock;
+		}
 	}
 	reply->length = length;
 	ret = give(req, reply, when);
 	if (refused(ret))
 		length = reply->out_done - reply->out_done % q->p->page_size;
-	if (length)
+	if (whole && !refused(ret))
+		xp_req_free(req);
+	else if (length)
 		xp_req_answer(req, reply->offset, length);
 unlock:
 	pthread_mutex_unlock(&q->lock);

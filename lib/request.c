@@ -53,6 +53,7 @@ struct extpager_req *xp_req_new(struct xp_queue *q, const struct extpager_event 
 	req->ev = *ev;
 	req->user = NULL;
 	req->over = false;
+	req->in_parts = false;
 	req->left = 0;
 	if (ev->op == EXTPAGER_EV_DATA_REQUEST) {
 		req->left = pages(req, ev->length);
@@ -120,6 +121,7 @@ void xp_req_answer(struct extpager_req *req, uint64_t offset, uint64_t length)
 		req->left -= !(req->answered[page / 64] & bit);
 		req->answered[page / 64] |= bit;
 	}
+	req->in_parts = true;
 	if (!req->left)
 		xp_req_free(req);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Counters and ports over netlink: read only. */
+/* Counters, histograms and ports over netlink: read only. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +11,59 @@
 
 #define COUNTERS_MAX \
 	(sizeof(((struct extpager_stats *)0)->counter) / sizeof(struct extpager_counter))
+#define LATENCIES_MAX \
+	(sizeof(((struct extpager_stats *)0)->latency) / sizeof(struct extpager_latency))
+#define BUCKETS_MAX \
+	(sizeof(((struct extpager_latency *)0)->bucket) / sizeof(uint64_t))
 #define QUEUES_MAX \
 	(sizeof(((struct extpager_port_info *)0)->queue) / sizeof(struct extpager_queue_info))
 
 _Static_assert(EXTPAGER_A_STATS_MAX - EXTPAGER_A_STATS_PAD <= (int)COUNTERS_MAX,
 	       "room for every counter");
 
+static uint32_t get_u32(struct nlattr *const *tb, int attr)
+{
+	return tb[attr] ? nla_get_u32(tb[attr]) : 0;
+}
+
+static uint64_t get_u64(struct nlattr *const *tb, int attr)
+{
+	return tb[attr] ? nla_get_u64(tb[attr]) : 0;
+}
+
+static struct nla_policy latency_policy[EXTPAGER_A_LATENCY_MAX + 1] = {
+	[EXTPAGER_A_LATENCY_OP] = { .type = NLA_U32 },
+	[EXTPAGER_A_LATENCY_PHASE] = { .type = NLA_U32 },
+	[EXTPAGER_A_LATENCY_SUM] = { .type = NLA_U64 },
+};
+
+static int parse_latency(struct nlattr *nest, struct extpager_latency *l)
+{
+	struct nlattr *tb[EXTPAGER_A_LATENCY_MAX + 1], *buckets;
+	int ret = nla_parse_nested(tb, EXTPAGER_A_LATENCY_MAX, nest, latency_policy);
+
+	if (ret < 0)
+		return xp_nl_errno(ret);
+	l->request = xp_request_name(get_u32(tb, EXTPAGER_A_LATENCY_OP));
+	l->phase = xp_phase_name(get_u32(tb, EXTPAGER_A_LATENCY_PHASE));
+	l->sum_ns = get_u64(tb, EXTPAGER_A_LATENCY_SUM);
+	buckets = tb[EXTPAGER_A_LATENCY_BUCKETS];
+	if (!buckets)
+		return 0;
+	l->nr = nla_len(buckets) / sizeof(uint64_t);
+	if (l->nr > BUCKETS_MAX)
+		l->nr = BUCKETS_MAX;
+	memcpy(l->bucket, nla_data(buckets), l->nr * sizeof(uint64_t));
+	for (unsigned int i = 0; i < l->nr; i++)
+		l->count += l->bucket[i];
+	return 0;
+}
+
 static int parse_stats(struct nlmsghdr *nlh, void *arg)
 {
-	struct nlattr *tb[EXTPAGER_A_STATS_MAX + 1];
+	struct nlattr *tb[EXTPAGER_A_STATS_MAX + 1], *nest;
 	struct extpager_stats *s = xp_list_add(arg);
-	int ret;
+	int ret, rest;
 
 	if (!s)
 		return -ENOMEM;
@@ -39,6 +81,15 @@ static int parse_stats(struct nlmsghdr *nlh, void *arg)
 			continue;
 		s->counter[s->nr].name = name;
 		s->counter[s->nr++].value = nla_get_u64(tb[attr]);
+	}
+	/* The same attribute once for each histogram: the table keeps only one. */
+	nlmsg_for_each_attr(nest, nlh, GENL_HDRLEN, rest) {
+		if (nla_type(nest) != EXTPAGER_A_STATS_LATENCY ||
+		    s->nr_latencies == LATENCIES_MAX)
+			continue;
+		ret = parse_latency(nest, &s->latency[s->nr_latencies++]);
+		if (ret)
+			return ret;
 	}
 	return 0;
 }
@@ -94,16 +145,6 @@ static struct nla_policy port_policy[EXTPAGER_A_PORT_MAX + 1] = {
 	[EXTPAGER_A_PORT_OBJECTS] = { .type = NLA_U32 },
 	[EXTPAGER_A_PORT_QUEUE] = { .type = NLA_NESTED },
 };
-
-static uint32_t get_u32(struct nlattr *const *tb, int attr)
-{
-	return tb[attr] ? nla_get_u32(tb[attr]) : 0;
-}
-
-static uint64_t get_u64(struct nlattr *const *tb, int attr)
-{
-	return tb[attr] ? nla_get_u64(tb[attr]) : 0;
-}
 
 static int parse_queue(struct nlattr *nest, struct extpager_queue_info *q)
 {

@@ -37,6 +37,7 @@ static struct nla_policy policy[EXTPAGER_A_TARGET_MAX + 1] = {
 	[EXTPAGER_A_TARGET_DIRTY] = { .type = NLA_U64 },
 	[EXTPAGER_A_TARGET_OPENS] = { .type = NLA_U32 },
 	[EXTPAGER_A_TARGET_PENDING] = { .type = NLA_U32 },
+	[EXTPAGER_A_TARGET_STORE_USED] = { .type = NLA_FLAG },
 	[EXTPAGER_A_TARGET_EVENT] = { .type = NLA_U32 },
 };
 
@@ -129,7 +130,9 @@ static int get_target(struct nlmsghdr *nlh, struct extpager_target *t, unsigned 
 		t->set |= EXTPAGER_SET_STORE;
 	}
 	t->read_only = tb[EXTPAGER_A_TARGET_READ_ONLY];
-	t->set |= EXTPAGER_SET_READ_ONLY;
+	t->pager_uid = EXTPAGER_NO_UID;
+	t->set |= EXTPAGER_SET_READ_ONLY | EXTPAGER_SET_PAGER_UID;
+	t->store_used = tb[EXTPAGER_A_TARGET_STORE_USED];
 	for (int attr = 0; attr <= EXTPAGER_A_TARGET_MAX; attr++) {
 		if (!members[attr].offset || !tb[attr])
 			continue;

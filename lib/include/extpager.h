@@ -20,9 +20,9 @@ extern "C" {
 
 /* ---- The pager's side ------------------------------------------------ */
 
-/** A port: the right to answer for targets and for objects of one's own. */
+/* A port: the right to answer for targets and for objects of one's own. */
 struct extpager;
-/** An unanswered INIT, DATA_REQUEST, DATA_RETURN or SYNC. */
+/* An unanswered INIT, DATA_REQUEST, DATA_RETURN or SYNC. */
 struct extpager_req;
 
 /**
@@ -42,6 +42,18 @@ struct extpager_params {
 
 /**
  * struct extpager_ops - what the kernel asks of a pager
+ * @size: sizeof(struct extpager_ops)
+ * @init: first use of an object. Replies: extpager_ready(). Default: ready
+ *	with attribute MAY_CACHE.
+ * @data_request: pages are missing. Replies: any mix of extpager_supply(),
+ *	extpager_supply_zero() and extpager_error() until the whole range is
+ *	answered. Default: ENODATA.
+ * @data_return: dirty pages come back; if extpager_req_zero(), the range is
+ *	now zeros. Replies: extpager_fetch() as often as wanted, then
+ *	extpager_return_done(). Default: EROFS.
+ * @sync: a barrier. Replies: extpager_sync_done(). Default: done.
+ * @terminate: the object is used no more. No reply. Default: nothing.
+ * @attributes: attributes are in force. No reply. Default: nothing.
  *
  * Callbacks run in the thread that called extpager_dispatch() for the queue
  * the event came over. A request may be answered inside its callback or later,
@@ -59,30 +71,12 @@ struct extpager_params {
  * it earlier. Those return 0, and nobody learns whether the request was over.
  */
 struct extpager_ops {
-	/** sizeof(struct extpager_ops) */
 	size_t size;
-	/**
-	 * First use of an object. Replies: extpager_ready(). Default: ready
-	 * with attribute MAY_CACHE.
-	 */
 	void (*init)(struct extpager *p, struct extpager_req *req, void *user);
-	/**
-	 * Pages are missing. Replies: any mix of extpager_supply(),
-	 * extpager_supply_zero() and extpager_error() until the whole range is
-	 * answered. Default: ENODATA.
-	 */
 	void (*data_request)(struct extpager *p, struct extpager_req *req, void *user);
-	/**
-	 * Dirty pages come back; if extpager_req_zero(req), the range is now
-	 * zeros. Replies: extpager_fetch() as often as wanted, then
-	 * extpager_return_done(). Default: EROFS.
-	 */
 	void (*data_return)(struct extpager *p, struct extpager_req *req, void *user);
-	/** A barrier. Replies: extpager_sync_done(). Default: done. */
 	void (*sync)(struct extpager *p, struct extpager_req *req, void *user);
-	/** The object is used no more. No reply. Default: nothing. */
 	void (*terminate)(struct extpager *p, uint64_t object, uint32_t generation, void *user);
-	/** Attributes are in force. No reply. Default: nothing. */
 	void (*attributes)(struct extpager *p, uint64_t object, uint32_t attributes, void *user);
 };
 
@@ -101,18 +95,41 @@ int extpager_open(struct extpager **pp, const struct extpager_params *params,
 		  const struct extpager_ops *ops, void *user);
 
 /**
- * Close the port and its fd. Requests unanswered are left to the targets'
- * policy and must not be touched any more.
+ * extpager_close - close a port and its fd
+ * @p: port, or NULL
+ *
+ * Requests unanswered are left to the targets' policy and must not be touched
+ * any more.
  */
 void extpager_close(struct extpager *p);
 
-/** The port's fd: poll it, or leave it to a successor. Owned by @p. */
+/**
+ * extpager_fd - the port's fd: poll it, or leave it to a successor
+ * @p: port
+ *
+ * Return: the fd, which stays the port's.
+ */
 int extpager_fd(const struct extpager *p);
-/** The port's id, as netlink and pagerctl show it. */
+/**
+ * extpager_port - the port's id, as netlink and pagerctl show it
+ * @p: port
+ *
+ * Return: the id, never 0.
+ */
 unsigned int extpager_port(const struct extpager *p);
-/** Number of queues. */
+/**
+ * extpager_nr_queues - how many queues a port has
+ * @p: port
+ *
+ * Return: their number; they are numbered from 0.
+ */
 unsigned int extpager_nr_queues(const struct extpager *p);
-/** The kernel's page size, the unit of supplies. */
+/**
+ * extpager_page_size - the kernel's page size, the unit of supplies
+ * @p: port
+ *
+ * Return: bytes.
+ */
 size_t extpager_page_size(const struct extpager *p);
 
 /**
@@ -141,18 +158,45 @@ int extpager_dispatch(struct extpager *p, unsigned int queue, int timeout_ms);
  * Return: 0 after extpager_stop(), or an error of extpager_dispatch().
  */
 int extpager_run_queue(struct extpager *p, unsigned int queue);
-/** extpager_run_queue() of queue 0, for a port with one queue. */
+/**
+ * extpager_run - extpager_run_queue() of queue 0, for a port with one queue
+ * @p: port
+ *
+ * Return: as extpager_run_queue().
+ */
 int extpager_run(struct extpager *p);
 /**
- * Make extpager_run() and every extpager_run_queue() of the port return now,
+ * extpager_stop - end the loops of a port
+ * @p: port
+ *
+ * Makes extpager_run() and every extpager_run_queue() of the port return now,
  * and those of the future at once. Safe in a signal handler, in a
  * callback and from any thread.
  */
 void extpager_stop(struct extpager *p);
 
-/** Become the pager of a named target. Return: 0 or as EXTPAGER_IOC_ATTACH. */
+/**
+ * extpager_attach - become the pager of a named target
+ * @p: port
+ * @target: its name
+ * @object: out: id of its object, as requests name it; may be NULL
+ * @bytes: out: its size; may be NULL
+ *
+ * Return: 0; -ENOENT: no such target; -EBUSY: another port is attached;
+ * -EPERM: neither CAP_SYS_ADMIN nor the target's pager-uid; -ESHUTDOWN: the
+ * target is being deleted; -ENAMETOOLONG.
+ */
 int extpager_attach(struct extpager *p, const char *target,
 		    uint64_t *object, uint64_t *bytes);
+/**
+ * extpager_detach - stop being the pager of a target
+ * @p: port
+ * @object: its object
+ *
+ * What is unanswered is left to the target's policy.
+ *
+ * Return: 0; -ENOENT: the port is not attached to it.
+ */
 int extpager_detach(struct extpager *p, uint64_t object);
 
 #define EXTPAGER_CREATE_RDONLY	(1U << 0)
@@ -167,35 +211,126 @@ int extpager_detach(struct extpager *p, uint64_t object);
  */
 int extpager_object_create(struct extpager *p, uint64_t bytes,
 			   unsigned int flags, uint64_t *object);
-/** A new fd of an object of one's own. @flags as open(2). */
+/**
+ * extpager_object_open - a new fd of an object that the port serves
+ * @p: port
+ * @object: its id, of a target too, whatever the target's mode
+ * @flags: as open(2)
+ *
+ * Return: the fd (close-on-exec, the caller closes it), or a negative errno.
+ */
 int extpager_object_open(struct extpager *p, uint64_t object, int flags);
-/** End an object; terminate() tells when it has. @discard drops dirty pages. */
+/**
+ * extpager_object_destroy - end an object of one's own
+ * @p: port
+ * @object: its id
+ * @discard: drop dirty pages; else they are returned first
+ *
+ * The callback terminate() tells when it has ended.
+ *
+ * Return: 0; -ENOENT: no such object of this port.
+ */
 int extpager_object_destroy(struct extpager *p, uint64_t object, bool discard);
 
 /* What a request is about. Valid until it is answered to its end. */
+
+/**
+ * extpager_req_object - the object that a request is about
+ * @req: request
+ *
+ * Return: its id.
+ */
 uint64_t extpager_req_object(const struct extpager_req *req);
+/**
+ * extpager_req_offset - where a request's range begins
+ * @req: request
+ *
+ * Return: bytes from the object's start.
+ */
 uint64_t extpager_req_offset(const struct extpager_req *req);
+/**
+ * extpager_req_length - how long a request's range is
+ * @req: request
+ *
+ * Return: bytes; the range may end at the object's end inside a page. INIT: the
+ * object's size.
+ */
 uint64_t extpager_req_length(const struct extpager_req *req);
-/** Offset of the page that somebody waits for, or UINT64_MAX. */
+/**
+ * extpager_req_wanted - the page that somebody waits for
+ * @req: a DATA_REQUEST
+ *
+ * Return: its offset, or UINT64_MAX.
+ */
 uint64_t extpager_req_wanted(const struct extpager_req *req);
+/**
+ * extpager_req_generation - the object's generation, counted by INITs
+ * @req: request
+ *
+ * Return: the generation.
+ */
 uint32_t extpager_req_generation(const struct extpager_req *req);
+/**
+ * extpager_req_queue - the queue that a request came over
+ * @req: request
+ *
+ * Return: its number.
+ */
 unsigned int extpager_req_queue(const struct extpager_req *req);
-/** The access that waits wants to write. */
+/**
+ * extpager_req_write - does the access that waits want to write?
+ * @req: a DATA_REQUEST
+ *
+ * Return: whether it does.
+ */
 bool extpager_req_write(const struct extpager_req *req);
-/** An earlier pager may have seen, or even done, this request. */
+/**
+ * extpager_req_resent - may an earlier pager have seen a request, or even done it?
+ * @req: request
+ *
+ * Return: whether it may.
+ */
 bool extpager_req_resent(const struct extpager_req *req);
-/** DATA_REQUEST: nobody waited when it was made. */
+/**
+ * extpager_req_prefetch - did nobody wait when a request was made?
+ * @req: a DATA_REQUEST
+ *
+ * Return: whether nobody did.
+ */
 bool extpager_req_prefetch(const struct extpager_req *req);
-/** DATA_RETURN: the range is zeros; nothing to fetch. */
+/**
+ * extpager_req_zero - is the range zeros from now on, with nothing to fetch?
+ * @req: a DATA_RETURN
+ *
+ * Return: whether it is.
+ */
 bool extpager_req_zero(const struct extpager_req *req);
-/** INIT: the object cannot be written. */
+/**
+ * extpager_req_rdonly - can the object not be written?
+ * @req: an INIT
+ *
+ * Return: whether it is read-only.
+ */
 bool extpager_req_rdonly(const struct extpager_req *req);
-/** A word of the pager's own. */
+/**
+ * extpager_req_set_user - keep a word of the pager's own with a request
+ * @req: request
+ * @user: the word
+ */
 void extpager_req_set_user(struct extpager_req *req, void *user);
+/**
+ * extpager_req_user - the word kept by extpager_req_set_user()
+ * @req: request
+ *
+ * Return: the word, or NULL.
+ */
 void *extpager_req_user(const struct extpager_req *req);
 /**
- * Forget a request without answering the rest of it: after -ENOENT, or to let
- * the deadline decide. No other thread may be answering it.
+ * extpager_req_drop - forget a request without answering the rest of it
+ * @req: request; ends
+ *
+ * After -ENOENT, or to let the deadline decide. No other thread may be
+ * answering it.
  */
 void extpager_req_drop(struct extpager_req *req);
 
@@ -206,8 +341,14 @@ void extpager_req_drop(struct extpager_req *req);
  * as EIO.
  */
 /**
- * Answer INIT: @error 0 and attributes, or a positive errno. Ends @req. Inside
- * the callback: submitted later.
+ * extpager_ready - answer INIT
+ * @req: an INIT; ends
+ * @error: 0, or a positive errno, which fails the opening and every access
+ * @attributes: EXTPAGER_MAY_CACHE: keep pages after the last close
+ *
+ * Inside the callback: submitted later.
+ *
+ * Return: 0; -ENOENT, -ESTALE: too late; -ESHUTDOWN: the port is over.
  */
 int extpager_ready(struct extpager_req *req, int error, uint32_t attributes);
 /**
@@ -245,23 +386,71 @@ int extpager_supply(struct extpager_req *req, uint64_t offset,
  */
 int extpager_supply_deferred(struct extpager_req *req, uint64_t offset,
 			     const void *buf, size_t length);
-/** Zeros for a part or all of a DATA_REQUEST. Inside the callback: submitted later. */
+/**
+ * extpager_supply_zero - zeros for a part or all of a DATA_REQUEST
+ * @req: request; it ends when all of its range is answered
+ * @offset: as extpager_supply()
+ * @length: as extpager_supply()
+ *
+ * Inside the callback: submitted later.
+ *
+ * Return: as extpager_supply().
+ */
 int extpager_supply_zero(struct extpager_req *req, uint64_t offset, uint64_t length);
-/** Fail a part of a DATA_REQUEST. Inside the callback: submitted later. */
+/**
+ * extpager_error - fail a part or all of a DATA_REQUEST
+ * @req: request; it ends when all of its range is answered
+ * @offset: as extpager_supply()
+ * @length: as extpager_supply()
+ * @error: a positive errno; EBADMSG says that the content is damaged
+ *
+ * Inside the callback: submitted later.
+ *
+ * Return: as extpager_supply().
+ */
 int extpager_error(struct extpager_req *req, uint64_t offset, uint64_t length, int error);
-/** Copy bytes of a DATA_RETURN. Does not end it, even if it fails. Submitted at once. */
+/**
+ * extpager_fetch - copy bytes of a DATA_RETURN
+ * @req: request; stays, even if this fails
+ * @offset: absolute, inside the request
+ * @buf: where to
+ * @length: bytes
+ *
+ * As often as wanted. Submitted at once.
+ *
+ * Return: 0; -ENOENT, -ESTALE: the request is over: nothing to write any more;
+ * -ESHUTDOWN; -EINVAL, -ERANGE, -EFAULT.
+ */
 int extpager_fetch(struct extpager_req *req, uint64_t offset, void *buf, size_t length);
 /**
- * @error 0: the bytes survive this process. Ends @req. Inside the callback:
- * submitted later.
+ * extpager_return_done - end a DATA_RETURN
+ * @req: request; ends
+ * @error: 0 promises that the bytes survive this process; else a positive
+ *	errno: they stay dirty and come again
+ *
+ * Inside the callback: submitted later.
+ *
+ * Return: 0; -ENOENT, -ESTALE: too late, they come again; -ESHUTDOWN.
  */
 int extpager_return_done(struct extpager_req *req, int error);
 /**
- * @error 0: all returned before survives power loss. Ends @req. Inside the
- * callback: submitted later.
+ * extpager_sync_done - end a SYNC
+ * @req: request; ends
+ * @error: 0 promises that all that was returned before it survives power loss;
+ *	else a positive errno
+ *
+ * Inside the callback: submitted later.
+ *
+ * Return: 0; -ENOENT, -ESTALE: too late; -ESHUTDOWN.
  */
 int extpager_sync_done(struct extpager_req *req, int error);
-/** Submit now what was to be submitted later. */
+/**
+ * extpager_submit - submit now what was to be submitted later
+ * @p: port
+ * @queue: whose answers
+ *
+ * Return: 0 or an error of extpager_dispatch().
+ */
 int extpager_submit(struct extpager *p, unsigned int queue);
 
 /**
@@ -273,149 +462,107 @@ int extpager_submit(struct extpager *p, unsigned int queue);
  * @buf: NULL for zeros
  * @length: whole pages, or up to the object's end; 2 MiB at most
  *
- * Pages that are there are left alone. Return: bytes installed, -EEXIST: all
- * there; -EAGAIN: in the way of a client, drop it; -ENOENT, -ESTALE, -ENOMEM.
+ * Pages that are there are left alone.
+ *
+ * Return: bytes installed; -EEXIST: all are there; -EAGAIN: in the way of a
+ * client, drop it; -ENOENT, -ESTALE, -ENOMEM.
  */
 ssize_t extpager_push(struct extpager *p, uint64_t object, uint32_t generation,
 		      uint64_t offset, const void *buf, size_t length);
-/** Change attributes; attributes() tells when they are in force. */
+/**
+ * extpager_set_attributes - change the attributes of an object
+ * @p: port
+ * @object: one of the port's objects
+ * @attributes: EXTPAGER_MAY_CACHE or 0
+ *
+ * The callback attributes() tells when they are in force.
+ *
+ * Return: 0; -ENOENT: no such object of this port.
+ */
 int extpager_set_attributes(struct extpager *p, uint64_t object, uint32_t attributes);
 
 /* ---- The client's side ------------------------------------------------ */
 
-/** A new fd of a target, a regular file. @flags as open(2). */
+/**
+ * extpager_client_open - open a target by its name
+ * @target: name
+ * @flags: as open(2)
+ *
+ * Waits until the target has a pager that is ready, unless O_NONBLOCK.
+ *
+ * Return: a new fd (close-on-exec) of a regular file; or as open(2): -ENOENT,
+ * -EACCES, -EROFS; -ETIMEDOUT: no pager was ready in time; -ESHUTDOWN: the
+ * target is being deleted; the errno with which its pager said READY.
+ */
 int extpager_client_open(const char *target, int flags);
 /**
+ * struct extpager_client_failure - something asked of the pager that failed
+ * @time_ns: when, in nanoseconds of CLOCK_REALTIME
+ * @offset: first byte of what failed
+ * @length: bytes
+ * @request: what was asked: "handshake", "page-in", "return" or "sync"
+ * @error: positive errno: the pager's, EIO for a missed deadline (of the
+ *	handshake: ETIMEDOUT), or why nobody can be asked any more
+ */
+struct extpager_client_failure {
+	uint64_t time_ns, offset, length;
+	const char *request;
+	int error;
+};
+
+/**
+ * extpager_client_failures - what failed last of an object
+ * @fd: fd of the object
+ * @failure: room for them, newest first
+ * @nr: for how many; the kernel keeps no more than 8
+ *
+ * Return: how many there are, or a negative errno; -ENOTTY: @fd is no object's.
+ */
+int extpager_client_failures(int fd, struct extpager_client_failure *failure,
+			     unsigned int nr);
+
+/**
  * extpager_client_map - map all or a part of an object's fd
+ * @fd: of an object
+ * @length: bytes
+ * @prot: as mmap(2)
+ * @flags: as mmap(2)
+ * @offset: where in the object
  *
  * As mmap(2), and MADV_DONTDUMP for private mappings, so that a core dump does
- * not read the whole object. Return: address, or MAP_FAILED with errno set.
+ * not read the whole object.
+ *
+ * Return: address, or MAP_FAILED with errno set.
  */
 void *extpager_client_map(int fd, size_t length, int prot, int flags, off_t offset);
 /**
- * Pass @fd with @len bytes of @data over a UNIX socket; the Mach way to hand out
- * a capability. With @len 0 a zero byte goes along, as sockets want one. The
- * caller keeps its @fd.
+ * extpager_send_fd - pass an fd over a UNIX socket
+ * @sock: socket
+ * @fd: what to pass; the caller keeps its own
+ * @data: bytes that go along
+ * @len: how many; with 0 a zero byte goes along, as sockets want one
+ *
+ * The Mach way to hand out a capability.
+ *
+ * Return: 0 or a negative errno of sendmsg(2).
  */
 int extpager_send_fd(int sock, int fd, const void *data, size_t len);
 /**
- * Receive one; returns the fd (close-on-exec); *len is the room, then what came.
- * @len may be NULL. -ENOMSG: data came without an fd; -ECONNRESET: the peer has
- * closed the socket.
+ * extpager_recv_fd - receive an fd from a UNIX socket
+ * @sock: socket
+ * @data: where bytes that came along go
+ * @len: the room there, then what came; may be NULL
+ *
+ * Return: the fd (close-on-exec); -ENOMSG: data came without an fd;
+ * -ECONNRESET: the peer has closed the socket; an errno of recvmsg(2).
  */
 int extpager_recv_fd(int sock, void *data, size_t *len);
-
-/* ---- Configuring targets ----------------------------------------------- */
-
-/** A netlink conversation; not for two threads at once. */
-struct extpager_ctl;
-
-enum extpager_ctl_policy { EXTPAGER_HOLD = 1, EXTPAGER_FAIL = 2 };
-
-/** Members of struct extpager_target that are meant, see @set. */
-#define EXTPAGER_SET_STORE	(1U << 0)
-#define EXTPAGER_SET_UID	(1U << 1)
-#define EXTPAGER_SET_GID	(1U << 2)
-#define EXTPAGER_SET_MODE	(1U << 3)
-#define EXTPAGER_SET_READ_ONLY	(1U << 4)
-#define EXTPAGER_SET_PAGER_UID	(1U << 5)
-#define EXTPAGER_SET_POLICY	(1U << 6)
-#define EXTPAGER_SET_QUOTA	(1U << 7)
-#define EXTPAGER_SET_HANDSHAKE	(1U << 8)
-#define EXTPAGER_SET_PAGE_IN	(1U << 9)
-#define EXTPAGER_SET_RETURN	(1U << 10)
-#define EXTPAGER_SET_SYNC	(1U << 11)
-#define EXTPAGER_SET_GRACE	(1U << 12)
-#define EXTPAGER_SET_BYTES	(1U << 13)
-
-/**
- * struct extpager_target - a target as it is, or as it shall be
- * @size: sizeof(struct extpager_target)
- * @set: which members below are meant (add, set) or were told (get)
- */
-struct extpager_target {
-	size_t size;
-	unsigned int set;
-	char name[64];
-	char store[1024];
-	uint64_t bytes;
-	uint64_t quota;
-	uint32_t uid, gid, mode, pager_uid;
-	uint32_t policy;
-	uint32_t handshake_ms, page_in_ms, return_ms, sync_ms, grace_ms;
-	bool read_only;
-	/* Told by the kernel only. */
-	uint32_t state;
-	uint32_t generation;
-	uint32_t port;
-	uint32_t opens;
-	uint32_t pending;
-	uint64_t object;
-	uint64_t dirty;
-};
-
-/** Counters of a target, by name and value, in the order of the uapi header. */
-struct extpager_counter {
-	const char *name;
-	uint64_t value;
-};
-
-struct extpager_stats {
-	char target[64];	/* empty for the unnamed objects of a port */
-	uint32_t port;
-	unsigned int nr;
-	struct extpager_counter counter[32];
-};
-
-struct extpager_queue_info {
-	uint32_t index, entries, backlog;
-	uint64_t events, replies, bad_replies;
-};
-
-struct extpager_port_info {
-	uint32_t id, pid, uid, targets, objects;
-	bool alive;
-	unsigned int nr_queues;
-	struct extpager_queue_info queue[64];
-};
-
-/** Open a conversation. -ENOENT: the module is not loaded. */
-int extpager_ctl_open(struct extpager_ctl **cp);
-void extpager_ctl_close(struct extpager_ctl *c);
-/** What the kernel said of the last failure, or "". */
-const char *extpager_ctl_error(const struct extpager_ctl *c);
-
-int extpager_target_add(struct extpager_ctl *c, const struct extpager_target *t);
-int extpager_target_set(struct extpager_ctl *c, const struct extpager_target *t);
-/** Begins the deletion; EXTPAGER_EVENT_DELETED, or -ENOENT from get, tells the end. */
-int extpager_target_del(struct extpager_ctl *c, const char *name, bool discard);
-int extpager_target_get(struct extpager_ctl *c, const char *name, struct extpager_target *t);
-/** Calls @cb for each target; stops at and returns its first non-zero value. */
-int extpager_target_list(struct extpager_ctl *c,
-			 int (*cb)(const struct extpager_target *t, void *arg), void *arg);
-/** @name NULL: all. */
-int extpager_stats_get(struct extpager_ctl *c, const char *name,
-		       int (*cb)(const struct extpager_stats *s, void *arg), void *arg);
-int extpager_port_list(struct extpager_ctl *c,
-		       int (*cb)(const struct extpager_port_info *i, void *arg), void *arg);
-
-/** Subscribe to changes of targets; then poll extpager_ctl_fd() and call extpager_ctl_read(). */
-int extpager_ctl_subscribe(struct extpager_ctl *c);
-int extpager_ctl_fd(const struct extpager_ctl *c);
-/**
- * Deliver what has come. @event is enum extpager_event_type. -ENOBUFS: some
- * were lost, list again.
- */
-int extpager_ctl_read(struct extpager_ctl *c,
-		      int (*cb)(unsigned int event, const struct extpager_target *t, void *arg),
-		      void *arg);
-/** Name of a target state, policy or event type, "unknown" else. */
-const char *extpager_state_name(unsigned int state);
-const char *extpager_policy_name(unsigned int policy);
-const char *extpager_event_name(unsigned int event);
 
 #ifdef __cplusplus
 }
 #endif
+
+/* Configuring targets. */
+#include <extpager-control.h>
 
 #endif /* EXTPAGER_H */

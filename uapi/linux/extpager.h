@@ -15,10 +15,15 @@
  *
  * errno of every ioctl, besides those listed at each:
  *   ENOTTY      unknown command, or a port command on an fd that is no port
- *   E2BIG       @size is larger than the kernel's and the tail is not zero
- *   EINVAL      @size too small, a reserved field set, a value out of range
- *   EOPNOTSUPP  a flag or feature that this kernel does not know
- *   EFAULT      the struct, or a buffer it names, cannot be read or written
+ *   E2BIG       @size is larger than the kernel's and the tail is not zero, or
+ *               larger than a page
+ *   EINVAL      @size too small, a reserved field set, a value out of range, a
+ *               name without its NUL
+ *   EOPNOTSUPP  a flag that this kernel does not know
+ *   EFAULT      the struct cannot be read, or written after the command was done
+ *   EPERM       a port command by somebody who is not the pager
+ *   ESHUTDOWN   a port command, and the port has no living pager
+ *   EINTR, ENOMEM, EMFILE as everywhere
  */
 #ifndef _UAPI_LINUX_EXTPAGER_H
 #define _UAPI_LINUX_EXTPAGER_H
@@ -56,7 +61,8 @@
  * The address space that calls SETUP *is* the pager: when it goes (exit, kill
  * or exec) the pager is dead, whoever else still holds the fd. A successor
  * that got the fd (a UNIX socket, systemd's fd store) calls SETUP again to
- * take the port over.
+ * take the port over: queues and ring sizes stay what they were, whatever is
+ * wanted, both rings are empty, and targets are to be attached again.
  *
  * EPERM: neither CAP_SYS_ADMIN, nor any target's pager-uid, nor
  * unprivileged_pagers=1. EBUSY: the port has a living pager, or the fd is
@@ -91,12 +97,11 @@ struct extpager_setup {
  * @timeout_ns: longest sleep in nanoseconds; ~0 = no limit
  *
  * Returns the number of replies taken. Each has its outcome in its own
- * @result and @done fields, so one refused reply harms no other.
+ * @out_result and @out_done fields, so one refused reply harms no other.
  *
- * EINTR: a signal or WAKE came (and no reply was taken). ETIME: @timeout_ns passed
- * (and no reply was taken). EPERM: the caller is not the pager. ESHUTDOWN: the
- * port has no living pager. EPROTO: an index of the queue was overwritten with
- * a value that cannot be.
+ * If no reply was taken: EINTR: a signal or WAKE came. ETIME: @timeout_ns
+ * passed. ESHUTDOWN: the port ended. EPROTO: an index of the queue was
+ * overwritten with a value that cannot be.
  */
 struct extpager_enter {
 	__u32 size;
@@ -114,11 +119,13 @@ struct extpager_enter {
  * @out_object: id of the target's object, as events name it
  * @out_bytes: the object's size
  *
- * INIT follows at the target's first use, or at once, flagged RESENT, if the
- * target was used with an earlier pager.
+ * INIT follows at the target's first use, or at once if it is in use, flagged
+ * RESENT if an earlier pager was READY. Waits until the target's addition was
+ * announced over netlink.
  *
- * ENOENT: no such target. EBUSY: another port is attached. EPERM: neither
- * CAP_SYS_ADMIN nor the target's pager-uid. ESHUTDOWN: the target is going.
+ * ENOENT: no such target. EBUSY: a port is attached, be it this one, or what
+ * was lost with the last one is still being put aside. EPERM: neither
+ * CAP_SYS_ADMIN nor the target's pager-uid. ESHUTDOWN: the target is gone.
  */
 struct extpager_attach {
 	__u32 size;
@@ -152,7 +159,8 @@ struct extpager_detach {
  * @out_fd: a close-on-exec fd of it, to be passed to clients
  * @reserved: must be 0
  *
- * The object lives until DESTROY or the end of the port.
+ * The object lives until DESTROY or the end of the port, which comes with the
+ * last close of its fd, not with the pager's death.
  * ENOSPC: the port has its limit of objects. EFBIG: @bytes too large.
  */
 struct extpager_object_create {
@@ -169,15 +177,18 @@ struct extpager_object_create {
 /**
  * struct extpager_open - a new fd of an object (EXTPAGER_IOC_OPEN)
  * @size: sizeof(struct extpager_open)
- * @flags: open(2) flags: access mode, O_NONBLOCK, O_CLOEXEC (always set)
- * @object: 0, or on a port: id of one of its own unnamed objects
+ * @flags: open(2) flags: access mode, O_NONBLOCK, O_APPEND, O_SYNC, O_DSYNC,
+ *	O_NOATIME, O_LARGEFILE, O_CLOEXEC (always set)
+ * @object: 0, or on a port: id of an object that it serves, whatever its mode
  * @name: if @object is 0: NUL-terminated name of a target
  * @out_fd: the fd, a regular file
  * @reserved: must be 0
  *
- * Waits killably until the target's pager said READY, unless O_NONBLOCK.
- * ENOENT, EACCES, EROFS as open(2). ETIMEDOUT: no READY in time. ESHUTDOWN:
- * the target is being deleted. Else the errno that the pager gave with READY.
+ * Waits killably until the target's pager said READY, unless O_NONBLOCK. An
+ * unnamed object is opened at once; its first touch waits.
+ * ENOENT, EACCES, EROFS as open(2). ETIMEDOUT: no READY in time. EIO: the pager
+ * was lost, and nobody is to wait for the next one. ESHUTDOWN, ENODEV: the
+ * target is being deleted. Else the errno that the pager gave with READY.
  */
 struct extpager_open {
 	__u32 size;
@@ -193,12 +204,55 @@ struct extpager_open {
  * @size: sizeof(struct extpager_wake)
  * @flags: must be 0
  *
- * The present sleep of each queue's ENTER, or its next one if none sleeps now,
- * ends with EINTR. For a pager that wants its threads to look at something.
+ * The present sleep of one ENTER of each queue, or its next one if none sleeps
+ * now, ends: with EINTR, unless replies were taken or there are events enough.
+ * For a pager that wants its threads to look at something.
  */
 struct extpager_wake {
 	__u32 size;
 	__u32 flags;
+};
+
+/**
+ * struct extpager_failure - something asked of a pager that failed
+ * @time_ns: when, in nanoseconds of CLOCK_REALTIME
+ * @offset: first byte of what failed
+ * @length: bytes
+ * @op: enum extpager_event_op: what was asked
+ * @error: positive errno: the pager's, EIO for a missed deadline (of INIT:
+ *	ETIMEDOUT), or why nobody can be asked any more
+ */
+struct extpager_failure {
+	__aligned_u64 time_ns;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__u32 op;
+	__u32 error;
+};
+
+#define EXTPAGER_FAILURES_MAX	8
+
+/**
+ * struct extpager_failures - the last failures of an object (EXTPAGER_IOC_FAILURES)
+ * @size: sizeof(struct extpager_failures)
+ * @flags: must be 0
+ * @object: on a port: id of an object that it serves; else 0
+ * @out_total: failures since the object was made
+ * @out_nr: how many of @out_failure are set
+ * @reserved: must be 0
+ * @out_failure: the last ones, newest first
+ *
+ * For any fd of the object, and for its pager. ENOENT: the port serves no such
+ * object. EINVAL: an object was named and this is no port.
+ */
+struct extpager_failures {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 object;
+	__aligned_u64 out_total;
+	__u32 out_nr;
+	__u32 reserved;
+	struct extpager_failure out_failure[EXTPAGER_FAILURES_MAX];
 };
 
 #define EXTPAGER_IOC_SETUP \
@@ -215,6 +269,8 @@ struct extpager_wake {
 	_IOWR(EXTPAGER_IOC_MAGIC, 0x05, struct extpager_open)
 #define EXTPAGER_IOC_WAKE \
 	_IOW(EXTPAGER_IOC_MAGIC, 0x06, struct extpager_wake)
+#define EXTPAGER_IOC_FAILURES \
+	_IOWR(EXTPAGER_IOC_MAGIC, 0x07, struct extpager_failures)
 
 /**
  * enum extpager_event_op - what the kernel tells a pager
@@ -228,7 +284,8 @@ struct extpager_wake {
  *	this event survive power loss. Wants SYNC_DONE.
  * @EXTPAGER_EV_TERMINATE: the object is no longer used; comes after its last
  *	RETURN_DONE. Wants nothing; the next use sends INIT anew.
- * @EXTPAGER_EV_ATTRIBUTES: an ATTRIBUTES reply has taken effect. Wants nothing.
+ * @EXTPAGER_EV_ATTRIBUTES: ATTRIBUTES replies have taken effect, one or more;
+ *	comes after the TERMINATE that they bring about. Wants nothing.
  */
 enum extpager_event_op {
 	EXTPAGER_EV_INIT = 1,
@@ -240,7 +297,7 @@ enum extpager_event_op {
 };
 
 /* Event flags. */
-#define EXTPAGER_EVF_RESENT	(1U << 0) /* an earlier pager may have seen, even answered it */
+#define EXTPAGER_EVF_RESENT	(1U << 0) /* was sent before, and may have been answered */
 #define EXTPAGER_EVF_ZERO	(1U << 1) /* DATA_RETURN: the range reads as zeros */
 #define EXTPAGER_EVF_PREFETCH	(1U << 2) /* DATA_REQUEST: nobody waited when it was made */
 #define EXTPAGER_EVF_RDONLY	(1U << 3) /* INIT: the object cannot be written */
@@ -255,15 +312,16 @@ enum extpager_event_op {
  * struct extpager_event - one entry of the event ring, 64 bytes
  * @op: enum extpager_event_op
  * @flags: EXTPAGER_EVF_*
- * @generation: of the object; a reply must repeat it
+ * @generation: of the object, larger with every INIT; a reply must repeat it
  * @tag: names the request in replies; 0 if none is wanted
  * @object: id of the object
  * @offset: first byte
- * @length: bytes, at most EXTPAGER_REQUEST_MAX but for ZERO and SYNC. Ends
- *	at the object's size even if that is inside a page.
+ * @length: bytes, at most EXTPAGER_REQUEST_MAX but for INIT, ZERO and SYNC. Ends
+ *	at the object's size even if that is inside a page. TERMINATE,
+ *	ATTRIBUTES: 0
  * @wanted: DATA_REQUEST: offset of the page that somebody waits for, or
  *	EXTPAGER_WANTED_NONE
- * @access: EXTPAGER_ACCESS_*
+ * @access: DATA_REQUEST: EXTPAGER_ACCESS_*, READ if nobody waits
  * @attributes: ATTRIBUTES: EXTPAGER_ATTR_* now in force
  * @reserved: 0
  */
@@ -289,7 +347,7 @@ struct extpager_event {
  *	or zeros with EXTPAGER_REF_ZERO. With @tag 0 it is a *push*: it fills
  *	pages of @object nobody asked for, and leaves those that are there.
  * @EXTPAGER_RE_ERROR: fails all or a part of a DATA_REQUEST with @error. With
- *	@tag 0 and @object, those requests of the range that are waited for.
+ *	@tag 0 and @object, whatever is asked for of the range.
  * @EXTPAGER_RE_RETURN_FETCH: copies bytes of a DATA_RETURN to @addr; as often
  *	as wanted until RETURN_DONE.
  * @EXTPAGER_RE_RETURN_DONE: ends a DATA_RETURN. @error 0 promises that the
@@ -299,8 +357,8 @@ struct extpager_event {
  * @EXTPAGER_RE_ATTRIBUTES: change the object's @attributes; the event
  *	ATTRIBUTES tells when they are in force. @tag must be 0.
  * @EXTPAGER_RE_DESTROY: end an unnamed object: dirty pages are returned first,
- *	or dropped with EXTPAGER_REF_DISCARD; the event TERMINATE tells when.
- *	@tag must be 0.
+ *	or dropped with EXTPAGER_REF_DISCARD; the event TERMINATE tells when, if
+ *	the object was READY. @tag must be 0.
  */
 enum extpager_reply_op {
 	EXTPAGER_RE_READY = 1,
@@ -324,25 +382,30 @@ enum extpager_reply_op {
  * struct extpager_reply - one entry of the reply ring, 64 bytes
  * @op: enum extpager_reply_op
  * @flags: EXTPAGER_REF_*
- * @generation: the event's; for replies with @tag 0 the object's last one
+ * @generation: the event's; for replies with @tag 0 the object's last one, 0
+ *	before its first INIT
  * @tag: the event's, or 0
  * @object: the event's object, or any object of the port if @tag is 0
  * @offset: first byte: absolute, page-aligned for SUPPLY and ERROR
- * @length: bytes: whole pages, or up to the object's end
+ * @length: bytes: whole pages, or up to the object's end; RETURN_FETCH: any
+ *	that lie in the request. At most EXTPAGER_REQUEST_MAX
  * @addr: address of the buffer (SUPPLY, RETURN_FETCH)
  * @error: positive errno or 0 (READY, ERROR, RETURN_DONE, SYNC_DONE): EIO,
  *	ENODATA, EBADMSG, ENOSPC, EDQUOT, EROFS, EACCES, ETIMEDOUT
  * @attributes: EXTPAGER_ATTR_* (READY, ATTRIBUTES)
- * @out_done: bytes supplied or copied; a push counts those it installed
+ * @out_done: bytes supplied, failed or copied, whatever @out_result; a push
+ *	counts those it installed
  * @out_result: 0, or a negative errno that says why nothing (more) was done:
- *	ENOENT   no such request is unanswered, or no such object of this port
+ *	ENOENT   no such request is unanswered, no such object of this port, or a
+ *	         push to one that is not READY
  *	ESTALE   @generation is over
- *	EINVAL   wrong op, flag, error, alignment, or a field that must be 0
+ *	EINVAL   wrong op, flag, error, alignment, length, or a field that must
+ *	         be 0; DESTROY of a target's object
  *	ERANGE   the range leaves the request or the object
  *	EEXIST   a push met only pages that are there
- *	EAGAIN   a push met a client's lock, nothing was done: ask no more, it is
- *	         no error to be late
- *	EFAULT   @addr cannot be read or written
+ *	EAGAIN   a push met a client's lock, nothing more was done: ask no more,
+ *	         it is no error to be late
+ *	EFAULT   @addr cannot be read or written, or is NULL
  *	ENOMEM   no memory for a push
  * @reserved: must be 0
  */
@@ -373,7 +436,7 @@ struct extpager_reply {
  * @reply_mask: entries - 1
  * @events_off: offset of the event entries in this region
  * @replies_off: offset of the reply entries in the user region
- * @bad_replies: replies refused so far
+ * @bad_replies: replies refused so far: those whose @out_result is not 0
  */
 struct extpager_kernel_region {
 	__u32 event_tail;
@@ -390,7 +453,7 @@ struct extpager_kernel_region {
 };
 
 #define EXTPAGER_KF_BACKLOG	(1U << 0) /* events wait in the kernel: ENTER to get them */
-#define EXTPAGER_KF_DEAD	(1U << 1) /* the port was taken over or has ended */
+#define EXTPAGER_KF_DEAD	(1U << 1) /* the port has ended, or its pager is dead */
 
 /**
  * struct extpager_user_region - head of a queue's read-write mapping

@@ -34,6 +34,18 @@ enum extpager_event_type {
 	EXTPAGER_EVENT_RECOVERED = 7,
 };
 
+enum extpager_latency_phase {
+	EXTPAGER_LATENCY_QUEUED = 1,	/* from the sending until the pager has the event */
+	EXTPAGER_LATENCY_PAGER = 2,	/* from then on to the end of its answer */
+	EXTPAGER_LATENCY_WAKING = 3,	/* from an answer until who waited for the page runs */
+};
+
+enum extpager_pending_place {
+	EXTPAGER_PENDING_QUEUED = 1,	/* sent; the pager is not known to have the event */
+	EXTPAGER_PENDING_PAGER = 2,	/* in the pager's hands */
+	EXTPAGER_PENDING_PARKED = 3,	/* waits for the next pager, or to be sent again */
+};
+
 enum {
 	EXTPAGER_CMD_UNSPEC,
 	EXTPAGER_CMD_TARGET_ADD,
@@ -43,6 +55,7 @@ enum {
 	EXTPAGER_CMD_STATS_GET,
 	EXTPAGER_CMD_PORT_GET,
 	EXTPAGER_CMD_EVENT,
+	EXTPAGER_CMD_REQUEST_GET,
 
 	__EXTPAGER_CMD_MAX,
 	EXTPAGER_CMD_MAX = __EXTPAGER_CMD_MAX - 1
@@ -74,6 +87,7 @@ enum {
 	EXTPAGER_A_TARGET_DIRTY,	/* u64: bytes dirty or being returned */
 	EXTPAGER_A_TARGET_OPENS,	/* u32: open files and mappings' files */
 	EXTPAGER_A_TARGET_PENDING,	/* u32: unanswered requests */
+	EXTPAGER_A_TARGET_STORE_USED,	/* flag: a pager served it from this store */
 	EXTPAGER_A_TARGET_EVENT,	/* u32: enum extpager_event_type, of EVENT */
 	EXTPAGER_A_TARGET_PAD,
 
@@ -108,9 +122,23 @@ enum {
 	EXTPAGER_A_STATS_ORPHANED,	/* pagers lost */
 	EXTPAGER_A_STATS_BACKLOGGED,	/* events that found the ring full */
 	EXTPAGER_A_STATS_PAGES_DISCARDED,	/* dirty pages given up */
+	EXTPAGER_A_STATS_LATENCY,	/* nest, one a histogram */
 
 	__EXTPAGER_A_STATS_MAX,
 	EXTPAGER_A_STATS_MAX = __EXTPAGER_A_STATS_MAX - 1
+};
+
+/* A histogram of times. */
+enum {
+	EXTPAGER_A_LATENCY_UNSPEC,
+	EXTPAGER_A_LATENCY_OP,		/* u32: EXTPAGER_EV_*: of which requests */
+	EXTPAGER_A_LATENCY_PHASE,	/* u32: enum extpager_latency_phase */
+	EXTPAGER_A_LATENCY_SUM,		/* u64: of all times, ns */
+	EXTPAGER_A_LATENCY_BUCKETS,	/* binary: u64 each: below 1, 2, 4 ... us; last: above */
+	EXTPAGER_A_LATENCY_PAD,
+
+	__EXTPAGER_A_LATENCY_MAX,
+	EXTPAGER_A_LATENCY_MAX = __EXTPAGER_A_LATENCY_MAX - 1
 };
 
 /* Attributes of PORT_GET. */
@@ -127,6 +155,27 @@ enum {
 
 	__EXTPAGER_A_PORT_MAX,
 	EXTPAGER_A_PORT_MAX = __EXTPAGER_A_PORT_MAX - 1
+};
+
+/* Attributes of REQUEST_GET: what is asked, and not yet answered. */
+enum {
+	EXTPAGER_A_REQUEST_UNSPEC,
+	EXTPAGER_A_REQUEST_NAME,	/* string: the target; absent for a port's objects */
+	EXTPAGER_A_REQUEST_PORT,	/* u32: port of unnamed objects */
+	EXTPAGER_A_REQUEST_OP,		/* u32: EXTPAGER_EV_* */
+	EXTPAGER_A_REQUEST_PLACE,	/* u32: enum extpager_pending_place */
+	EXTPAGER_A_REQUEST_FLAGS,	/* u32: EXTPAGER_EVF_* */
+	EXTPAGER_A_REQUEST_OBJECT,	/* u64: id */
+	EXTPAGER_A_REQUEST_OFFSET,	/* u64: bytes */
+	EXTPAGER_A_REQUEST_LENGTH,	/* u64: bytes; 0 if it is about the whole object */
+	EXTPAGER_A_REQUEST_AGE_MS,	/* u64: since it was made */
+	EXTPAGER_A_REQUEST_LEFT_MS,	/* u64: until its deadline; absent while it is parked */
+	EXTPAGER_A_REQUEST_PID,		/* u32: the task that caused it; for CAP_SYS_ADMIN */
+	EXTPAGER_A_REQUEST_COMM,	/* string: its name then; for CAP_SYS_ADMIN */
+	EXTPAGER_A_REQUEST_PAD,
+
+	__EXTPAGER_A_REQUEST_MAX,
+	EXTPAGER_A_REQUEST_MAX = __EXTPAGER_A_REQUEST_MAX - 1
 };
 
 enum {
