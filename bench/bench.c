@@ -1,42 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bench DEVICE [CASE [SYSTEM]] - instructions per touched page, one line of
- * JSON for each case and system.
+ * bench [-s] DEVICE [CASE [SYSTEM]] - instructions per page, one line of JSON for
+ * each case and system. With -s, a run too short for its figures to be any good.
  *
  * For a machine that counts: under QEMU's -icount shift=0,sleep=off the time
  * stamp counter advances by one with each instruction. All runs on one CPU, so
  * a touch's cost has the pager's part in it.
  */
 #define _GNU_SOURCE 1
-#include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
 #include "bench.h"
+#include "marks.h"
 
 #define WARM	64UL
+/* Pages among which each is touched at random. */
+#define SPARSE	16UL
+/* What part of the pages is left in a short run. */
+#define SHORT	16UL
 
-static const struct testcase {
-	const char *name;
-	bool random;		/* order of touches, and MADV_RANDOM */
-	bool cached;		/* in memory already, but not in this process's page tables */
-	unsigned int run;	/* pages a system brings at once, if it has a say in it */
-	size_t pages;
-	unsigned int rounds;	/* each with a mapping of its own */
-} testcases[] = {
-	{ "rand4k", true, false, 1, 4096, 1 },
-	{ "seq", false, false, 32, 16384, 1 },
-	{ "cached", true, true, 1, 4096, 8 },
-	{ "cached-around", false, true, 32, 16384, 8 },
+static struct testcase testcases[] = {
+	{ .name = "rand4k", .random = true, .pages = 4096, .rounds = 1 },
+	{ .name = "seq", .pages = 16384, .rounds = 1 },
+	{ .name = "cached", .random = true, .cached = true, .pages = 1024, .rounds = 16 },
+	{ .name = "write-msync", .random = true, .cached = true, .batch = 64, .pages = 1024,
+	  .rounds = 8 },
 };
 
-static const struct source *const sources[] = { &device_source, &uffd_source, &copy_source };
+static const struct system *const systems[] = {
+	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &fuse_system,
+	&extpager_copy_system,
+};
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof(*(a)))
 
@@ -52,23 +53,38 @@ static uint64_t random_word(void)
 	return random_state;
 }
 
+/* So many pages, from the store's beginning, are those of the case. */
+static size_t span(const struct testcase *t)
+{
+	size_t pages = t->random ? t->pages * SPARSE : WARM + t->pages;
+
+	return pages < STORE_PAGES ? pages : STORE_PAGES;
+}
+
 /* Indexes of 64-bit words, each of another page: WARM untimed, then the timed. */
 static uint64_t *make_touches(const struct testcase *t)
 {
-	uint64_t *touches = resident(STORE_PAGES * sizeof(*touches));
+	size_t pages = span(t);
+	uint64_t *touches = resident(pages * sizeof(*touches));
 
-	for (size_t i = 0; i < STORE_PAGES; i++)
+	for (size_t i = 0; i < pages; i++)
 		touches[i] = i;
 	for (size_t i = 0; t->random && i < WARM + t->pages; i++) {
-		size_t j = i + random_word() % (STORE_PAGES - i);
+		size_t j = i + random_word() % (pages - i);
 		uint64_t page = touches[j];
 
 		touches[j] = touches[i];
 		touches[i] = page;
 	}
-	for (size_t i = 0; i < STORE_PAGES; i++)
+	for (size_t i = 0; i < pages; i++)
 		touches[i] = touches[i] * (PAGE / 8) + random_word() % (PAGE / 8);
 	return touches;
+}
+
+/* What is written to a word differs by this from the store's, and in each round. */
+static uint64_t change(unsigned int round)
+{
+	return 1 + round;
 }
 
 /* ---- what the kernel counts ---- */
@@ -101,16 +117,19 @@ static uint64_t proc_number(const char *path, const char *key, int first, int la
 
 struct counts {
 	uint64_t idle;		/* clock ticks, waits for I/O included */
-	uint64_t store_kib;	/* read from block devices; there is but the store */
+	uint64_t read_kib;	/* of block devices; only the store is used */
+	uint64_t written_kib;
 	uint64_t requests;
+	uint64_t instructions;
 };
 
 /* Subtract what was counted so far, or add it: twice called, the difference is left. */
-static void count(struct counts *c, const struct source *s, int sign)
+static void count(struct counts *c, const struct system *s, int sign)
 {
 	c->idle += sign * proc_number("/proc/stat", "cpu", 3, 4);
-	c->store_kib += sign * proc_number("/proc/vmstat", "pgpgin", 0, 0);
-	c->requests += sign * s->requests();
+	c->read_kib += sign * proc_number("/proc/vmstat", "pgpgin", 0, 0);
+	c->written_kib += sign * proc_number("/proc/vmstat", "pgpgout", 0, 0);
+	c->requests += sign * (s->requests ? s->requests() : requests_noted());
 }
 
 /* ---- measuring ---- */
@@ -122,100 +141,164 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static uint64_t touch_all(const char *memory, const uint64_t *touches, size_t n)
+static uint64_t touch_all(char *memory, const uint64_t *touches, size_t n)
 {
-	const uint64_t *words = (const void *)memory;
-	uint64_t sum = 0;
+	uint64_t *words = (void *)memory, sum = 0;
 
 	for (size_t i = 0; i < n; i++)
 		sum += __atomic_load_n(&words[touches[i]], __ATOMIC_RELAXED);
 	return sum;
 }
 
-/* One round: adds what each touch costs to @cost, and returns the sum of the words. */
-static uint64_t time_touches(const struct testcase *t, const struct source *s,
-			     const uint64_t *touches, uint64_t *cost, struct counts *counts)
+static void bring_in(const char *memory, size_t pages)
 {
-	char *memory = s->map();
-	const uint64_t *words = (const void *)memory;
-	uint64_t sum, end;
+	for (size_t i = 0; i < pages; i++)
+		__atomic_load_n(&memory[i * PAGE], __ATOMIC_RELAXED);
+	/* Readahead past them may still be under way. Idle time costs nothing. */
+	sleep(1);
+}
 
-	if (t->random && madvise(memory, STORE_BYTES, MADV_RANDOM))
-		die("madvise");
-	sum = touch_all(memory, touches, WARM);
-	touches += WARM;
-	count(counts, s, -1);
-	end = __rdtsc();
-	for (size_t i = 0; i < t->pages; i++) {
+/* Sets @cost to what each touch costs; returns the sum of the words. A profile names it. */
+static __attribute__((noinline))
+uint64_t time_reads(const uint64_t *words, const uint64_t *touches, size_t n, uint64_t *cost)
+{
+	uint64_t sum = 0, end = __rdtsc();
+
+	for (size_t i = 0; i < n; i++) {
 		uint64_t start = end;
 
 		sum += __atomic_load_n(&words[touches[i]], __ATOMIC_RELAXED);
 		end = __rdtsc();
 		cost[i] = end - start;
 	}
+	return sum;
+}
+
+/* Sets @cost to what a page costs on the average of each batch. */
+static void time_writes(uint64_t *words, const uint64_t *touches, const struct testcase *t,
+			unsigned int round, uint64_t *cost)
+{
+	for (size_t i = 0; i < t->pages; i += t->batch) {
+		uint64_t begin = __rdtsc();
+
+		for (size_t j = i; j < i + t->batch; j++)
+			__atomic_store_n(&words[touches[j]], store_word(touches[j]) + change(round),
+					 __ATOMIC_RELAXED);
+		if (msync(words, STORE_BYTES, MS_SYNC))
+			die("msync");
+		cost[i / t->batch] = (__rdtsc() - begin) / t->batch;
+	}
+}
+
+/* The sum of the words in the store, as they would be had nothing been written. */
+static uint64_t sum_of_written(const uint64_t *touches, size_t n, unsigned int round)
+{
+	uint64_t *page = resident(PAGE), sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		store_read(page, PAGE, touches[i] / (PAGE / 8) * PAGE);
+		sum += page[touches[i] % (PAGE / 8)] - change(round);
+	}
+	munmap(page, PAGE);
+	return sum;
+}
+
+/* With a mapping of its own; returns the sum of the words. */
+static uint64_t time_round(const struct testcase *t, const struct system *s, unsigned int round,
+			   const uint64_t *touches, uint64_t *cost, struct counts *counts)
+{
+	char *memory = s->map(t);
+	uint64_t sum;
+
+	if (t->random && madvise(memory, STORE_BYTES, MADV_RANDOM))
+		die("madvise");
+	sum = touch_all(memory, touches, WARM);
+	touches += WARM;
+	count(counts, s, -1);
+	MARK(MARK_BEGIN);
+	counts->instructions -= __rdtsc();
+	if (t->batch)
+		time_writes((void *)memory, touches, t, round, cost);
+	else
+		sum += time_reads((const void *)memory, touches, t->pages, cost);
+	counts->instructions += __rdtsc();
+	MARK(MARK_END);
 	count(counts, s, 1);
+	if (t->batch)
+		sum += sum_of_written(touches, t->pages, round);
+	/* An owner of faults keeps the memory that they are in. */
 	if (t->rounds > 1)
 		munmap(memory, STORE_BYTES);
 	return sum;
 }
 
-static int measure(const struct testcase *t, const struct source *s, const uint64_t *touches)
+static int measure(const struct testcase *t, const struct system *s, const uint64_t *touches)
 {
-	size_t n = t->pages * t->rounds;
-	uint64_t *cost = resident(n * sizeof(*cost)), total = 0, want = 0;
+	size_t pages = t->pages * t->rounds, costs = t->batch ? t->pages / t->batch : t->pages;
+	size_t n = costs * t->rounds;
+	uint64_t *cost = resident(n * sizeof(*cost)), want = 0;
 	struct counts counts = { 0 };
 	bool good = true;
 
 	for (size_t i = 0; i < WARM + t->pages; i++)
 		want += store_word(touches[i]);
 	for (unsigned int i = 0; i < t->rounds; i++)
-		good &= time_touches(t, s, touches, cost + i * t->pages, &counts) == want;
+		good &= time_round(t, s, i, touches, cost + i * costs, &counts) == want;
+	MARK(MARK_WRITE);
 
-	for (size_t i = 0; i < n; i++)
-		total += cost[i];
 	qsort(cost, n, sizeof(*cost), compare);
-	printf("{\"case\": \"%s\", \"system\": \"%s\", \"pages\": %zu, ", t->name, s->name, n);
+	printf("{\"case\": \"%s\", \"system\": \"%s\", \"pages\": %zu, ", t->name, s->name, pages);
 	printf("\"instructions_per_page\": %.1f, \"p50\": %lu, \"p99\": %lu, ",
-	       (double)total / n, cost[n / 2], cost[n * 99 / 100]);
-	printf("\"requests\": %lu, \"store_kib\": %lu, \"idle\": %lu, \"sum\": %s}\n",
-	       counts.requests, counts.store_kib, counts.idle, good ? "true" : "false");
+	       (double)counts.instructions / pages, cost[n / 2], cost[n * 99 / 100]);
+	printf("\"requests\": %lu, \"store_read_kib\": %lu, \"store_written_kib\": %lu, ",
+	       counts.requests, counts.read_kib, counts.written_kib);
+	printf("\"idle\": %lu, \"sum\": %s}\n", counts.idle, good ? "true" : "false");
 	fflush(stdout);
+	/* Sent while nothing is measured. */
+	tcdrain(STDOUT_FILENO);
 	return !good;
 }
 
-/* In a child, so that nothing is left of it. */
-static int run(const struct testcase *t, const struct source *s)
+static int wait_for(pid_t pid)
 {
-	pid_t pid = fork();
 	int status;
 
 	if (pid < 0)
 		die("fork");
-	if (!pid) {
-		uint64_t *touches = make_touches(t);
-
-		s->start(t->run);
-		if (t->cached) {
-			/* Bring the pages in here, and measure in yet another process. */
-			touch_all(s->map(), touches, WARM + t->pages);
-			pid = fork();
-			if (pid < 0)
-				die("fork");
-			if (pid) {
-				if (waitpid(pid, &status, 0) != pid)
-					die("waitpid");
-				s->stop();
-				_exit(status != 0);
-			}
-		}
-		status = measure(t, s, touches);
-		if (!t->cached)
-			s->stop();
-		_exit(status);
-	}
 	if (waitpid(pid, &status, 0) != pid)
 		die("waitpid");
+	if (WIFSIGNALED(status))
+		fprintf(stderr, "bench: killed by signal %d\n", WTERMSIG(status));
 	return status != 0;
+}
+
+/* In a child, so that nothing is left of it. */
+static int run(const struct testcase *t, const struct system *s)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid)
+		return wait_for(pid);
+
+	uint64_t *touches = make_touches(t);
+
+	s->start(t);
+	if (t->cached) {
+		/* Bring all pages in here, and measure in yet another process. */
+		bring_in(s->map(t), span(t));
+		pid = fork();
+		if (!pid)
+			_exit(measure(t, s, touches));
+		status = wait_for(pid);
+	} else {
+		status = measure(t, s, touches);
+	}
+	if (s->stop)
+		s->stop();
+	if (t->batch)
+		store_fill(0, span(t) * PAGE);
+	_exit(status);
 }
 
 /* Does the machine count instructions? */
@@ -232,26 +315,43 @@ static void calibrate(void)
 	}
 }
 
+static noreturn void usage(void)
+{
+	fprintf(stderr, "usage: bench [-s] DEVICE [CASE [SYSTEM]]\n");
+	exit(2);
+}
+
 int main(int argc, char **argv)
 {
-	int bad = 0;
+	const char *name, *system;
+	size_t pages = 0;
+	int opt, bad = 0;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: bench DEVICE [CASE [SYSTEM]]\n");
-		return 2;
+	while ((opt = getopt(argc, argv, "s")) != -1) {
+		if (opt != 's')
+			usage();
+		for (size_t i = 0; i < ARRAY_SIZE(testcases); i++)
+			testcases[i].pages /= SHORT;
 	}
+	if (optind == argc || argc > optind + 3)
+		usage();
+	name = argv[optind + 1];
+	system = name ? argv[optind + 2] : NULL;
+
 	calibrate();
-	store_open(argv[1]);
+	store_open(argv[optind]);
+	for (size_t i = 0; i < ARRAY_SIZE(testcases); i++)
+		if (pages < span(&testcases[i]))
+			pages = span(&testcases[i]);
+	store_fill(0, pages * PAGE);
 	for (size_t i = 0; i < ARRAY_SIZE(testcases); i++) {
-		if (argc > 2 && strcmp(argv[2], testcases[i].name))
+		if (name && strcmp(name, testcases[i].name))
 			continue;
-		for (size_t j = 0; j < ARRAY_SIZE(sources); j++) {
-			/* What userfaultfd brought in is nobody else's. */
-			if (testcases[i].cached && sources[j] == &uffd_source)
+		for (size_t j = 0; j < ARRAY_SIZE(systems); j++) {
+			if (system && strcmp(system, systems[j]->name))
 				continue;
-			if (argc > 3 && strcmp(argv[3], sources[j]->name))
-				continue;
-			bad |= run(&testcases[i], sources[j]);
+			if (!systems[j]->can || systems[j]->can(&testcases[i]))
+				bad |= run(&testcases[i], systems[j]);
 		}
 	}
 	return bad;

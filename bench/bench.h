@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Instructions per page: systems that bring the pages of a store into memory,
- * and cases that touch those pages.
+ * Instructions per page: systems that bring the pages of a store into memory and
+ * back, and cases that touch those pages.
  */
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
@@ -15,35 +16,69 @@
 #define STORE_BYTES	(STORE_PAGES * PAGE)
 
 /**
- * struct source - a system under test
- * @name: as the report calls it
- * @start: begin with nothing in memory; bring @run pages at a time if the
- *	system has a say in it, else the kernel's readahead decides
- * @map: its memory, in the process that calls; NULL if there is no second mapping
- * @requests: how often its user-space part was asked, or for want of one, how
- *	many faults went to the device
- * @stop: end what was started
+ * struct testcase - what is done to the pages
+ * @random: touch them in random order, with MADV_RANDOM
+ * @cached: another process has brought them in
+ * @batch: write to so many, then msync() all; 0: only read
+ * @pages: how many are touched in a round
+ * @rounds: each with a mapping of its own
  */
-struct source {
+struct testcase {
 	const char *name;
-	void (*start)(unsigned int run);
-	char *(*map)(void);
+	bool random;
+	bool cached;
+	unsigned int batch;
+	size_t pages;
+	unsigned int rounds;
+};
+
+/**
+ * struct system - a system under test
+ * @name: as the report calls it
+ * @can: whether it has this case; NULL: it has all
+ * @start: begin with nothing in memory
+ * @map: its memory, in the process that calls
+ * @requests: how often it had to ask; NULL: what note_request() counted
+ * @stop: end what was started; NULL: it ends with the process
+ */
+struct system {
+	const char *name;
+	bool (*can)(const struct testcase *t);
+	void (*start)(const struct testcase *t);
+	char *(*map)(const struct testcase *t);
 	uint64_t (*requests)(void);
 	void (*stop)(void);
 };
 
-extern const struct source device_source;
-extern const struct source uffd_source;
-extern const struct source copy_source;
+extern const struct system mmap_system;
+extern const struct system uffd_system;
+extern const struct system uffd_batched_system;
+extern const struct system uffd_sigbus_system;
+extern const struct system fuse_system;
+extern const struct system extpager_copy_system;
 
 /* store.c */
 void store_open(const char *path);
 int store_open_flags(int flags);
+void store_fill(uint64_t offset, uint64_t length);
 uint64_t store_word(uint64_t index);
 void store_read(void *buf, size_t length, uint64_t offset);
+void store_write(const void *buf, size_t length, uint64_t offset);
+void store_sync(void);
 
+/* util.c */
 /* Memory that is there: no fault of the bench's own is counted. */
 void *resident(size_t length);
+/* Memory that processes forked from here on share. */
+void *shared(size_t length);
+/* Those who bring pages in and back say so, from whatever process. */
+void note_request(void);
+uint64_t requests_noted(void);
+/* As the case needs to open what it maps: a mapping that cannot be written costs less. */
+int open_flags(const struct testcase *t);
+/* Let the files opened from now on of devices named so be read ahead so far. */
+void set_readahead(const char *bdi, size_t bytes);
+void *map_file(int fd, const struct testcase *t);
 noreturn void die(const char *what);
 
 #endif

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * userfaultfd at its best: a thread of the client's own that blocks in read(2),
- * no huge pages that would be cleared in vain, one ioctl that fills and wakes.
+ * userfaultfd at its best: no huge pages that would be cleared in vain, one ioctl
+ * that fills and wakes. In three ways: a thread of the client's own that blocks in
+ * read(2) and brings single pages; the same with many messages a read and, when
+ * touches are in order, many pages an ioctl; and no thread at all, but a handler
+ * of SIGBUS where the fault is, for single pages.
  */
 #define _GNU_SOURCE 1
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -14,66 +19,143 @@
 
 #include "bench.h"
 
-static int uffd;
+#define BATCH		512		/* pages an ioctl: 2 MiB */
+#define MESSAGES	16
+
+static int uffd, memfd;
 static char *memory;
-static size_t unit;
-static uint64_t served;
-static pthread_t thread;
+static char *buffer;
+static size_t unit;			/* bytes an ioctl */
+static unsigned int messages;		/* a read */
 
-static void *serve(void *buf)
+static void bring(uint64_t address)
 {
-	struct uffd_msg msg;
+	uint64_t start = (uintptr_t)memory;
+	uint64_t offset = (address - start) / unit * unit;
+	struct uffdio_copy copy = {
+		.dst = start + offset,
+		.src = (uintptr_t)buffer,
+		.len = unit,
+	};
 
-	while (read(uffd, &msg, sizeof(msg)) == sizeof(msg)) {
-		uint64_t start = (uintptr_t)memory;
-		uint64_t offset = (msg.arg.pagefault.address - start) / unit * unit;
-		struct uffdio_copy copy = {
-			.dst = start + offset,
-			.src = (uintptr_t)buf,
-			.len = unit,
-		};
+	note_request();
+	store_read(buffer, unit, offset);
+	if (ioctl(uffd, UFFDIO_COPY, &copy))
+		die("UFFDIO_COPY");
+}
 
-		served++;
-		store_read(buf, unit, offset);
-		if (ioctl(uffd, UFFDIO_COPY, &copy))
-			die("UFFDIO_COPY");
-	}
+static void *serve(void *unused)
+{
+	struct uffd_msg msgs[MESSAGES];
+	ssize_t n;
+
+	while ((n = read(uffd, msgs, messages * sizeof(*msgs))) > 0)
+		for (size_t i = 0; i < n / sizeof(*msgs); i++)
+			bring(msgs[i].arg.pagefault.address);
 	die("read of the userfaultfd");
 }
 
-static void start(unsigned int run)
+static void on_sigbus(int signal, siginfo_t *info, void *context)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	bring((uintptr_t)info->si_addr);
+}
 
-	unit = run * PAGE;
+static void map_missing(const struct testcase *t, uint64_t features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+
 	uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
 	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
 		die("userfaultfd");
-	memory = mmap(NULL, STORE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* Only what shmem holds can be mapped by another process. */
+	memfd = -1;
+	if (t->cached) {
+		memfd = memfd_create("userfaultfd", MFD_CLOEXEC);
+		if (memfd < 0 || ftruncate(memfd, STORE_BYTES))
+			die("memfd_create");
+		flags = MAP_SHARED;
+	}
+	memory = mmap(NULL, STORE_BYTES, PROT_READ, flags, memfd, 0);
 	if (memory == MAP_FAILED || madvise(memory, STORE_BYTES, MADV_NOHUGEPAGE))
 		die("memory");
 	reg.range.start = (uintptr_t)memory;
 	reg.range.len = STORE_BYTES;
 	if (ioctl(uffd, UFFDIO_REGISTER, &reg))
 		die("UFFDIO_REGISTER");
-	if (pthread_create(&thread, NULL, serve, resident(unit)))
+	unit = PAGE;
+	messages = 1;
+}
+
+static void start_thread(void)
+{
+	pthread_t thread;
+
+	buffer = resident(unit);
+	errno = pthread_create(&thread, NULL, serve, NULL);
+	if (errno)
 		die("thread");
 }
 
-static char *map(void)
+static void start(const struct testcase *t)
 {
+	map_missing(t, 0);
+	start_thread();
+}
+
+static void start_batched(const struct testcase *t)
+{
+	map_missing(t, 0);
+	unit *= t->random && !t->cached ? 1 : BATCH;
+	messages = MESSAGES;
+	start_thread();
+}
+
+static void start_sigbus(const struct testcase *t)
+{
+	const struct sigaction action = {
+		.sa_sigaction = on_sigbus,
+		.sa_flags = SA_SIGINFO | SA_NODEFER,
+	};
+
+	map_missing(t, UFFD_FEATURE_SIGBUS);
+	buffer = resident(unit);
+	if (sigaction(SIGBUS, &action, NULL))
+		die("sigaction");
+}
+
+/* At first the memory whose faults are ours, later what is there already. */
+static char *map(const struct testcase *t)
+{
+	static bool mapped;
+
+	if (mapped)
+		return map_file(memfd, t);
+	mapped = t->cached;
 	return memory;
 }
 
-static uint64_t requests(void)
+/* It cannot tell when a page is to go back. */
+static bool can_any(const struct testcase *t)
 {
-	return served;
+	return !t->batch;
 }
 
-/* The thread ends with the process. */
-static void stop(void)
+/* Once in memory, pages are the same whoever brought them. */
+static bool can_bring(const struct testcase *t)
 {
+	return can_any(t) && !t->cached;
 }
 
-const struct source uffd_source = { "userfaultfd", start, map, requests, stop };
+const struct system uffd_system = {
+	"userfaultfd", can_bring, start, map, NULL, NULL
+};
+
+const struct system uffd_batched_system = {
+	"userfaultfd-batched", can_any, start_batched, map, NULL, NULL
+};
+
+const struct system uffd_sigbus_system = {
+	"userfaultfd-sigbus", can_bring, start_sigbus, map, NULL, NULL
+};

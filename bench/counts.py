@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the plugin counted, by function of the kernel, its modules and the bench."""
+import bisect
+import re
+import subprocess
+from collections import defaultdict
+from dataclasses import dataclass
+
+# Functions that do nothing but copy or clear; elsewhere REP MOVS and REP STOS do.
+COPY = re.compile(r"(__)?(mem(cpy|move|pcpy)\w*|copy_(mc_|page|user_)\w*|_?copy_user\w*"
+                  r"|rep_movs_alternative)")
+CLEAR = re.compile(r"(__)?(memset\w*|clear_page\w*|clear_user\w*|rep_stos_alternative)")
+
+
+@dataclass
+class Function:
+    instructions: int = 0
+    calls: int = 0
+
+
+class Symbols:
+    def __init__(self, kallsyms, program):
+        """From a copy of the guest's /proc/kallsyms, zeros behind it, and a program."""
+        found = {}
+        for line in kallsyms.read_bytes().rstrip(b"\0").decode().splitlines():
+            address, kind, name, *module = line.split()
+            if kind in "tT":
+                found.setdefault(int(address, 16), " ".join([name, *module]))
+        names = subprocess.run(["nm", program], capture_output=True, text=True, check=True)
+        for line in names.stdout.splitlines():
+            address, kind, name = line.rsplit(maxsplit=2)
+            if kind in "tTwWi":
+                found.setdefault(int(address, 16), f"{name} [user]")
+        self.addresses = sorted(found)
+        self.names = [found[address] for address in self.addresses]
+
+    def find(self, address):
+        """(name, address of its beginning)."""
+        i = bisect.bisect_right(self.addresses, address) - 1
+        return (self.names[i], self.addresses[i]) if i >= 0 else ("?", 0)
+
+
+@dataclass
+class Counts:
+    functions: dict         # name: Function
+    copied: int             # bytes
+    cleared: int
+
+    @property
+    def instructions(self):
+        return sum(f.instructions for f in self.functions.values())
+
+
+def load(path, symbols):
+    """Counts for each case and system, in the order of their results."""
+    for block in path.read_text().split("\n\n"):
+        if not block.strip():
+            continue
+        counts = Counts(defaultdict(Function), 0, 0)
+        for line in block.splitlines():
+            *numbers, kind = line.split()
+            address, count, stored = (int(n, 16) for n in numbers)
+            name, start = symbols.find(address)
+            function = counts.functions[name]
+            function.instructions += count
+            if address == start:
+                function.calls += count
+            bare = name.split()[0]
+            if kind == "m" or COPY.fullmatch(bare):
+                counts.copied += stored
+            elif kind == "s" or CLEAR.fullmatch(bare):
+                counts.cleared += stored
+        yield counts
+
+
+def profile(counts, pages, limit=50):
+    """Lines of a Markdown table: where a page's instructions go."""
+    rows = sorted(counts.functions.items(), key=lambda row: -row[1].instructions)
+    rest = rows[limit:]
+    total = counts.instructions / pages
+    yield "| instructions per page | % | sum % | calls per page | function |"
+    yield "|--:|--:|--:|--:|---|"
+    seen = 0
+    for name, function in rows[:limit]:
+        each = function.instructions / pages
+        seen += each
+        yield (f"| {each:,.1f} | {100 * each / total:.1f} | {100 * seen / total:.1f} "
+               f"| {function.calls / pages:.2f} | {name} |")
+    if rest:
+        each = total - seen
+        yield f"| {each:,.1f} | {100 * each / total:.1f} | 100.0 | | {len(rest)} others |"

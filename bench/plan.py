@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is measured: cases, systems, and the goals."""
+from dataclasses import dataclass
+
+CASES = {
+    "rand4k": "pages in random order, not in memory",
+    "seq": "pages in order, not in memory",
+    "cached": "pages in random order, brought in by another process",
+    "write-msync": "pages in memory written to in random order, msync after 64",
+}
+
+SYSTEMS = {
+    "mmap": "the store's device mapped as it is, no pager at all",
+    "userfaultfd": "a thread blocks in read(2) and brings single pages",
+    "userfaultfd-batched": "many faults a read, and 2 MiB an ioctl if in order",
+    "userfaultfd-sigbus": "no thread, but a handler of SIGBUS",
+    "fuse": "a file of libfuse3, served by another process",
+    "extpager-copy": "a pager in another process supplies copies",
+}
+
+# Peers that stand for the best of several systems.
+PEERS = {
+    "userfaultfd": ("userfaultfd", "userfaultfd-batched", "userfaultfd-sigbus"),
+    "two-thread userfaultfd": ("userfaultfd", "userfaultfd-batched"),
+}
+
+
+def systems_of(peer):
+    return PEERS.get(peer, (peer,))
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The system may take so many times the instructions of the peer."""
+    case: str
+    system: str
+    peer: str
+    limits: dict                # by kernel's name
+    to_come: bool = False       # later work is to meet it
+
+
+GOALS = (
+    Goal("rand4k", "extpager-copy", "two-thread userfaultfd", {"6.12": 1.15, "6.1": 1.30}),
+    Goal("rand4k", "extpager-copy", "two-thread userfaultfd", {"6.12": 0.95}, to_come=True),
+    Goal("seq", "extpager-copy", "mmap", {"6.12": 0.55}, to_come=True),
+    Goal("seq", "extpager-copy", "userfaultfd", {"6.12": 0.20}, to_come=True),
+    Goal("cached", "extpager-copy", "mmap", {"6.12": 1.05, "6.1": 1.05}),
+    Goal("cached", "extpager-copy", "mmap", {"6.12": 1.02}, to_come=True),
+    Goal("write-msync", "extpager-copy", "fuse", {"6.12": 0.50}, to_come=True),
+)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A plot in SVG for each case: bars by kernel and system, and the goals, by gnuplot."""
+import subprocess
+
+from plan import CASES
+
+COLOURS = {"mmap": "#8c8c8c", "userfaultfd": "#9ecae1", "userfaultfd-batched": "#6baed6",
+           "userfaultfd-sigbus": "#3182bd", "fuse": "#fdae6b", "extpager-copy": "#31a354"}
+ROW, MARGIN, WIDTH = 24, 108, 900        # pixels
+
+HEAD = """\
+set terminal svg size {width},{height} font "sans,13" background "white"
+set output "{path}"
+set label "{case}: {what}" at screen 0.02,screen {top} font ",16"
+set tmargin 3
+set xlabel "instructions per page"
+set lmargin 46
+set rmargin 4
+unset key
+set border 3
+set xrange [0:{most}]
+set yrange [{last}:-0.6]
+set format x "%.0f"
+set grid xtics lt 1 lc rgb "#e0e0e0"
+set tics nomirror scale 0
+set style fill solid 1 noborder
+"""
+
+
+def rows_of(comparisons, case):
+    """(kind, text, value, colour, rows up to what it bounds), from top to bottom."""
+    for comparison in comparisons:
+        results = [r for r in comparison.results if r["case"] == case]
+        if not results:
+            continue
+        yield "kernel", f"Linux {results[0]['kernel'].split('+')[0]}", 0, "", 0
+        for result in results:
+            void = " (void)" if result["void"] else ""
+            yield ("bar", result["system"] + void, result["instructions_per_page"],
+                   COLOURS[result["system"]], 0)
+        names = [result["system"] for result in results]
+        for i, (goal, limit, allowed, _) in enumerate(comparison.goals(case)):
+            when = "goal to come" if goal.to_come else "goal"
+            yield ("goal", f"{when}: {limit:.2f} of {goal.peer}", allowed,
+                   "#e6550d" if goal.to_come else "#a50f15",
+                   len(names) - names.index(goal.system) + i)
+        yield "gap", "", 0, "", 0
+
+
+def script(comparisons, case, what, path):
+    rows = list(rows_of(comparisons, case))[:-1]
+    most = 1.05 * max(value for _, _, value, _, _ in rows)
+    height = MARGIN + ROW * len(rows)
+    lines = [HEAD.format(width=WIDTH, height=height, path=path, case=case, what=what, most=most,
+                         last=len(rows) - 0.4, top=1 - 20 / height)]
+    tics, data = [], []
+    for y, (kind, text, value, colour, above) in enumerate(rows):
+        if kind == "kernel":
+            text = f"{{/:Bold {text}}}"
+        elif kind != "gap":
+            text += f"  {{/:Bold {value:,.0f}}}"
+        tics.append(f'"{text}" {y}')
+        if kind == "goal":
+            lines.append(f'set arrow from {value},{y + 0.4} to {value},{y - above - 0.5} nohead '
+                         f'lw 2 lc rgb "{colour}" front')
+        if kind == "bar":
+            data.append(f"0 {y} 0 {value} {y - 0.38} {y + 0.38} {int(colour[1:], 16)}")
+    lines.append(f"set ytics ({', '.join(tics)})")
+    lines += ["$bars << END", *data, "END",
+              "plot $bars using 1:2:3:4:5:6:7 with boxxyerror lc rgb variable", ""]
+    return "\n".join(lines)
+
+
+def draw(comparisons, directory):
+    """Writes directory/bench-CASE.svg."""
+    for case, what in CASES.items():
+        if any(r["case"] == case for c in comparisons for r in c.results):
+            path = directory / f"bench-{case}.svg"
+            subprocess.run(["gnuplot"], input=script(comparisons, case, what, path), text=True,
+                           check=True)
