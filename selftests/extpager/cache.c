@@ -377,9 +377,9 @@ TEST_F(cache, writing_beyond_the_end_is_as_on_a_device)
 	EXPECT_EQ(0, memcmp(store + BYTES - 2, "ee", 2));
 	EXPECT_NE('e', store[BYTES - 513]);
 
-	fd = open("/dev/nvme0n1", O_RDWR);
-	if (fd < 0)
-		SKIP(return, "no device to compare with");
+	ASSERT_TRUE(disk_ready());
+	fd = open(DISK, O_RDWR);
+	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, ioctl(fd, BLKGETSIZE64, &size));
 	device = write_at_end(fd, size);
 	EXPECT_EQ(0, memcmp(&device, &here, sizeof(here)));

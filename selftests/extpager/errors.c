@@ -4,9 +4,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <extpager.h>
 
 #include "kselftest_harness.h"
 #include "behaviours.h"
@@ -184,6 +188,17 @@ static long do_write_byte(struct order *o)
 	return pwrite(o->fd, "x", 1, o->offset) < 0 ? -errno : 0;
 }
 
+/* In one call, with the readahead of a file that nobody advised on. */
+static long do_read_ahead(struct order *o)
+{
+	char buf[8 * PAGE];
+	ssize_t n;
+
+	posix_fadvise(o->fd, 0, 0, POSIX_FADV_NORMAL);
+	n = pread(o->fd, buf, sizeof(buf), o->offset);
+	return n < 0 ? -errno : n;
+}
+
 static long do_read_two_pages(struct order *o)
 {
 	char buf[2 * PAGE];
@@ -329,6 +344,29 @@ TEST_F(errors, read_up_to_a_failed_page_is_short)
 	ASSERT_TRUE(asked_for(&self->p, &ev, 9 * PAGE));
 	ASSERT_EQ(0, fail(&self->p, &ev, EDQUOT));
 	EXPECT_EQ(-EDQUOT, worker_end(w, WORKER_MS));
+}
+
+TEST_F(errors, a_read_of_a_window_that_failed_asks_no_more)
+{
+	struct worker *w = &self->w[0];
+	struct extpager_event ev;
+	unsigned int i;
+
+	BEHAVIOURS(34, 37);
+	for (i = 0; i < 3; i++) {
+		worker_begin(w, do_read_ahead, i * 100 * PAGE, 8 * PAGE, 0);
+		ASSERT_TRUE(wanted(&self->p, &ev, i * 100 * PAGE));
+		/* Not just the page. */
+		EXPECT_LE(8 * PAGE, ev.length);
+		ASSERT_EQ(0, fail(&self->p, &ev, EDQUOT));
+		EXPECT_EQ(-EDQUOT, worker_end(w, WORKER_MS));
+		EXPECT_TRUE(pager_silent(&self->p, 20));
+	}
+	/* The next read does. */
+	worker_begin(w, do_read_ahead, 100 * PAGE, 8 * PAGE, 0);
+	ASSERT_TRUE(wanted(&self->p, &ev, 100 * PAGE));
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 1));
+	EXPECT_EQ((long)(8 * PAGE), worker_end(w, WORKER_MS));
 }
 
 TEST_F(errors, damaged_data_is_told_from_a_failed_device)
@@ -687,6 +725,111 @@ TEST_F(errors, illegal_answers_to_a_return_change_nothing)
 	EXPECT_TRUE(worker_busy(w));
 	ASSERT_EQ(0, pager_sync_done(&self->p, &sync, 0));
 	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+}
+
+/* ---- what failed last ---- */
+
+static int failures_of(int fd, uint64_t object, struct extpager_failures *f)
+{
+	*f = (struct extpager_failures){ .size = sizeof(*f), .object = object };
+	return ioctl(fd, EXTPAGER_IOC_FAILURES, f) ? -errno : 0;
+}
+
+static uint64_t real_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+#define EXPECT_FAILURE(_f, _op, _page, _error) do {		\
+	EXPECT_EQ(_op, (_f)->op);				\
+	EXPECT_EQ((_page) * PAGE, (_f)->offset);		\
+	EXPECT_EQ(PAGE, (_f)->length);				\
+	EXPECT_EQ(_error, (int)(_f)->error);			\
+} while (0)
+
+TEST_F(errors, the_last_failures_are_told_to_client_and_pager)
+{
+	struct worker *w = &self->w[0];
+	struct extpager_failures f, of_pager;
+	struct extpager_client_failure told[2];
+	struct extpager_event ev;
+	uint64_t before = real_ns();
+	unsigned int i;
+
+	BEHAVIOURS(40);
+	ASSERT_EQ(0, failures_of(self->fd, 0, &f));
+	EXPECT_EQ(0, f.out_nr);
+	worker_begin(w, do_touch_read, 3 * PAGE, 1, 0);
+	ASSERT_TRUE(asked_for(&self->p, &ev, 3 * PAGE));
+	ASSERT_EQ(0, fail(&self->p, &ev, EBADMSG));
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+	ASSERT_EQ(0, failures_of(self->fd, 0, &f));
+	ASSERT_EQ(1, f.out_nr);
+	EXPECT_EQ(1, f.out_total);
+	EXPECT_FAILURE(&f.out_failure[0], EXTPAGER_EV_DATA_REQUEST, 3, EBADMSG);
+	EXPECT_LE(before, f.out_failure[0].time_ns);
+	EXPECT_GE(real_ns(), f.out_failure[0].time_ns);
+	ASSERT_EQ(0, failures_of(self->p.fd, self->object, &of_pager));
+	of_pager.object = 0;
+	EXPECT_EQ(0, memcmp(&f, &of_pager, sizeof(f)));
+	ASSERT_EQ(1, extpager_client_failures(self->fd, told, 2));
+	EXPECT_STREQ("page-in", told[0].request);
+	EXPECT_EQ(3 * PAGE, told[0].offset);
+	EXPECT_EQ(EBADMSG, told[0].error);
+	EXPECT_EQ(f.out_failure[0].time_ns, told[0].time_ns);
+
+	/* What cannot be written back, and what missed its deadline. */
+	ASSERT_EQ((long)PAGE, worker_do(w, do_write, 5 * PAGE, PAGE, 1));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, 10000));
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, ENOSPC));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, 10000));
+	ASSERT_EQ(0, failures_of(self->fd, 0, &f));
+	EXPECT_EQ(2, f.out_nr);
+	EXPECT_FAILURE(&f.out_failure[0], EXTPAGER_EV_DATA_RETURN, 5, ENOSPC);
+	EXPECT_FAILURE(&f.out_failure[1], EXTPAGER_EV_DATA_REQUEST, 3, EBADMSG);
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	while (worker_busy(w))
+		if (pager_event(&self->p, &ev, 20))
+			ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_EQ(-ENOSPC, worker_end(w, WORKER_MS));
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .page_in_ms = 300 }));
+	worker_begin(w, do_touch_read, 7 * PAGE, 1, 0);
+	ASSERT_TRUE(asked_for(&self->p, &ev, 7 * PAGE));
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+	ASSERT_EQ(0, failures_of(self->fd, 0, &f));
+	EXPECT_EQ(3, f.out_nr);
+	EXPECT_FAILURE(&f.out_failure[0], EXTPAGER_EV_DATA_REQUEST, 7, EIO);
+
+	/* Many push the oldest out. */
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .page_in_ms = 30000 }));
+	for (i = 0; i < EXTPAGER_FAILURES_MAX; i++) {
+		worker_begin(w, do_touch_read, (100 + i) * PAGE, 1, 0);
+		ASSERT_TRUE(asked_for(&self->p, &ev, (100 + i) * PAGE));
+		ASSERT_EQ(0, fail(&self->p, &ev, EIO));
+		EXPECT_EQ(0, worker_end(w, WORKER_MS));
+	}
+	ASSERT_EQ(0, failures_of(self->fd, 0, &f));
+	EXPECT_EQ(EXTPAGER_FAILURES_MAX, f.out_nr);
+	EXPECT_EQ(3 + EXTPAGER_FAILURES_MAX, f.out_total);
+	for (i = 0; i < EXTPAGER_FAILURES_MAX; i++)
+		EXPECT_FAILURE(&f.out_failure[i], EXTPAGER_EV_DATA_REQUEST,
+			       100 + EXTPAGER_FAILURES_MAX - 1 - i, EIO);
+
+	EXPECT_EQ(-EINVAL, failures_of(self->fd, self->object, &f));
+	EXPECT_EQ(-ENOENT, failures_of(self->p.fd, self->object + 1, &f));
+	EXPECT_EQ(-ENOENT, failures_of(self->p.fd, 0, &f));
+	f = (struct extpager_failures){ .size = sizeof(f), .flags = 1 };
+	EXPECT_EQ(-1, ioctl(self->fd, EXTPAGER_IOC_FAILURES, &f));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	f = (struct extpager_failures){ .size = sizeof(f) - 1 };
+	EXPECT_EQ(-1, ioctl(self->fd, EXTPAGER_IOC_FAILURES, &f));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ioctl(self->fd, EXTPAGER_IOC_WAKE, &f));
+	EXPECT_EQ(ENOTTY, errno);
 }
 
 TEST_HARNESS_MAIN

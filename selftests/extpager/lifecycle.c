@@ -259,7 +259,7 @@ FIXTURE_VARIANT_ADD(opening, by_path) { .by_path = true };
 
 static unsigned int short_deadline(void)
 {
-	return on_debug_kernel() ? 4000 : 1500;
+	return on_debug_kernel() ? 4000 : 2000;
 }
 
 FIXTURE_SETUP(opening)
@@ -339,19 +339,28 @@ TEST_F(opening, a_waiting_open_dies_at_once)
 
 TEST_F(opening, ends_at_the_deadline)
 {
-	struct client c = client_start(user_main, self->u);
+	unsigned int limit = short_deadline() * 3 / 2, i;
+	uint64_t began, took, best = UINT64_MAX;
 	struct extpager_event ev;
-	uint64_t asked, took;
+	struct client c;
 
 	BEHAVIOURS(2);
-	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, SOON));
-	asked = now_ms();
-	EXPECT_EQ(1, client_result(&c, SOON));
-	took = now_ms() - asked;
-	EXPECT_EQ(ETIMEDOUT, self->u->error);
-	EXPECT_LE(short_deadline() / 2, took);
-	EXPECT_GE(short_deadline() * 3 / 2, took);
-	EXPECT_GT(0, pager_ready(&self->p, &ev, 0, 0));
+	for (i = 0; i < 3 && best > limit; i++) {
+		began = now_ms();
+		c = client_start(user_main, self->u);
+		ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, SOON));
+		EXPECT_EQ(1, client_result(&c, SOON));
+		took = now_ms() - began;
+		EXPECT_EQ(ETIMEDOUT, self->u->error);
+		EXPECT_LE(short_deadline() - 10, took);
+		/* The question has a deadline of its own, a moment sooner or later. */
+		EXPECT_TRUE(WAIT_FOR(SOON,
+				     target_stat("hand", EXTPAGER_A_STATS_TIMEOUTS) == i + 1));
+		EXPECT_GT(0, pager_ready(&self->p, &ev, 0, 0));
+		if (took < best)
+			best = took;
+	}
+	EXPECT_GE(limit, best);
 	/* The next one begins from the start. */
 	c = client_start(user_main, self->u);
 	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, SOON));
@@ -877,6 +886,29 @@ static long live_objects(void)
 	return read_number("/sys/kernel/slab/extpager_object/objects", NULL);
 }
 
+/* Of this program and its clients, which are alone in their cgroup. */
+static long cached_pages(void)
+{
+	return read_number("/sys/fs/cgroup/test/memory.stat", "file ") / (long)PAGE;
+}
+
+/* What earlier tests left may still be going, and cgroups count up to seconds late. */
+static bool comes_to_rest(long *objects, long *pages)
+{
+	uint64_t since = now_ms();
+
+	*objects = *pages = -1;
+	return WAIT_FOR(SOON, ({
+		long o = live_objects(), p = cached_pages();
+
+		if (o != *objects || p != *pages)
+			since = now_ms();
+		*objects = o;
+		*pages = p;
+		now_ms() - since > 3000;
+	}));
+}
+
 static int destroy(struct pager *p, uint64_t object, uint32_t generation)
 {
 	struct extpager_event ev = { .object = object, .generation = generation };
@@ -885,48 +917,54 @@ static int destroy(struct pager *p, uint64_t object, uint32_t generation)
 	return pager_reply(p, &re);
 }
 
+/* One of 256 pages, all of them in the cache and one of them written. */
+static void create_and_destroy(struct __test_metadata *_metadata, struct pager *p, uint64_t seed)
+{
+	uint32_t generation, done;
+	struct extpager_event ev;
+	uint64_t object;
+	struct crowd *c;
+	int fd;
+
+	fd = pager_create(p, BYTES, 0, &object);
+	ASSERT_LE(0, fd);
+	c = crowd_new(fd, BYTES, seed, 1);
+	c->access[0].how = BY_STORE;
+	crowd_start(c);
+	ASSERT_TRUE(object_ready(p, &generation));
+	ASSERT_TRUE(next_request(p, &ev));
+	ASSERT_EQ(0, pager_supply(p, &ev, seed));
+	ASSERT_EQ(0, pager_push(p, object, generation, seed, PAGE, BYTES - PAGE, &done));
+	ASSERT_EQ(BYTES - PAGE, done);
+	ASSERT_EQ(0, crowd_join(c, SOON));
+	ASSERT_EQ(1, crowd_right(c));
+	crowd_free(c);
+	/* The page that was written comes back before the end. */
+	ASSERT_EQ(0, destroy(p, object, generation));
+	ASSERT_EQ(1, pages_until_terminate(p, &ev));
+	ASSERT_EQ(object, ev.object);
+	EXPECT_GT(0, pager_reopen(p, object, O_RDONLY));
+	close(fd);
+}
+
 TEST_F(lifecycle, destroyed_objects_leave_nothing)
 {
 	long objects, pages;
 	unsigned int i;
 
 	BEHAVIOURS(10);
-	objects = live_objects();
+	/* So that all that programs and libraries need is in the cache. */
+	create_and_destroy(_metadata, &self->p, 64);
+	ASSERT_TRUE(comes_to_rest(&objects, &pages));
 	ASSERT_LT(0, objects);
-	pages = read_number("/proc/vmstat", "nr_file_pages");
-	for (i = 0; i < 64; i++) {
-		struct crowd *c;
-		struct extpager_event ev;
-		uint32_t generation, done;
-		uint64_t object;
-		int fd;
-
-		fd = pager_create(&self->p, BYTES, 0, &object);
-		ASSERT_LE(0, fd);
-		c = crowd_new(fd, BYTES, i, 1);
-		c->access[0].how = BY_STORE;
-		crowd_start(c);
-		ASSERT_TRUE(object_ready(&self->p, &generation));
-		ASSERT_TRUE(next_request(&self->p, &ev));
-		ASSERT_EQ(0, pager_supply(&self->p, &ev, i));
-		ASSERT_EQ(0, pager_push(&self->p, object, generation, i, PAGE, BYTES - PAGE,
-					&done));
-		ASSERT_EQ(BYTES - PAGE, done);
-		ASSERT_EQ(0, crowd_join(c, SOON));
-		ASSERT_EQ(1, crowd_right(c));
-		crowd_free(c);
-		/* The page that was written comes back before the end. */
-		ASSERT_EQ(0, destroy(&self->p, object, generation));
-		ASSERT_EQ(1, pages_until_terminate(&self->p, &ev));
-		ASSERT_EQ(object, ev.object);
-		EXPECT_GT(0, pager_reopen(&self->p, object, O_RDONLY));
-		close(fd);
-	}
+	ASSERT_LT(0, pages);
+	for (i = 0; i < 64; i++)
+		create_and_destroy(_metadata, &self->p, i);
 	EXPECT_TRUE(pager_silent(&self->p, QUIET));
-	/* Those of earlier tests may go meanwhile, too. */
-	EXPECT_TRUE(WAIT_FOR(SOON, live_objects() <= objects));
-	/* 64 times 256 pages were there. */
-	EXPECT_TRUE(WAIT_FOR(SOON, read_number("/proc/vmstat", "nr_file_pages") < pages + 2048));
+	EXPECT_TRUE(WAIT_FOR(SOON, live_objects() == objects))
+		TH_LOG("%ld objects, not %ld", live_objects(), objects);
+	EXPECT_TRUE(WAIT_FOR(SOON, cached_pages() <= pages + 16))
+		TH_LOG("%ld pages, not %ld", cached_pages(), pages);
 }
 
 #define OBJECTS		8

@@ -18,10 +18,10 @@
 #include "support/ways.h"
 
 #define BYTES	(16 * MIB)
-#define DISK	"/dev/nvme0n1"
 /* What no neighbour may take, nor come near: the stuck one's deadlines. */
 #define SOON	(on_debug_kernel() ? 12000 : 4000)
 #define LATE	40000
+#define QUOTA	MIB
 
 struct stuck {
 	int fd;
@@ -32,7 +32,8 @@ FIXTURE(neighbours)
 {
 	struct server stuck, well;
 	int fd;				/* of the stuck one */
-	struct client reader, faulter, syncer;
+	struct client reader, faulter, syncer, writer;
+	uint64_t alone_ms;		/* use_file() of the other one without all this */
 	bool goes_on;
 };
 
@@ -64,59 +65,15 @@ static int sync_stuck(void *arg)
 	return 0;
 }
 
-FIXTURE_SETUP(neighbours)
+/* Twice what its target may have dirty. */
+static int fill_stuck(void *arg)
 {
-	struct target_options o = { .bytes = BYTES, .page_in_ms = LATE, .return_ms = LATE,
-				    .sync_ms = LATE };
-	static char data[MIB];
+	struct stuck *s = arg;
+	static char data[2 * QUOTA];
 
-	umount2("/run/extpager/targets", MNT_DETACH);
-	target_gone("stuck");
-	target_gone("well");
-	ASSERT_EQ(0, target_add("stuck", &o));
-	ASSERT_EQ(0, target_add("well", &o));
-	ASSERT_TRUE(server_start(&self->stuck, "stuck", BYTES, 1));
-	ASSERT_TRUE(server_start(&self->well, "well", BYTES, 2));
-	self->fd = target_open("stuck", O_RDWR);
-	ASSERT_LE(0, self->fd);
-
-	*self->stuck.stop = 1;
 	memset(data, 'd', sizeof(data));
-	ASSERT_EQ(MIB, pwrite(self->fd, data, MIB, 0));
-	self->reader = client_start(read_stuck, &(struct stuck){ self->fd, 8 * MIB });
-	self->faulter = client_start(touch_stuck, &(struct stuck){ self->fd, 12 * MIB });
-	self->syncer = client_start(sync_stuck, &(struct stuck){ self->fd, 0 });
-	/* All of them wait: for two data requests and a return. */
-	ASSERT_TRUE(WAIT_FOR(10000, target_stat("stuck", EXTPAGER_A_STATS_GATE_WAITS) >= 2 &&
-			     target_stat("stuck", EXTPAGER_A_STATS_DATA_RETURNS) >= 1));
-}
-
-/* They have waited till now, and have what they want once it goes on. */
-static void go_on(struct __test_metadata *_metadata, FIXTURE_DATA(neighbours) *self)
-{
-	EXPECT_EQ(CLIENT_RUNNING, client_result(&self->reader, 0));
-	EXPECT_EQ(CLIENT_RUNNING, client_result(&self->faulter, 0));
-	EXPECT_EQ(CLIENT_RUNNING, client_result(&self->syncer, 0));
-	*self->stuck.stop = 0;
-	EXPECT_EQ(0, client_result(&self->reader, 20000));
-	EXPECT_EQ(0, client_result(&self->faulter, 20000));
-	EXPECT_EQ(0, client_result(&self->syncer, 20000));
-	EXPECT_EQ('d', self->stuck.store[MIB - 1]);
-	self->goes_on = true;
-}
-
-FIXTURE_TEARDOWN(neighbours)
-{
-	if (!self->goes_on)
-		go_on(_metadata, self);
-	close(self->fd);
-	EXPECT_EQ(0, target_del("stuck", false));
-	EXPECT_EQ(0, target_del("well", false));
-	EXPECT_TRUE(target_gone("stuck"));
-	EXPECT_TRUE(target_gone("well"));
-	server_stop(&self->stuck);
-	server_stop(&self->well);
-	EXPECT_TRUE(ways_end());
+	CHECK(pwrite(s->fd, data, sizeof(data), s->at) == sizeof(data));
+	return 0;
 }
 
 /* @call is well, and soon. */
@@ -155,21 +112,117 @@ static int use_file(void *arg)
 	return 0;
 }
 
+/* How long it took, if it went well. */
+static uint64_t use_file_ms(int fd)
+{
+	uint64_t begin = now_ms();
+	struct client c = client_start(use_file, &fd);
+	int result = client_result(&c, 30000);
+
+	client_kill(&c);
+	return result ? UINT64_MAX : now_ms() - begin;
+}
+
+/* The best of three: another machine may have the CPUs for a while. */
+static uint64_t best_use_file_ms(int fd)
+{
+	uint64_t best = UINT64_MAX, ms;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		ms = use_file_ms(fd);
+		if (ms < best)
+			best = ms;
+	}
+	return best;
+}
+
+FIXTURE_SETUP(neighbours)
+{
+	struct target_options o = { .bytes = BYTES, .page_in_ms = LATE, .return_ms = LATE,
+				    .sync_ms = LATE };
+	struct target_options stuck = o;
+	int fd;
+
+	umount2("/run/extpager/targets", MNT_DETACH);
+	target_gone("stuck");
+	target_gone("well");
+	stuck.quota = QUOTA;
+	ASSERT_EQ(0, target_add("stuck", &stuck));
+	ASSERT_EQ(0, target_add("well", &o));
+	ASSERT_TRUE(server_start(&self->stuck, "stuck", BYTES, 1));
+	ASSERT_TRUE(server_start(&self->well, "well", BYTES, 2));
+	self->fd = target_open("stuck", O_RDWR);
+	ASSERT_LE(0, self->fd);
+
+	fd = target_open("well", O_RDWR);
+	ASSERT_LE(0, fd);
+	self->alone_ms = best_use_file_ms(fd);
+	ASSERT_GT(30000, self->alone_ms);
+	memset(self->well.store, 0, BYTES);
+	close(fd);
+
+	*self->stuck.stop = 1;
+	self->writer = client_start(fill_stuck, &(struct stuck){ self->fd, 0 });
+	ASSERT_TRUE(WAIT_FOR(10000, target_stat("stuck", EXTPAGER_A_STATS_QUOTA_WAITS) >= 1));
+	self->reader = client_start(read_stuck, &(struct stuck){ self->fd, 8 * MIB });
+	self->faulter = client_start(touch_stuck, &(struct stuck){ self->fd, 12 * MIB });
+	self->syncer = client_start(sync_stuck, &(struct stuck){ self->fd, 0 });
+	/* All of them wait: for room, for two data requests and for a return. */
+	ASSERT_TRUE(WAIT_FOR(10000, target_stat("stuck", EXTPAGER_A_STATS_GATE_WAITS) >= 2 &&
+			     target_stat("stuck", EXTPAGER_A_STATS_DATA_RETURNS) >= 1));
+}
+
+/* They have waited till now, and have what they want once it goes on. */
+static void go_on(struct __test_metadata *_metadata, FIXTURE_DATA(neighbours) *self)
+{
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&self->reader, 0));
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&self->faulter, 0));
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&self->syncer, 0));
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&self->writer, 0));
+	EXPECT_LE(QUOTA / 2, target_dirty("stuck"));
+	*self->stuck.stop = 0;
+	EXPECT_EQ(0, client_result(&self->reader, 20000));
+	EXPECT_EQ(0, client_result(&self->faulter, 20000));
+	EXPECT_EQ(0, client_result(&self->syncer, 20000));
+	EXPECT_EQ(0, client_result(&self->writer, 20000));
+	EXPECT_EQ(0, fsync(self->fd));
+	EXPECT_EQ('d', self->stuck.store[2 * QUOTA - 1]);
+	self->goes_on = true;
+}
+
+FIXTURE_TEARDOWN(neighbours)
+{
+	if (!self->goes_on)
+		go_on(_metadata, self);
+	close(self->fd);
+	EXPECT_EQ(0, target_del("stuck", false));
+	EXPECT_EQ(0, target_del("well", false));
+	EXPECT_TRUE(target_gone("stuck"));
+	EXPECT_TRUE(target_gone("well"));
+	server_stop(&self->stuck);
+	server_stop(&self->well);
+	EXPECT_TRUE(ways_end());
+}
+
+/* Full speed: what the machine itself does to a few seconds, and no more. */
+static uint64_t at_full_speed(uint64_t alone_ms)
+{
+	return 2 * alone_ms + (on_debug_kernel() ? 1000 : 300);
+}
+
 TEST_F(neighbours, another_target_is_not_delayed)
 {
-	int fd = target_open("well", O_RDWR), path, i;
-	struct client c;
+	int fd = target_open("well", O_RDWR), path;
+	uint64_t ms;
 
 	BEHAVIOURS(147);
 	ASSERT_LE(0, fd);
-	for (i = 0; i < 3; i++) {
-		c = client_start(use_file, &fd);
-		EXPECT_EQ(0, client_result(&c, 30000));
-		client_kill(&c);
-		EXPECT_EQ('n', self->well.store[MIB - 1]);
-		EXPECT_EQ('w', self->well.store[8 * MIB - 1]);
-		memset(self->well.store, 0, BYTES);
-	}
+	ms = best_use_file_ms(fd);
+	TH_LOG("%lu ms, alone %lu ms", (unsigned long)ms, (unsigned long)self->alone_ms);
+	EXPECT_GE(at_full_speed(self->alone_ms), ms);
+	EXPECT_EQ('n', self->well.store[MIB - 1]);
+	EXPECT_EQ('w', self->well.store[8 * MIB - 1]);
 	close(fd);
 
 	/* Nor are opening, looking at and listing one of them, by whatever way. */
@@ -220,8 +273,7 @@ TEST_F(neighbours, other_file_systems_are_not_delayed)
 	close(tmpfs);
 	unlink("/dev/shm/neighbour");
 
-	ASSERT_EQ(0, system("modprobe nvme"));
-	ASSERT_TRUE(WAIT_FOR(10000, !access(DISK, F_OK)));
+	ASSERT_TRUE(disk_ready());
 	ASSERT_EQ(0, system("mkfs.ext4 -q -F " DISK " 64M"));
 	mkdir("/tmp/neighbour", 0700);
 	ASSERT_EQ(0, mount(DISK, "/tmp/neighbour", "ext4", 0, NULL));

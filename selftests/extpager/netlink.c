@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The generic netlink family, over a bare socket: what it refuses and says of
- * it, who may do what, dumps, events, garbage, and that the kernel's policies
- * are those of uapi/extpager.yaml.
+ * it, who may do what, dumps, events and garbage.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,198 +18,16 @@
 #include <unistd.h>
 
 #include <linux/capability.h>
-#include <linux/genetlink.h>
-#include <linux/netlink.h>
 
 #include "kselftest_harness.h"
 #include "behaviours.h"
+#include "support/genl.h"
 #include "support/pager.h"
 
 #define NAME "netlink"
 #define BYTES MIB
 #define LONG 20000
 #define NOBODY 65534
-
-#ifndef SOL_NETLINK
-#define SOL_NETLINK 270
-#endif
-
-/* ---- messages ---- */
-
-struct message {
-	struct nlmsghdr nh;
-	struct genlmsghdr gh;
-	char attributes[8192];
-};
-
-static struct message message(uint16_t family, uint8_t cmd)
-{
-	return (struct message){
-		.nh = {
-			.nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN),
-			.nlmsg_type = family,
-			.nlmsg_flags = NLM_F_REQUEST,
-		},
-		.gh = { .cmd = cmd, .version = EXTPAGER_FAMILY_VERSION },
-	};
-}
-
-static void put(struct message *m, uint16_t type, const void *data, size_t len)
-{
-	struct nlattr *attr = (void *)((char *)m + NLMSG_ALIGN(m->nh.nlmsg_len));
-
-	attr->nla_type = type;
-	attr->nla_len = NLA_HDRLEN + len;
-	if (len)
-		memcpy(attr + 1, data, len);
-	m->nh.nlmsg_len = NLMSG_ALIGN(m->nh.nlmsg_len) + NLA_ALIGN(attr->nla_len);
-}
-
-static void put_u32(struct message *m, uint16_t type, uint32_t value)
-{
-	put(m, type, &value, sizeof(value));
-}
-
-static void put_u64(struct message *m, uint16_t type, uint64_t value)
-{
-	put(m, type, &value, sizeof(value));
-}
-
-static void put_string(struct message *m, uint16_t type, const char *text)
-{
-	put(m, type, text, strlen(text) + 1);
-}
-
-static void put_flag(struct message *m, uint16_t type)
-{
-	put(m, type, NULL, 0);
-}
-
-/* The attribute at @at, if there is one before @end. */
-static struct nlattr *attr_at(void *at, void *end)
-{
-	struct nlattr *attr = at;
-
-	return at + NLA_HDRLEN <= end && attr->nla_len >= NLA_HDRLEN ? attr : NULL;
-}
-
-static struct nlattr *next_attr(struct nlattr *attr, void *end)
-{
-	return attr_at((void *)attr + NLA_ALIGN(attr->nla_len), end);
-}
-
-static void *end_of(struct nlattr *nest)
-{
-	return (void *)nest + nest->nla_len;
-}
-
-static struct nlattr *find_in(void *start, size_t len, uint16_t type)
-{
-	struct nlattr *attr = attr_at(start, start + len);
-
-	while (attr && (attr->nla_type & NLA_TYPE_MASK) != type)
-		attr = next_attr(attr, start + len);
-	return attr;
-}
-
-static struct nlattr *find(struct nlmsghdr *nh, uint16_t type)
-{
-	return find_in((char *)NLMSG_DATA(nh) + GENL_HDRLEN,
-		       nh->nlmsg_len - NLMSG_LENGTH(GENL_HDRLEN), type);
-}
-
-static uint64_t number_of(const struct nlattr *attr)
-{
-	uint64_t value = 0;
-
-	if (attr)
-		memcpy(&value, attr + 1, attr->nla_len - NLA_HDRLEN);
-	return value;
-}
-
-/* ---- a conversation ---- */
-
-struct socket {
-	int fd;
-	uint16_t family;
-	uint32_t group;		/* of events */
-	uint32_t seq;
-	char why[256];		/* the kernel's words for the last refusal */
-	char buf[65536];
-};
-
-typedef void (*take_fn)(struct nlmsghdr *nh, void *arg);
-
-static void take_words(struct socket *s, struct nlmsghdr *nh)
-{
-	struct nlmsgerr *err = NLMSG_DATA(nh);
-	size_t skip = sizeof(*err);
-	struct nlattr *text;
-
-	if (!(nh->nlmsg_flags & NLM_F_ACK_TLVS))
-		return;
-	if (!(nh->nlmsg_flags & NLM_F_CAPPED))
-		skip += NLMSG_ALIGN(err->msg.nlmsg_len) - sizeof(err->msg);
-	text = find_in((char *)err + skip, nh->nlmsg_len - NLMSG_HDRLEN - skip, NLMSGERR_ATTR_MSG);
-	if (text)
-		snprintf(s->why, sizeof(s->why), "%s", (char *)(text + 1));
-}
-
-/* 0 or -errno; @take sees every message of the answer. */
-static int talk(struct socket *s, struct message *m, unsigned int flags, take_fn take, void *arg)
-{
-	s->why[0] = 0;
-	m->nh.nlmsg_flags |= flags | NLM_F_ACK;
-	m->nh.nlmsg_seq = ++s->seq;
-	if (send(s->fd, m, m->nh.nlmsg_len, 0) < 0)
-		return -errno;
-	for (;;) {
-		ssize_t len = recv(s->fd, s->buf, sizeof(s->buf), 0);
-		struct nlmsghdr *nh = (void *)s->buf;
-
-		if (len < 0)
-			return -errno;
-		for (; NLMSG_OK(nh, len); nh = NLMSG_NEXT(nh, len)) {
-			if (nh->nlmsg_seq != s->seq)
-				continue;
-			if (nh->nlmsg_type == NLMSG_DONE)
-				return *(int *)NLMSG_DATA(nh);
-			if (nh->nlmsg_type == NLMSG_ERROR) {
-				take_words(s, nh);
-				return ((struct nlmsgerr *)NLMSG_DATA(nh))->error;
-			}
-			if (take)
-				take(nh, arg);
-		}
-	}
-}
-
-static void take_family(struct nlmsghdr *nh, void *arg)
-{
-	struct nlattr *groups = find(nh, CTRL_ATTR_MCAST_GROUPS);
-	struct nlattr *group = groups ? groups + 1 : NULL;	/* the only one */
-	struct socket *s = arg;
-
-	s->family = number_of(find(nh, CTRL_ATTR_FAMILY_ID));
-	if (group)
-		s->group = number_of(find_in(group + 1, group->nla_len - NLA_HDRLEN,
-					     CTRL_ATTR_MCAST_GRP_ID));
-}
-
-static bool open_socket(struct socket *s)
-{
-	struct message m = message(GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
-	struct timeval limit = { .tv_sec = LONG / 1000 };
-	int one = 1;
-
-	s->seq = 0;
-	s->family = 0;
-	s->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
-	setsockopt(s->fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
-	setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	put_string(&m, CTRL_ATTR_FAMILY_NAME, EXTPAGER_FAMILY_NAME);
-	return !talk(s, &m, 0, take_family, s) && s->family;
-}
 
 /* A command with the attributes that the statements after @cmd put into `m`. */
 #define TELL(cmd, ...) ({								\
@@ -311,7 +128,6 @@ TEST_F(netlink, values_out_of_range_and_of_wrong_lengths_are_refused)
 		       put(&m, EXTPAGER_A_TARGET_BYTES, "0123456789", 10));
 	EXPECT_REFUSED(EINVAL, TARGET_ADD, ADD, with_u32(UID, ~0U));
 	EXPECT_REFUSED(EINVAL, TARGET_ADD, ADD, with_u32(GID, ~0U));
-	EXPECT_REFUSED(EINVAL, TARGET_ADD, ADD, with_u32(PAGER_UID, ~0U));
 	EXPECT_REFUSED(EINVAL, TARGET_ADD, ADD, with_u64(UID, 0));
 	EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, with_u32(MODE, 01000));
 	EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, with_u32(POLICY, 0));
@@ -598,7 +414,6 @@ TEST_F(netlink, only_the_systems_administrator_configures_and_sees_stores_and_pi
 	struct pager p;
 	unsigned int i;
 
-	BEHAVIOURS(108);
 	ASSERT_EQ(0, pager_open(&p, 1, 0));
 	ASSERT_EQ(0, TELL(TARGET_ADD, name_it(NAME), size_it(),
 			  put_string(&m, EXTPAGER_A_TARGET_STORE, "nbd://user:word@host/")));
@@ -752,10 +567,8 @@ TEST_F(netlink, events_come_in_the_order_of_what_has_happened)
 	struct pager p;
 	int fd;
 
-	BEHAVIOURS(84);
 	ASSERT_TRUE(open_socket(&listener));
-	ASSERT_EQ(0, setsockopt(listener.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP,
-				&listener.group, sizeof(listener.group)));
+	ASSERT_TRUE(subscribe(&listener));
 	ASSERT_EQ(0, TELL(TARGET_ADD, name_it(NAME), size_it(),
 			  put_string(&m, EXTPAGER_A_TARGET_STORE, "mem:")));
 	EXPECT_EVENT(ADDED, NEW);
@@ -861,157 +674,6 @@ TEST_F_TIMEOUT(netlink, garbage_is_refused_and_harms_nothing, 120)
 	ASSERT_EQ(0, TELL(TARGET_ADD, name_it("netlink"), size_it()));
 	EXPECT_EQ(0, talk(&self->s, &m, NLM_F_DUMP, remove_target, &bad));
 	EXPECT_EQ(0, bad);
-}
-
-/* ---- the kernel's policies and the spec's ---- */
-
-#define COMMANDS (EXTPAGER_CMD_MAX + 1)
-#define ATTRIBUTES (EXTPAGER_A_TARGET_MAX + 1)
-#define POLICIES 16
-
-struct rule {
-	unsigned int type;		/* NL_ATTR_TYPE_* */
-	uint64_t least, most;		/* value, or most is the length */
-};
-
-struct policies {
-	int of_command[COMMANDS];	/* index, -1 = none told */
-	struct rule rule[POLICIES][ATTRIBUTES];
-};
-
-static struct rule read_rule(struct nlattr *nest)
-{
-	size_t len = nest->nla_len - NLA_HDRLEN;
-	struct rule rule = {
-		.type = number_of(find_in(nest + 1, len, NL_POLICY_TYPE_ATTR_TYPE)),
-		.least = number_of(find_in(nest + 1, len, NL_POLICY_TYPE_ATTR_MIN_VALUE_U)),
-		.most = number_of(find_in(nest + 1, len, NL_POLICY_TYPE_ATTR_MAX_VALUE_U)),
-	};
-	struct nlattr *length = find_in(nest + 1, len, NL_POLICY_TYPE_ATTR_MAX_LENGTH);
-
-	if (length)
-		rule.most = number_of(length);
-	return rule;
-}
-
-/* Which policy each command has. */
-static void take_commands(struct nlattr *ops, struct policies *p)
-{
-	struct nlattr *op;
-
-	for (op = attr_at(ops + 1, end_of(ops)); op; op = next_attr(op, end_of(ops))) {
-		unsigned int cmd = op->nla_type & NLA_TYPE_MASK;
-		struct nlattr *index = find_in(op + 1, op->nla_len - NLA_HDRLEN,
-					       CTRL_ATTR_POLICY_DO);
-
-		if (cmd < COMMANDS && index)
-			p->of_command[cmd] = number_of(index);
-	}
-}
-
-static void take_rules(struct nlattr *policy, struct rule *rules)
-{
-	struct nlattr *attr;
-
-	for (attr = attr_at(policy + 1, end_of(policy)); attr;
-	     attr = next_attr(attr, end_of(policy))) {
-		unsigned int type = attr->nla_type & NLA_TYPE_MASK;
-
-		if (type < ATTRIBUTES)
-			rules[type] = read_rule(attr);
-	}
-}
-
-static void take_policy(struct nlmsghdr *nh, void *arg)
-{
-	struct nlattr *ops = find(nh, CTRL_ATTR_OP_POLICY), *all = find(nh, CTRL_ATTR_POLICY);
-	struct policies *p = arg;
-	struct nlattr *one;
-
-	if (ops)
-		take_commands(ops, p);
-	for (one = all ? attr_at(all + 1, end_of(all)) : NULL; one;
-	     one = next_attr(one, end_of(all))) {
-		unsigned int index = one->nla_type & NLA_TYPE_MASK;
-
-		if (index < POLICIES)
-			take_rules(one, p->rule[index]);
-	}
-}
-
-static const struct taken {
-	const char *what;
-	unsigned int cmd, attribute;
-	struct rule rule;
-} spec[] = {
-#define TAKES(cmd, attribute, type, least, most) \
-	{ #cmd " " #attribute, cmd, attribute, { NL_ATTR_TYPE_##type, least, most } },
-#include "support/policy.h"
-#undef TAKES
-};
-
-/* Known to the policy, so that the refusal can say more than "unknown". */
-static bool is_refused_by_name(unsigned int cmd, unsigned int attribute)
-{
-	switch (attribute) {
-	case EXTPAGER_A_TARGET_DISCARD:
-		return cmd == EXTPAGER_CMD_TARGET_ADD || cmd == EXTPAGER_CMD_TARGET_SET;
-	case EXTPAGER_A_TARGET_BYTES:
-	case EXTPAGER_A_TARGET_READ_ONLY:
-		return cmd == EXTPAGER_CMD_TARGET_SET;
-	}
-	return false;
-}
-
-static bool is_in_spec(unsigned int cmd, unsigned int attribute)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(spec); i++)
-		if (spec[i].cmd == cmd && spec[i].attribute == attribute)
-			return true;
-	return false;
-}
-
-TEST_F(netlink, the_kernels_policies_are_those_of_the_spec)
-{
-	struct message m = message(GENL_ID_CTRL, CTRL_CMD_GETPOLICY);
-	static struct policies p;
-	uint16_t family = self->s.family;
-	unsigned int i, cmd, attribute;
-
-	BEHAVIOURS(41);
-	memset(p.of_command, -1, sizeof(p.of_command));
-	put(&m, CTRL_ATTR_FAMILY_ID, &family, sizeof(family));
-	ASSERT_EQ(0, talk(&self->s, &m, NLM_F_DUMP, take_policy, &p));
-	for (i = 0; i < ARRAY_SIZE(spec); i++) {
-		int index = p.of_command[spec[i].cmd];
-		struct rule *rule;
-
-		ASSERT_TRUE(index >= 0 && index < POLICIES) {
-			TH_LOG("no policy of %s", spec[i].what);
-		}
-		rule = &p.rule[index][spec[i].attribute];
-		EXPECT_EQ(spec[i].rule.type, rule->type) {
-			TH_LOG("type of %s", spec[i].what);
-		}
-		EXPECT_EQ(spec[i].rule.least, rule->least) {
-			TH_LOG("least of %s", spec[i].what);
-		}
-		EXPECT_EQ(spec[i].rule.most, rule->most) {
-			TH_LOG("most of %s", spec[i].what);
-		}
-	}
-	for (cmd = 0; cmd < COMMANDS; cmd++) {
-		for (attribute = 1; p.of_command[cmd] >= 0 && attribute < ATTRIBUTES; attribute++) {
-			if (!p.rule[p.of_command[cmd]][attribute].type)
-				continue;
-			EXPECT_TRUE(is_in_spec(cmd, attribute) ||
-				    is_refused_by_name(cmd, attribute)) {
-				TH_LOG("command %u takes attribute %u", cmd, attribute);
-			}
-		}
-	}
 }
 
 TEST_HARNESS_MAIN

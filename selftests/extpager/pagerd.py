@@ -1,83 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=240
+# vm: timeout=300
 """pagerd and pagerctl as their users meet them: stores, restarts, refusals, the end."""
-import fcntl
 import json
 import mmap
 import os
-import signal
-import struct
 import subprocess
 import sys
 import time
 
-MIB = 1 << 20
-DISK = "/dev/nvme0n1"
-OPEN = 3 << 30 | 88 << 16 | 0xEB << 8 | 5
-
-
-def open_target(name, flags=os.O_RDWR):
-    """A new fd of a target, by the ioctl."""
-    device = os.open("/dev/extpager", os.O_RDWR)
-    try:
-        arg = bytearray(struct.pack("=IIQ64siI", 88, flags, 0, name.encode(), -1, 0))
-        fcntl.ioctl(device, OPEN, arg)
-        return struct.unpack("=IIQ64siI", arg)[4]
-    finally:
-        os.close(device)
-
-
-def ctl(*args, status=0):
-    """Run pagerctl; its output (stderr if it must fail)."""
-    run = subprocess.run(["pagerctl", *args], capture_output=True, text=True, timeout=60)
-    assert run.returncode == status, (args, run.returncode, run.stdout, run.stderr)
-    return run.stderr if status else run.stdout
-
-
-def show(name):
-    return json.loads(ctl("-j", "target", "show", name))["target"]
-
-
-def until(what, condition, seconds=15):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-
-
-class Pagerd:
-    """One running pagerd; its log in a file."""
-
-    def __init__(self, *args):
-        self.log = open(f"/tmp/pagerd-{time.monotonic_ns()}.log", "w+")
-        self.process = subprocess.Popen(["pagerd", "--verbose", *args], stderr=self.log)
-        until("pagerd is up", lambda: " queues" in self.said() or self.process.poll() is not None)
-
-    def said(self):
-        with open(self.log.name) as log:
-            return log.read()
-
-    def serves(self, name):
-        until(f"'{name}' is served", lambda: show(name)["port"])
-
-    def says(self, text, seconds=15):
-        until(f"pagerd says '{text}', not only: {self.said()}", lambda: text in self.said(),
-              seconds)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        status = self.process.wait(timeout=30)
-        assert status == 0, (status, self.said())
-        return self.said()
-
-
-def pattern(page, salt):
-    return (f"{page}:{salt} " * 1024)[:4096].encode()
+sys.path.append("/tests/helpers")
+from pagers import ctl, delete, drop, open_target, pattern, Pagerd
+from served import clean_up, DISK, MIB, run, show, until
 
 
 def fill(fd, pages, salt):
@@ -90,14 +24,6 @@ def check(fd, pages, salt):
     with mmap.mmap(fd, pages * 4096, prot=mmap.PROT_READ) as memory:
         for page in range(pages):
             assert memory[page * 4096:(page + 1) * 4096] == pattern(page, salt), page
-
-
-def drop(fd):
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def delete(name, *args):
-    ctl("target", "del", name, *args)
 
 
 def test_mem():
@@ -182,6 +108,11 @@ def test_kill_and_restart():
     os.close(fd)
     delete("k")
     pagerd.stop()
+    # Not through the cache that was tested.
+    with open("/dev/shm/k", "rb") as store:
+        assert store.read(4096) == pattern(0, "new")
+        for page in range(1, 2048):
+            assert store.read(4096) == pattern(page, "k"), page
     os.unlink("/dev/shm/k")
 
 
@@ -242,7 +173,7 @@ def test_second_pagerd():
     """A second pagerd says that one lives, and goes."""
     pagerd = Pagerd()
     run = subprocess.run(["pagerd"], capture_output=True, text=True, timeout=20)
-    assert run.returncode == 1 and f"pid {pagerd.process.pid}" in run.stderr, run
+    assert run.returncode == 3 and f"pid {pagerd.process.pid}" in run.stderr, run
     pagerd.stop()
 
 
@@ -394,8 +325,10 @@ def test_many():
     assert [child.wait(timeout=120) for child in children] == [0] * len(children)
     for name in names:
         delete(name)
-        os.unlink(f"/dev/shm/{name}")
     pagerd.stop()
+    for name in names:
+        must_hold(f"/dev/shm/{name}", name)
+        os.unlink(f"/dev/shm/{name}")
 
 
 def test_idle():
@@ -438,6 +371,8 @@ def test_kills():
     assert kills, "the workers were too fast"
     delete("r")
     pagerd.stop()
+    run("blockdev", "--flushbufs", DISK)
+    must_hold(DISK, "r")
 
 
 def work(name, seed):
@@ -459,6 +394,20 @@ def work(name, seed):
             drop(fd)
     for chunk, byte in model.items():
         assert os.pread(fd, 65536, chunk * 65536) == byte * 65536, chunk
+    with open(f"/tmp/{name}.{seed}", "w") as left:
+        json.dump({chunk: byte[0] for chunk, byte in model.items()}, left)
+
+
+def must_hold(path, name):
+    """The store itself, past the cache under test, has what both workers left."""
+    with open(path, "rb") as store:
+        for seed in range(2):
+            with open(f"/tmp/{name}.{seed}") as left:
+                model = json.load(left)
+            assert len(model) > 50, "the workers wrote next to nothing"
+            for chunk, byte in model.items():
+                store.seek(int(chunk) * 65536)
+                assert store.read(65536) == bytes([byte]) * 65536, (path, chunk)
 
 
 def main():
@@ -485,20 +434,6 @@ def main():
             print(f"not ok {number} {name}", flush=True)
             clean_up()
     return 1 if failed else 0
-
-
-def clean_up():
-    """After a failure: the next test must not suffer."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink(f"/proc/{pid}/exe").endswith("/bin/pagerd"):
-                os.kill(int(pid), signal.SIGKILL)
-        except OSError:
-            pass
-    time.sleep(0.5)
-    listed = subprocess.run(["pagerctl", "-j", "target", "list"], capture_output=True, text=True)
-    for target in json.loads(listed.stdout or '{"targets":[]}')["targets"]:
-        subprocess.run(["pagerctl", "target", "del", target["name"], "--discard"], timeout=60)
 
 
 sys.exit(main())

@@ -97,7 +97,6 @@ TEST_F(paths, the_mode_bits_hold_for_every_way)
 	struct stat st;
 	int fd;
 
-	BEHAVIOURS(149);
 	strcpy(path, target_path(TARGET));
 	ASSERT_EQ(0, others_get(EACCES, EACCES));
 
@@ -127,7 +126,6 @@ TEST_F(paths, fchmod_of_any_fd_is_seen_by_every_way)
 	char path[256];
 	int open, held;
 
-	BEHAVIOURS(149);
 	strcpy(path, target_path(TARGET));
 	open = way_open(BY_OPEN, O_RDWR);
 	/* Somebody has the path open, so that its inode stays. */
@@ -149,6 +147,48 @@ TEST_F(paths, fchmod_of_any_fd_is_seen_by_every_way)
 	EXPECT_EQ(NOBODY, st.st_uid);
 	close(open);
 	close(held);
+}
+
+/* Nobody looks between the changes: a path has no old picture of its own to put back. */
+TEST_F(paths, a_change_by_path_takes_no_other_ways_change_back)
+{
+	const struct timespec old[2] = { { 1000, 0 }, { 2000, 0 } };
+	int open = way_open(BY_OPEN, O_RDWR), held = way_open(BY_PATH, O_RDWR), fd;
+	struct stat st;
+
+	BEHAVIOURS(149);
+	ASSERT_LE(0, open);
+	ASSERT_LE(0, held);
+	ASSERT_EQ(0, futimens(held, old));
+	ASSERT_EQ(0, fchown(open, NOBODY, NOBODY));
+	ASSERT_EQ(0, fchmod(held, 0640));
+	ASSERT_EQ(0, fstat(open, &st));
+	EXPECT_EQ(NOBODY, st.st_uid);
+	EXPECT_EQ(NOBODY, st.st_gid);
+	EXPECT_EQ(S_IFREG | 0640, st.st_mode);
+	EXPECT_EQ(2000, st.st_mtim.tv_sec);
+
+	ASSERT_EQ(0, fchmod(open, 0604));
+	ASSERT_EQ(1, pwrite(open, "x", 1, 0));
+	ASSERT_EQ(0, fchown(held, 0, 0));
+	ASSERT_EQ(0, fstat(open, &st));
+	EXPECT_EQ(0, st.st_uid);
+	EXPECT_EQ(0, st.st_gid);
+	EXPECT_EQ(S_IFREG | 0604, st.st_mode);
+	EXPECT_LT(2000, st.st_mtim.tv_sec);
+
+	/* Nor has a target that all have closed, and that comes again. */
+	ASSERT_EQ(0, futimens(held, old));
+	ASSERT_EQ(1, pwrite(open, "x", 1, 0));
+	close(open);
+	ASSERT_EQ(0, fchmod(held, 0644));
+	close(held);
+	fd = way_open(BY_OPEN, O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_LT(2000, st.st_mtim.tv_sec);
+	EXPECT_EQ(S_IFREG | 0644, st.st_mode);
+	close(fd);
 }
 
 static int change_as_nobody(void *arg)
@@ -176,7 +216,6 @@ TEST_F(paths, others_can_neither_change_the_mode_nor_get_round_it)
 	char path[256];
 	struct client c;
 
-	BEHAVIOURS(149);
 	strcpy(path, target_path(TARGET));
 	ASSERT_EQ(0, chmod(path, 0644));
 	c = client_start(change_as_nobody, path);
@@ -189,7 +228,6 @@ TEST_F(paths, the_directory_is_nobodys_to_change)
 	char path[256], other[256];
 	struct stat st;
 
-	BEHAVIOURS(149);
 	strcpy(path, target_path(TARGET));
 	strcpy(other, target_path("other"));
 	EXPECT_EQ(-1, unlink(path));
@@ -215,7 +253,7 @@ TEST_F(paths, a_read_only_target_is_so_by_every_way)
 	int w, fd;
 	char c;
 
-	BEHAVIOURS(128, 149);
+	BEHAVIOURS(128);
 	ASSERT_EQ(0, ways_add(&o));
 	server_kill(&self->server);
 	ASSERT_TRUE(server_restart(&self->server, TARGET));
@@ -259,7 +297,6 @@ TEST_F(paths, the_directory_lists_each_target_once)
 	char name[32];
 	DIR *dir;
 
-	BEHAVIOURS(149);
 	for (i = 0; i < many; i++) {
 		snprintf(name, sizeof(name), "listed-%u", i);
 		target_gone(name);
@@ -351,7 +388,6 @@ TEST_F(paths, a_name_that_was_missing_is_found_once_it_is_there)
 	struct stat st;
 	char path[256];
 
-	BEHAVIOURS(149);
 	target_gone("late");
 	strcpy(path, target_path("late"));
 	EXPECT_EQ(-1, stat(path, &st));
@@ -426,7 +462,6 @@ TEST_F(paths, an_unmount_does_not_wait_for_a_pager)
 	uint64_t begin;
 	int fd;
 
-	BEHAVIOURS(149);
 	ASSERT_TRUE(ways_mount("/tmp/targets"));
 	fd = open("/tmp/targets/" TARGET, O_RDWR);
 	ASSERT_LE(0, fd);

@@ -18,7 +18,6 @@
 #include "support/pager.h"
 
 #define BYTES		(64 * MIB)
-#define DISK		"/dev/nvme0n1"
 
 /* A ready object; the test maps it too, but touches only what is there. */
 FIXTURE(pending)
@@ -186,6 +185,7 @@ TEST_F(killable, a_waiter_dies_at_once)
 	unsigned int i;
 
 	BEHAVIOURS(30);
+	ASSERT_TRUE(variant->fn != kill_in_direct_io || disk_ready());
 	posix_fadvise(self->fd, 0, 0, POSIX_FADV_RANDOM);
 	for (i = 0; i < 3 && best > dying_limit(); i++) {
 		struct client owner, client;
@@ -296,8 +296,8 @@ TEST(sync_compaction_and_punch_end_by_the_deadline)
 		.sync_ms = deadline,
 	};
 	struct punch *punch = shared_memory(sizeof(*punch));
+	uint64_t usual, again, took, timeouts;
 	struct extpager_event ev;
-	uint64_t usual;
 	struct client client;
 	struct crowd *c;
 	struct io io;
@@ -319,8 +319,14 @@ TEST(sync_compaction_and_punch_end_by_the_deadline)
 	ASSERT_EQ(0, prefetch(fd, 0, 2048));
 	crowd_start(c);
 	ASSERT_TRUE(crowd_waits(c, 1, SOON));
-	EXPECT_GE(deadline * 3 / 2 + 2 * usual, run_ms(do_compact, NULL));
+	took = run_ms(do_compact, NULL);
 	EXPECT_EQ(0, crowd_join(c, SOON));
+	/* The machine may be busier than it was before. */
+	again = run_ms(do_compact, NULL);
+	if (again > usual)
+		usual = again;
+	ASSERT_GT(SOON, usual);
+	EXPECT_GE(deadline * 3 / 2 + 2 * usual, took);
 	EXPECT_EQ(-BUS_ADRERR, c->access[0].error);
 	crowd_free(c);
 	while (pager_event(&p, &ev, QUIET))
@@ -330,8 +336,14 @@ TEST(sync_compaction_and_punch_end_by_the_deadline)
 	io = (struct io){ fd, 3000 * PAGE, 4 * PAGE, 30 };
 	client = client_start(write_pages, &io);
 	EXPECT_EQ(0, client_result(&client, SOON));
-	/* The deadline of the flusher's try, then that of the try it waits for. */
-	EXPECT_GE(deadline * 5 / 2, run_ms(do_sync, NULL));
+	/* Two deadlines: of the flusher's try, then of the one that sync itself waits for. */
+	timeouts = target_stat("mute", EXTPAGER_A_STATS_TIMEOUTS);
+	took = run_ms(do_sync, NULL);
+	EXPECT_GE(2 * deadline + deadline / 4, took);
+	/* It was about these pages: they were asked back, and in vain. */
+	EXPECT_LE(deadline / 2, took);
+	EXPECT_LT(timeouts, target_stat("mute", EXTPAGER_A_STATS_TIMEOUTS));
+	EXPECT_EQ(4 * PAGE, target_dirty("mute"));
 	*punch = (struct punch){ .fd = fd, .offset = 100 * PAGE, .length = 10 * PAGE };
 	EXPECT_GE(deadline * 3 / 2, run_ms(do_punch, punch));
 	EXPECT_EQ(EIO, punch->error);
@@ -355,13 +367,24 @@ static bool maps_are_readable(pid_t pid)
 	return n > 0;
 }
 
+/* Its result is an errno. */
+static int truncate_object(void *arg)
+{
+	struct io *io = arg;
+
+	return ftruncate(io->fd, io->length) ? errno : 0;
+}
+
 TEST_F(pending, an_unanswered_page_delays_nobody_else)
 {
 	struct crowd *stuck = crowd_new(self->fd, BYTES, 144, 2);
 	struct crowd *other = crowd_new(self->fd, BYTES, 144, 2);
+	struct crowd *near = crowd_new(self->fd, BYTES, 144, 1);
 	struct punch *punch = shared_memory(sizeof(*punch));
 	struct io io = { self->fd, 700 * PAGE, 3 * PAGE, 144 };
-	struct extpager_event asked, ev;
+	struct io whole = { .fd = self->fd, .length = BYTES };
+	struct io less = { .fd = self->fd, .length = BYTES - PAGE };
+	struct extpager_event asked, ev, before;
 	struct client client;
 	unsigned int i;
 
@@ -385,6 +408,29 @@ TEST_F(pending, an_unanswered_page_delays_nobody_else)
 	EXPECT_EQ(0, crowd_join(other, SOON));
 	EXPECT_EQ(2, crowd_right(other));
 
+	/* What is read around its neighbour goes round it. */
+	near->advice = MADV_NORMAL;
+	near->access[0].offset = 6 * PAGE;
+	crowd_start(near);
+	ASSERT_TRUE(next_request(&self->p, &before));
+	EXPECT_EQ(0, before.offset);
+	EXPECT_EQ(5 * PAGE, before.length);
+	ASSERT_TRUE(next_request(&self->p, &ev));
+	EXPECT_EQ(6 * PAGE, ev.offset);
+	EXPECT_EQ(6 * PAGE, ev.wanted);
+	EXPECT_LT(PAGE, ev.length);
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 144));
+	EXPECT_EQ(0, crowd_join(near, SOON));
+	EXPECT_EQ(1, crowd_right(near));
+	EXPECT_EQ(0, crowd_ended(stuck));
+	ASSERT_EQ(0, pager_supply(&self->p, &before, 144));
+
+	/* The size is fixed, which needs no pager. */
+	client = client_start(truncate_object, &whole);
+	EXPECT_EQ(0, client_result(&client, SOON));
+	client = client_start(truncate_object, &less);
+	EXPECT_EQ(EPERM, client_result(&client, SOON));
+
 	*punch = (struct punch){ .fd = self->fd, .offset = 4 * PAGE, .length = PAGE };
 	client = client_start(do_punch, punch);
 	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
@@ -405,34 +451,62 @@ TEST_F(pending, an_unanswered_page_delays_nobody_else)
 	EXPECT_EQ(2, crowd_right(stuck));
 	crowd_free(stuck);
 	crowd_free(other);
+	crowd_free(near);
+}
+
+static int write_and_sync(void *arg)
+{
+	struct io *io = arg;
+
+	return write_pages(io) || fsync(io->fd);
 }
 
 TEST_F(pending, a_punch_that_waits_keeps_nobody_from_dying)
 {
 	struct punch *punch = shared_memory(2 * sizeof(*punch));
 	uint64_t best = UINT64_MAX, worst, ms;
-	struct extpager_event asked, zeroed;
+	struct extpager_event asked, late, returned, zeroed;
 	unsigned int i, round;
 
 	BEHAVIOURS(99);
+	posix_fadvise(self->fd, 0, 0, POSIX_FADV_RANDOM);
 	for (round = 0; round < 3 && best > dying_limit(); round++) {
 		struct crowd *c = crowd_new(self->fd, BYTES, 99, 1);
-		struct client puncher[2];
+		struct crowd *comers = crowd_new(self->fd, BYTES, 99, 2);
+		struct io io = { self->fd, 300 * PAGE, PAGE, 99 };
+		struct io dirty = { self->fd, 100 * PAGE, PAGE, 99 };
+		struct client puncher[2], writer, syncer, *dying[6];
 
 		c->access[0].offset = (5 + round) * PAGE;
 		crowd_start(c);
 		ASSERT_TRUE(next_request(&self->p, &asked));
 		ASSERT_TRUE(crowd_waits(c, 1, SOON));
-		/* One waits for the pager, the other for the first. */
+		syncer = client_start(write_and_sync, &dirty);
+		ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &returned, SOON));
+		/* One waits for the return of a page in its range, the other for the first. */
 		for (i = 0; i < 2; i++) {
 			punch[i] = (struct punch){ self->fd, (100 + 50 * i) * PAGE, 10 * PAGE, 0 };
 			puncher[i] = client_start(do_punch, &punch[i]);
 			ASSERT_TRUE(WAIT_FOR(SOON, tasks_waiting(puncher[i].pid) == 1));
 		}
-		ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &zeroed, SOON));
-		worst = dying_ms(&c->client);
-		for (i = 2; i-- > 0; ) {
-			ms = dying_ms(&puncher[i]);
+		/* Those who come now wait for a page, or as the second does for the first. */
+		comers->access[0].offset = comers->access[1].offset = (30 + round) * PAGE;
+		comers->access[1].how = BY_READ;
+		crowd_start(comers);
+		ASSERT_TRUE(next_request(&self->p, &late));
+		ASSERT_TRUE(crowd_waits(comers, 2, SOON));
+		writer = client_start(write_pages, &io);
+		ASSERT_TRUE(WAIT_FOR(SOON, tasks_waiting(writer.pid) == 1));
+
+		dying[0] = &comers->client;
+		dying[1] = &writer;
+		dying[2] = &c->client;
+		dying[3] = &puncher[1];
+		dying[4] = &puncher[0];
+		dying[5] = &syncer;
+		worst = 0;
+		for (i = 0; i < ARRAY_SIZE(dying); i++) {
+			ms = dying_ms(dying[i]);
 			if (ms > worst)
 				worst = ms;
 		}
@@ -440,12 +514,20 @@ TEST_F(pending, a_punch_that_waits_keeps_nobody_from_dying)
 		if (worst < best)
 			best = worst;
 		/* What they asked for stands. */
+		EXPECT_EQ(100 * PAGE, returned.offset);
+		EXPECT_EQ(0, pager_return_done(&self->p, &returned, 0));
+		ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &zeroed, SOON));
+		EXPECT_EQ(EXTPAGER_EVF_ZERO, zeroed.flags);
 		EXPECT_EQ(100 * PAGE, zeroed.offset);
+		EXPECT_EQ(10 * PAGE, zeroed.length);
 		EXPECT_EQ(0, pager_return_done(&self->p, &zeroed, 0));
 		EXPECT_EQ(0, pager_supply(&self->p, &asked, 99));
+		EXPECT_EQ(0, pager_supply(&self->p, &late, 99));
 		EXPECT_TRUE(page_is(self->map + c->access[0].offset, 99, 5 + round));
+		EXPECT_TRUE(page_is(self->map + late.offset, 99, 30 + round));
 		EXPECT_TRUE(pager_silent(&self->p, QUIET));
 		crowd_free(c);
+		crowd_free(comers);
 	}
 	EXPECT_GE(dying_limit(), best);
 }

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 sys.path.append("/tests/helpers")
-from served import DISK, MIB, Skip, Target, drop_caches, main, run, shows, until
+from served import DISK, MIB, Target, drop_caches, main, run, shows, until
 
 SHM = "/dev/shm"
 MOUNTED = "/tmp/mounted"
@@ -82,11 +82,6 @@ def test_a_difference_is_seen():
     os.unlink(source)
 
 
-def needs_fio():
-    if not os.path.exists("/proc/sysvipc"):
-        raise Skip("fio needs System V shared memory")
-
-
 def fio(path, *jobs, size):
     """fio with a global section and a list of jobs, each a name and its options."""
     run("fio", f"--filename={path}", f"--size={size}", "--bs=4k", "--rw=randwrite",
@@ -104,7 +99,6 @@ FIO_JOBS = [("--name=" + "-".join(options), "--stonewall", "--fsync=256", "--do_
 
 @shows(131, 150)
 def test_fio_with_mmap_psync_splice_and_io_uring():
-    needs_fio()
     with Target(SIZE) as target:
         jobs = []
         for job in FIO_JOBS:
@@ -119,8 +113,7 @@ def test_fio_with_mmap_psync_splice_and_io_uring():
 
 @shows(131)
 def test_four_fio_jobs_at_once():
-    """As stress-ng --mmap: each verifies as it goes; fio's mmap takes no --offset."""
-    needs_fio()
+    """Each verifies as it goes; fio's mmap takes no --offset."""
     with Target(SIZE) as target:
         part = SIZE // 4
         fio(target.path, *((f"--name={engine}", f"--ioengine={engine}",
@@ -131,6 +124,27 @@ def test_four_fio_jobs_at_once():
         run("cp", target.path, f"{SHM}/expected")
     target.must_hold(f"{SHM}/expected")
     os.unlink(f"{SHM}/expected")
+
+
+@shows(131)
+def test_a_load_of_mmaps_by_four_processes():
+    """As stress-ng --mmap: pages are protected, unmapped, mapped again, advised on and
+    synced in random order, and compared all the time."""
+    rounds = 1 if DEBUG else 2
+    part = SIZE // 4
+    expected = random_file("expected", SIZE)
+    with Target(SIZE) as target:
+        loads = [subprocess.Popen(["mmap-load", target.path, expected, str(part * number),
+                                   str(part), str(SEED + number), str(rounds)],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                 for number in range(4)]
+        for load in loads:
+            said = load.communicate(timeout=600 if DEEP else 200)[0]
+            assert load.returncode == 0, (load.returncode, said)
+        drop_caches()
+        run("cmp", expected, target.path)
+    target.must_hold(expected)
+    os.unlink(expected)
 
 
 @shows(partial=(151,))
@@ -235,7 +249,13 @@ def test_ext4_on_a_loop_device():
         except OSError as error:
             assert error.errno == errno.ENOSPC, error
         os.sync()
-        assert os.path.getsize(f"{MOUNTED}/fill") > MIB
+        drop_caches()
+        with open(f"{MOUNTED}/fill", "rb", buffering=0) as fill:
+            filled = 0
+            while data := fill.read(MIB):
+                assert not data.strip(b"f"), f"wrong bytes after {filled}"
+                filled += len(data)
+        assert filled == os.path.getsize(f"{MOUNTED}/fill") > MIB
         os.unlink(f"{MOUNTED}/fill")
         run("umount", MOUNTED)
         run("fsck.ext4", "-f", "-n", loop)

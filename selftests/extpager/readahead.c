@@ -137,6 +137,65 @@ TEST_F(readahead, sequential_advice_looks_ahead)
 	EXPECT_EQ(0, client_result(&client, SOON));
 }
 
+/* Unadvised half of the same window lies behind the page. */
+TEST_F(readahead, sequential_advice_asks_for_nothing_behind)
+{
+	static const struct { int advice; uint64_t page, first; } touch[] = {
+		{ MADV_NORMAL, 5000, 4984 },
+		{ MADV_SEQUENTIAL, 8000, 8000 },
+	};
+	struct extpager_event ev;
+	unsigned int i;
+
+	BEHAVIOURS(31);
+	for (i = 0; i < ARRAY_SIZE(touch); i++) {
+		struct crowd *c = crowd_new(self->fd, BYTES, 31, 1);
+
+		c->advice = touch[i].advice;
+		c->access[0].offset = touch[i].page * PAGE;
+		crowd_start(c);
+		ASSERT_TRUE(next_request(&self->p, &ev));
+		EXPECT_EQ(touch[i].first * PAGE, ev.offset);
+		/* The window is the file's, which only posix_fadvise() enlarges. */
+		EXPECT_EQ(32 * PAGE, ev.length);
+		EXPECT_EQ(touch[i].page * PAGE, ev.wanted);
+		ASSERT_EQ(0, pager_supply(&self->p, &ev, 31));
+		EXPECT_EQ(0, crowd_join(c, SOON));
+		EXPECT_EQ(1, crowd_right(c));
+		crowd_free(c);
+	}
+	EXPECT_TRUE(pager_silent(&self->p, QUIET));
+}
+
+/* A reader that is faster than its pager: when it comes to a window, the next one is due. */
+TEST_F(readahead, a_sequential_reader_that_waits_has_the_next_window_asked_for)
+{
+	struct reader *r = shared_memory(sizeof(*r));
+	struct extpager_event ev[9];
+	struct client client;
+	uint64_t window;
+
+	BEHAVIOURS(31);
+	*r = (struct reader){ .fd = self->fd, .pages = 7 * 32, .allowed = 7 * 32 };
+	client = client_start(read_on, r);
+	ASSERT_TRUE(next_request(&self->p, &ev[0]));
+	EXPECT_EQ(0, ev[0].wanted);
+	ASSERT_EQ(0, pager_supply(&self->p, &ev[0], 31));
+	ASSERT_TRUE(next_request(&self->p, &ev[1]));
+	for (window = 1; window < 7; window++) {
+		EXPECT_EQ(EXTPAGER_EVF_PREFETCH, ev[window].flags);
+		/* It waits for this one, and the next is on its way too. */
+		ASSERT_TRUE(WAIT_FOR(SOON, tasks_waiting(client.pid) == 1));
+		ASSERT_TRUE(next_request(&self->p, &ev[window + 1]));
+		EXPECT_EQ((window + 1) * 32 * PAGE, ev[window + 1].offset);
+		EXPECT_EQ(32 * PAGE, ev[window + 1].length);
+		ASSERT_EQ(0, pager_supply(&self->p, &ev[window], 31));
+	}
+	EXPECT_EQ(0, client_result(&client, SOON));
+	ASSERT_EQ(0, pager_supply(&self->p, &ev[7], 31));
+	EXPECT_TRUE(pager_silent(&self->p, QUIET));
+}
+
 TEST_F(readahead, sequential_files_have_twice_the_window)
 {
 	struct crowd *c = crowd_new(self->fd, BYTES, 31, 1);

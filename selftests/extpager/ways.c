@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -200,6 +201,33 @@ TEST_F(ways, times_agree)
 	}
 }
 
+TEST_F(ways, an_access_of_any_way_is_seen_by_every_way)
+{
+	struct stat open, path;
+	uint8_t b;
+	int w, by;
+
+	BEHAVIOURS(149);
+	for (w = 0; w < WAYS; w++) {
+		for (by = BY_OPEN; by < WAYS; by += BY_PATH) {
+			struct timespec old[2] = { { 1000 + w, 17 }, { 2000 + by, 0 } };
+
+			ASSERT_EQ(0, futimens(self->fd[by], old));
+			/* A path's relatime goes by the times that it showed last. */
+			ASSERT_EQ(0, fstat(self->fd[BY_PATH], &path));
+			ASSERT_EQ(1, pread(self->fd[w], &b, 1, w * PAGE));
+			ASSERT_EQ(0, fstat(self->fd[BY_OPEN], &open));
+			ASSERT_EQ(0, fstat(self->fd[BY_PATH], &path));
+			EXPECT_LT(3000, open.st_atim.tv_sec)
+				TH_LOG("set by %s, read by %s", way_names[by], way_names[w]);
+			EXPECT_EQ(open.st_atim.tv_sec, path.st_atim.tv_sec);
+			EXPECT_EQ(open.st_atim.tv_nsec, path.st_atim.tv_nsec);
+			EXPECT_EQ(2000 + by, open.st_mtim.tv_sec);
+			EXPECT_EQ(2000 + by, path.st_mtim.tv_sec);
+		}
+	}
+}
+
 /* ---- mappings ---- */
 
 TEST_F(ways, mappings_are_made_and_dropped_any_number_of_times)
@@ -223,6 +251,50 @@ TEST_F(ways, mappings_are_made_and_dropped_any_number_of_times)
 	}
 	ASSERT_EQ(0, fsync(self->fd[BY_PATH]));
 	EXPECT_EQ(0, memcmp(self->server.store, self->map[BY_OPEN], BYTES));
+}
+
+/* Alone: each time the last mapping of the fd, and of the object, goes. */
+TEST(a_lone_mapping_is_made_and_dropped_any_number_of_times)
+{
+	struct target_options o = { .bytes = BYTES };
+	uint64_t random = test_seed(3);
+	struct server server;
+	uint8_t *model;
+	unsigned int i;
+	int w, fd;
+
+	BEHAVIOURS(148);
+	ASSERT_EQ(0, ways_add(&o));
+	ASSERT_TRUE(server_start(&server, TARGET, BYTES, SEED));
+	model = malloc(BYTES);
+	memcpy(model, server.store, BYTES);
+	for (w = 0; w < WAYS; w++) {
+		fd = way_open(w, O_RDWR);
+		ASSERT_LE(0, fd);
+		for (i = 0; i < 100; i++) {
+			off_t at = test_random(&random) % 1000 * PAGE;
+			uint8_t *map = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+					    fd, at);
+
+			ASSERT_NE(MAP_FAILED, map) TH_LOG("%s, %uth", way_names[w], i);
+			ASSERT_EQ(0, memcmp(map, model + at, 8 * PAGE))
+				TH_LOG("%s, %uth", way_names[w], i);
+			memset(map + PAGE - 1, i + 1, 2);
+			memset(model + at + PAGE - 1, i + 1, 2);
+			ASSERT_EQ(0, munmap(map, 8 * PAGE));
+			if (i % 10)
+				continue;
+			ASSERT_EQ(0, fsync(fd));
+			ASSERT_EQ(0, memcmp(server.store, model, BYTES))
+				TH_LOG("%s, %uth", way_names[w], i);
+		}
+		ASSERT_EQ(0, fsync(fd));
+		close(fd);
+		EXPECT_EQ(0, memcmp(server.store, model, BYTES));
+	}
+	free(model);
+	server_stop(&server);
+	EXPECT_TRUE(ways_end());
 }
 
 #define NEIGHBOURS 16

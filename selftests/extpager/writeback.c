@@ -2,6 +2,7 @@
 /* How dirty pages go back to a pager that the test itself plays. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -441,6 +442,8 @@ TEST_F(writeback, pressure_returns_dirty_pages_and_then_takes_them)
 		struct extpager_event ev;
 
 		ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_DATA_RETURN, &ev, EVENT_MS));
+		/* Dirty bytes, never a hole, for the first time. */
+		ASSERT_EQ(0, ev.flags);
 		ASSERT_EQ(0, pager_fetch(p, &ev, p->buffer));
 		for (at = 0; at < ev.length; at += PAGE)
 			EXPECT_TRUE(page_is((uint8_t *)p->buffer + at, 1,
@@ -697,6 +700,8 @@ TEST_F(writeback, hole_inside_pages_dirties_their_edges)
 
 /* ---- order, with many queues ---- */
 
+#define QUEUES 4
+
 FIXTURE(queues)
 {
 	struct byhand b;
@@ -704,7 +709,7 @@ FIXTURE(queues)
 
 FIXTURE_SETUP(queues)
 {
-	ASSERT_TRUE(byhand_start(&self->b, &(struct target_options){ .bytes = BYTES }, 4));
+	ASSERT_TRUE(byhand_start(&self->b, &(struct target_options){ .bytes = BYTES }, QUEUES));
 }
 
 FIXTURE_TEARDOWN(queues)
@@ -747,63 +752,110 @@ static long do_churn(struct order *o)
 	return wrong;
 }
 
+/* What all the pager's threads know. */
 struct churn_store {
+	pthread_mutex_t lock;
+	bool in_transit[BYTES / PAGE];	/* with a thread, whose bytes are newer */
 	uint8_t *bytes;
-	bool in_transit[BYTES / PAGE];
-	struct extpager_event held[64];
-	unsigned int nr_held;
+	volatile bool stop;
 };
 
-/* As late as it dares: the store is up to date before the pager says that it is. */
-static int release_return(struct pager *p, struct churn_store *s)
-{
-	struct extpager_event ev = s->held[0];
-	uint64_t at;
+/* One of them, with a queue of its own. */
+struct churn_thread {
+	struct pager *p;
+	unsigned int queue;
+	struct churn_store *s;
+	uint64_t random;
+	struct extpager_event held[16];	/* returns, unanswered */
+	unsigned int nr_held;
 
-	memmove(s->held, s->held + 1, --s->nr_held * sizeof(ev));
-	if (pager_fetch(p, &ev, s->bytes + ev.offset))
-		return -1;
-	for (at = ev.offset; at < ev.offset + ev.length; at += PAGE)
-		s->in_transit[at / PAGE] = false;
-	return pager_return_done(p, &ev, 0);
-}
+	unsigned int requests, returns;
+	unsigned int overtaken;		/* pages asked for while they were in transit */
+	unsigned int refused;		/* replies */
+	pthread_t thread;
+};
 
-/* What stands in all the queues: returns are held, the rest is for later. */
-static unsigned int take_all(struct pager *p, struct churn_store *s, struct extpager_event *rest)
+enum transit { LOOK, BEGIN, END };
+
+/* How many pages of the range were in transit till now. */
+static unsigned int transit(struct churn_store *s, const struct extpager_event *ev,
+			    enum transit what)
 {
-	struct extpager_event ev;
 	unsigned int nr = 0;
 	uint64_t at;
 
-	while (s->nr_held < ARRAY_SIZE(s->held) && nr < 64 && pager_event(p, &ev, 0)) {
-		if (ev.op != EXTPAGER_EV_DATA_RETURN) {
-			rest[nr++] = ev;
-			continue;
-		}
-		for (at = ev.offset; at < ev.offset + ev.length; at += PAGE)
-			s->in_transit[at / PAGE] = true;
-		s->held[s->nr_held++] = ev;
+	pthread_mutex_lock(&s->lock);
+	for (at = ev->offset; at < ev->offset + ev->length; at += PAGE) {
+		nr += s->in_transit[at / PAGE];
+		if (what != LOOK)
+			s->in_transit[at / PAGE] = what == BEGIN;
 	}
+	pthread_mutex_unlock(&s->lock);
 	return nr;
 }
 
-/* How many pages are asked for while their newer bytes are on their way. */
-static int serve_churn(struct pager *p, struct churn_store *s, struct extpager_event *ev)
+static void churn_reply(struct churn_thread *t, const struct extpager_event *ev, unsigned int op)
 {
-	struct extpager_reply re = reply_to(ev, EXTPAGER_RE_SUPPLY);
-	int overtaken = 0;
-	uint64_t at;
+	struct extpager_reply re = reply_to(ev, op);
 
-	if (ev->op == EXTPAGER_EV_SYNC) {
-		pager_sync_done(p, ev, 0);
-		return 0;
+	if (op == EXTPAGER_RE_SUPPLY || op == EXTPAGER_RE_RETURN_FETCH) {
+		re.offset = ev->offset;
+		re.length = ev->length;
+		re.addr = (uintptr_t)t->s->bytes + ev->offset;
 	}
-	for (at = ev->offset; at < ev->offset + ev->length; at += PAGE)
-		overtaken += s->in_transit[at / PAGE];
-	re.offset = ev->offset;
-	re.length = ev->length;
-	re.addr = (uintptr_t)s->bytes + ev->offset;
-	return pager_reply(p, &re) ? 1 : overtaken;
+	t->refused += !!pager_reply_on(t->p, t->queue, &re);
+}
+
+/* As late as it dares: the store is up to date before the pager says that it is. */
+static void release_return(struct churn_thread *t)
+{
+	struct extpager_event ev = t->held[0];
+
+	memmove(t->held, t->held + 1, --t->nr_held * sizeof(ev));
+	churn_reply(t, &ev, EXTPAGER_RE_RETURN_FETCH);
+	transit(t->s, &ev, END);
+	churn_reply(t, &ev, EXTPAGER_RE_RETURN_DONE);
+}
+
+static void serve_churn(struct churn_thread *t, const struct extpager_event *ev)
+{
+	switch (ev->op) {
+	case EXTPAGER_EV_DATA_RETURN:
+		t->returns++;
+		t->overtaken += transit(t->s, ev, BEGIN);
+		t->held[t->nr_held++] = *ev;
+		break;
+	case EXTPAGER_EV_DATA_REQUEST:
+		t->requests++;
+		t->overtaken += transit(t->s, ev, LOOK);
+		churn_reply(t, ev, EXTPAGER_RE_SUPPLY);
+		break;
+	case EXTPAGER_EV_SYNC:
+		churn_reply(t, ev, EXTPAGER_RE_SYNC_DONE);
+		break;
+	}
+}
+
+static void *churn_main(void *arg)
+{
+	struct churn_thread *t = arg;
+	bool idle = false;
+
+	while (!t->s->stop) {
+		struct extpager_event ev;
+		bool any = t->nr_held < ARRAY_SIZE(t->held) &&
+			   pager_event_on(t->p, t->queue, &ev);
+
+		if (any)
+			serve_churn(t, &ev);
+		else if (!idle)
+			test_pause();
+		/* With nothing else to do it still lets a moment pass. */
+		if (t->nr_held && (any ? test_random(&t->random) % 4 == 0 : idle))
+			release_return(t);
+		idle = !any && !idle;
+	}
+	return NULL;
 }
 
 static bool any_busy(struct worker *w)
@@ -813,40 +865,44 @@ static bool any_busy(struct worker *w)
 
 TEST_F_TIMEOUT(queues, page_under_return_is_never_asked_for, 100)
 {
-	unsigned int rounds = test_rounds(20000, 1500, 150), i, requests = 0, returns = 0, nr;
-	struct extpager_event rest[64];
+	unsigned int rounds = test_rounds(20000, 1500, 150), i, page, requests = 0, returns = 0;
+	unsigned int with_requests = 0, with_returns = 0;
 	struct churn_store *s = calloc(1, sizeof(*s));
-	uint64_t state = test_seed(61), end = now_ms() + 90000;
+	struct churn_thread t[QUEUES];
+	uint64_t state = test_seed(61);
 	struct worker *w = self->b.w;
-	struct pager *p = &self->b.p;
 
 	BEHAVIOURS(60, 61);
+	ASSERT_EQ(QUEUES, self->b.p.nr_queues);
+	pthread_mutex_init(&s->lock, NULL);
 	s->bytes = aligned_alloc(PAGE, BYTES);
-	for (i = 0; i < WORKERS; i++) {
-		for (nr = 0; nr < CHURN_PAGES; nr++)
-			fill_page(s->bytes + (i * CHURN_PAGES + nr) * PAGE, 0,
-				  i * CHURN_PAGES + nr);
-		worker_begin(&w[i], do_churn, i * CHURN_PAGES * PAGE, rounds, state + i);
+	for (page = 0; page < WORKERS * CHURN_PAGES; page++)
+		fill_page(s->bytes + page * PAGE, 0, page);
+	for (i = 0; i < QUEUES; i++) {
+		t[i] = (struct churn_thread){ .p = &self->b.p, .queue = i, .s = s,
+					      .random = state + 100 + i };
+		ASSERT_EQ(0, pthread_create(&t[i].thread, NULL, churn_main, &t[i]));
 	}
-	while (any_busy(w) && now_ms() < end) {
-		unsigned int before = s->nr_held;
-
-		nr = take_all(p, s, rest);
-		returns += s->nr_held - before;
-		requests += nr;
-		for (i = 0; i < nr; i++)
-			ASSERT_EQ(0, serve_churn(p, s, &rest[i]));
-		if (s->nr_held && (!nr || test_random(&state) % 4 == 0)) {
-			ASSERT_EQ(0, release_return(p, s));
-		} else if (!nr) {
-			test_pause();
-		}
+	for (i = 0; i < WORKERS; i++)
+		worker_begin(&w[i], do_churn, i * CHURN_PAGES * PAGE, rounds, state + i);
+	EXPECT_TRUE(WAIT_FOR(90000, !any_busy(w)));
+	s->stop = true;
+	for (i = 0; i < QUEUES; i++) {
+		pthread_join(t[i].thread, NULL);
+		EXPECT_EQ(0, t[i].overtaken);
+		EXPECT_EQ(0, t[i].refused);
+		requests += t[i].requests;
+		returns += t[i].returns;
+		with_requests += t[i].requests > 0;
+		with_returns += t[i].returns > 0;
 	}
 	for (i = 0; i < WORKERS; i++)
 		EXPECT_EQ(0, worker_end(&w[i], 0));
-	/* It was about something. */
+	/* It was about something, and for more than one of them. */
 	EXPECT_LT(rounds / 10, requests);
 	EXPECT_LT(rounds / 10, returns);
+	EXPECT_LT(1, with_requests);
+	EXPECT_LT(1, with_returns);
 	free(s->bytes);
 	free(s);
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <extpager.h>
+#include <linux/extpager.h>
 #include <linux/extpager_netlink.h>
 
 #include "../../lib/names.h"
@@ -50,14 +51,27 @@ static void events(void **state)
 static void counters(void **state)
 {
 	(void)state;
-	for (unsigned int i = EXTPAGER_A_STATS_PAD + 1; i <= EXTPAGER_A_STATS_MAX; i++) {
+	for (unsigned int i = EXTPAGER_A_STATS_PAD + 1; i <= EXTPAGER_A_STATS_PAGES_DISCARDED;
+	     i++) {
 		assert_non_null(xp_counter_name(i));
 		for (unsigned int j = EXTPAGER_A_STATS_PAD + 1; j < i; j++)
 			assert_string_not_equal(xp_counter_name(i), xp_counter_name(j));
 	}
 	assert_null(xp_counter_name(EXTPAGER_A_STATS_NAME));
 	assert_null(xp_counter_name(EXTPAGER_A_STATS_PAD));
+	assert_null(xp_counter_name(EXTPAGER_A_STATS_LATENCY));
 	assert_null(xp_counter_name(EXTPAGER_A_STATS_MAX + 1));
+}
+
+static void requests_phases_and_places(void **state)
+{
+	(void)state;
+	every_number_has_a_name_of_its_own(xp_request_name, EXTPAGER_EV_SYNC);
+	assert_string_equal(xp_request_name(EXTPAGER_EV_DATA_RETURN), "return");
+	every_number_has_a_name_of_its_own(xp_phase_name, EXTPAGER_LATENCY_WAKING);
+	assert_string_equal(xp_phase_name(EXTPAGER_LATENCY_PAGER), "pager");
+	every_number_has_a_name_of_its_own(xp_place_name, EXTPAGER_PENDING_PARKED);
+	assert_string_equal(xp_place_name(EXTPAGER_PENDING_PARKED), "parked");
 }
 
 int main(void)
@@ -67,6 +81,7 @@ int main(void)
 		cmocka_unit_test(policies),
 		cmocka_unit_test(events),
 		cmocka_unit_test(counters),
+		cmocka_unit_test(requests_phases_and_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,9 @@ table() {
 0|--handshake-timeout|pagerctl target add --help
 0|--discard|pagerctl target del --help
 0|pagerctl 0|pagerctl --version
+0|complete -o default|pagerctl completion bash
+2|no command 'zsh'|pagerctl completion zsh
+2|one argument too many|pagerctl completion bash x
 2|no command 'targets'|pagerctl targets
 2|no command 'remove'|pagerctl target remove a
 2|what about it|pagerctl target
@@ -40,18 +43,40 @@ table() {
 2|no option '-x'|pagerctl -x
 2|no option '-x'|pagerctl target list -x
 2|no option '--store'|pagerctl target del a --store mem:
-2|no option '--size'|pagerctl target set a --size 1M
+2|cannot be changed|pagerctl target set a --size 1M
+2|cannot be changed|pagerctl target set a --read-only
+2|no option '--conf'|pagerctl target list --conf
+2|takes no value|pagerctl target show a --conf=1
+2|exclude each other|pagerctl -j target show a --conf
+0|--conf|pagerctl target show --help
 2|no option '--stor'|pagerctl target add a --stor mem:
 2|one argument too many|pagerctl target list a
 2|one argument too many|pagerctl target show a b
 2|one argument too many|pagerctl stats a b
 2|one argument too many|pagerctl monitor a
+2|one argument too many|pagerctl latency a b
+2|one argument too many|pagerctl pending a b
+2|one argument too many|pagerctl top a
+2|one argument too many|pagerctl metrics a
+2|one argument too many|pagerctl doctor a
+2|OpenMetrics is no JSON|pagerctl -j metrics
+2|which?|pagerctl latency --svg x.svg
+2|exclude each other|pagerctl -j latency a --svg x.svg
+2|needs a file|pagerctl latency a --svg=
+2|no number from 1 on|pagerctl top -n 0
+2|no number from 1 on|pagerctl top --count -1
+2|no number from 1 on|pagerctl top --count 1x
+2|needs a COUNT|pagerctl top -n
+2|given twice|pagerctl top -n 1 --count 2
+2|is no time|pagerctl top --interval 2
+2|no option '-n'|pagerctl stats -n 1
+0|-n, --count COUNT|pagerctl top --help
 2|which target|pagerctl target show
 2|which target|pagerctl target add --store mem:
 2|cannot be a target's name|pagerctl target show .a
 2|cannot be a target's name|pagerctl target show a/b
 2|cannot be a target's name|pagerctl target show aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
-2|needs --store, or --size|pagerctl target add a
+2|needs a store, or a size|pagerctl target add a
 2|set what|pagerctl target set a
 2|needs a URI|pagerctl target add a --store
 2|unknown scheme|pagerctl target add a --store disk:/dev/sda
@@ -82,6 +107,8 @@ table() {
 2|is no time|pagerd --shutdown-timeout 10
 2|names no target|pagerd --only ,
 2|one argument too many|pagerd x
+0|pagerd.conf|pagerd --help
+2|requires an argument|pagerd --config-root
 END
 }
 

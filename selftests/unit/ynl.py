@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Holds uapi/extpager.yaml, the header linux/extpager_netlink.h and what the
-kernel is asked by the test program `netlink` together. KTAP.
+kernel is asked by the test program `spec` together. KTAP.
 
   selftests/unit/ynl.py            check
-  selftests/unit/ynl.py --write    rewrite selftests/extpager/support/policy.h
+  selftests/unit/ynl.py --write    rewrite policy.h and replies.h of selftests/extpager/support
 """
 import re
 import subprocess
@@ -16,7 +16,7 @@ import yaml
 TOP = Path(__file__).resolve().parents[2]
 SPEC = TOP / "uapi/extpager.yaml"
 HEADER = TOP / "uapi/linux/extpager_netlink.h"
-POLICY = TOP / "selftests/extpager/support/policy.h"
+SUPPORT = TOP / "selftests/extpager/support"
 
 # Enumerators that are no names of the protocol.
 BOUNDS = re.compile(r"_MAX$")
@@ -77,15 +77,18 @@ def spec_names(spec):
     return found
 
 
+def generated(about, lines):
+    """A header of the test program `spec`."""
+    return "\n".join(["/* SPDX-License-Identifier: GPL-2.0-only */", "/*",
+                      *(f" * {line}" for line in about),
+                      " * Written by selftests/unit/ynl.py from uapi/extpager.yaml. Do not edit.",
+                      " */", *lines]) + "\n"
+
+
 def policy_header(spec):
     """What each command takes, by the spec, as C."""
     sets = {s["name"]: s for s in spec["attribute-sets"]}
-    lines = ["/* SPDX-License-Identifier: GPL-2.0-only */",
-             "/*",
-             " * What each command takes: command, attribute, type, least and greatest value,",
-             " * or greatest length. Written by selftests/unit/ynl.py from uapi/extpager.yaml.",
-             " * Do not edit.",
-             " */"]
+    lines = []
     for op in spec["operations"]["list"]:
         attributes = sets.get(op.get("attribute-set"))
         for name in op.get("do", {}).get("request", {}).get("attributes", ()):
@@ -96,7 +99,33 @@ def policy_header(spec):
             lines.append(f"TAKES({c_name(spec['operations']['name-prefix'], op['name'])}, "
                          f"{c_name(attributes['name-prefix'], name)}, {TYPES[entry['type']]}, "
                          f"{least}ULL, {most}ULL)")
-    return "\n".join(lines) + "\n"
+    return generated(["What each command takes: command, attribute, type, least and greatest",
+                      "value, or greatest length."], lines)
+
+
+def replies_header(spec):
+    """What each reply and event tells, and what is in nests, by the spec, as C."""
+    sets = {s["name"]: s for s in spec["attribute-sets"]}
+    tells, nests = [], []
+    for op in spec["operations"]["list"]:
+        attributes = sets.get(op.get("attribute-set"))
+        for kind, message in (("DO", op.get("do", {}).get("reply")),
+                              ("DUMP", op.get("dump", {}).get("reply")),
+                              ("EVENT", op.get("event"))):
+            tells += [f"TELLS({c_name(spec['operations']['name-prefix'], op['name'])}, {kind}, "
+                      f"{c_name(attributes['name-prefix'], name)})"
+                      for name in (message or {}).get("attributes", ())]
+    for outer in spec["attribute-sets"]:
+        for nest in outer["attributes"]:
+            inner = sets.get(nest.get("nested-attributes"), {"attributes": ()})
+            nests += [f"NESTS({c_name(outer['name-prefix'], nest['name'])}, "
+                      f"{c_name(inner['name-prefix'], entry['name'])})"
+                      for entry in inner["attributes"] if entry["type"] not in ("pad", "unused")]
+    return generated(["What replies tell: command, to a do, a dump or as an event, attribute; and",
+                      "what is in a nested attribute."], tells + nests)
+
+
+HEADERS = {"policy.h": policy_header, "replies.h": replies_header}
 
 
 def is_valid(spec, source):
@@ -162,19 +191,20 @@ def constants_agree(spec, _source):
             for name, value in wanted.items() if defined.get(name) != value]
 
 
-def policy_is_current(spec, _source):
-    if POLICY.exists() and POLICY.read_text() == policy_header(spec):
-        return []
-    return [f"{POLICY.relative_to(TOP)} is not what the spec says: run {sys.argv[0]} --write"]
+def headers_are_current(spec, _source):
+    return [f"{name} is not what the spec says: run {sys.argv[0]} --write"
+            for name, make in HEADERS.items()
+            if not (SUPPORT / name).exists() or (SUPPORT / name).read_text() != make(spec)]
 
 
 def main():
     spec = yaml.safe_load(SPEC.read_text())
     if sys.argv[1:] == ["--write"]:
-        POLICY.write_text(policy_header(spec))
+        for name, make in HEADERS.items():
+            (SUPPORT / name).write_text(make(spec))
         return 0
     checks = (is_valid, is_documented, names_agree, types_agree, constants_agree,
-              policy_is_current)
+              headers_are_current)
     print(f"TAP version 13\n1..{len(checks)}")
     source = kernel_source()
     failed = 0

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The runner tested: each canary must turn a run red, for the right reason.
 
 A canary is a boot with something wrong in it, run by a session of its own
@@ -48,6 +49,9 @@ def cases_stock(base):
     name = base.kernel.name
     yield splat(base, "warn", "warn: ")
     yield splat(base, "panic", "panic: ")
+    yield splat(base, "bug", "kernel BUG at")
+    yield splat(base, "oops", "NULL pointer dereference")
+    yield splat(base, "hang", "blocked for more than")
     yield splat(base, "pin", "broken: rmmod")
 
     # Everything that goes wrong in programs and leaves the kernel well.

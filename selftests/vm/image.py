@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What the guest is made of: an initramfs and a read-only disk of host tools.
 
 The initramfs is small, for a fast boot: busybox, the kernel modules that the
@@ -15,6 +16,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from . import tree
+
 # Kernel modules that init or the tests load (some are built in).
 DRIVERS = ("virtio_pci", "virtio_blk", "nvme", "brd", "loop", "null_blk", "ext4",
            "fuse", "zram", "dm_mod", "xfs", "overlay", "crc32c_generic")
@@ -24,6 +27,9 @@ TOOLS = ("bash", "blockdev", "cat", "cmp", "cp", "dd", "env", "fallocate", "fio"
          "head", "kill", "kmod", "losetup", "ls", "mkfs.ext4", "modprobe", "nproc", "od",
          "prlimit", "python3", "sha256sum", "sleep", "sort", "stat", "sync", "timeout",
          "truncate", "unshare", "setpriv")
+# Debian's packages for python that the tests check outputs with.
+PYTHON_PACKAGES = ("attr", "attrs", "decorator.py", "jsonschema", "prometheus_client",
+                   "pyrsistent", "_pyrsistent_version.py")
 PYTHON_OMITTED = {"test", "idlelib", "tkinter", "lib2to3", "ensurepip", "pydoc_data",
                   "dist-packages", "distutils"}
 
@@ -86,7 +92,8 @@ def libraries(binaries):
     """The shared libraries that the binaries load, by ldd's word."""
     found = set()
     for binary in binaries:
-        output = subprocess.run(["ldd", binary], capture_output=True, text=True).stdout
+        output = subprocess.run(["ldd", binary], capture_output=True, text=True,
+                                env={**os.environ, "LD_LIBRARY_PATH": tree.BUILD / "lib"}).stdout
         for line in output.splitlines():
             match = re.search(r"(?:=> )?(/\S+) \(0x", line)
             if match:
@@ -175,6 +182,11 @@ def tools_disk(binaries, cache):
         shutil.copytree(python, Path(stage, "lib", python.name), symlinks=False,
                         ignore=lambda _, names: PYTHON_OMITTED.intersection(names),
                         ignore_dangling_symlinks=True)
+        packages = Path(stage, "lib/python3/dist-packages")
+        packages.mkdir(parents=True)
+        for name in PYTHON_PACKAGES:
+            path = Path("/usr/lib/python3/dist-packages", name)
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, packages / name)
         subprocess.run(["mkfs.ext4", "-q", "-F", "-d", stage, "-O", "^has_journal", "-m", "0",
                         f"{disk}.new", "256M"], check=True, stdout=subprocess.DEVNULL)
     os.rename(f"{disk}.new", disk)

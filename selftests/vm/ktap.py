@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Reads the output of one test program: KTAP, as kselftest and cmocka print it."""
 import re
 from dataclasses import dataclass, field
@@ -5,6 +6,7 @@ from dataclasses import dataclass, field
 RESULT = re.compile(r"(not )?ok (\d+)(?: -)?(?: ([^#]*?))?(?:\s*# (\w+)\s*(.*))?$")
 PLAN = re.compile(r"1\.\.(\d+)")
 NUMBERS = re.compile(r"#\s*(behaviours|partial) (.*)")
+BEGIN = re.compile(r"#\s+RUN\s+(\S.*?)(?: \.\.\.)?$")
 
 
 @dataclass
@@ -16,12 +18,18 @@ class Result:
     partial: list = field(default_factory=list)
 
 
+def _word(name):
+    """The manifest is made of words, and some names are sentences."""
+    return "_".join(name.split())
+
+
 class Parser:
     """Fed with lines; yields a Result for each test as soon as it is known."""
 
     def __init__(self):
         self.planned = None
         self.results = []
+        self.running = None         # the test that has begun and not ended, if it said so
         self._marks = {"behaviours": [], "partial": []}
 
     def feed(self, line):
@@ -31,18 +39,20 @@ class Parser:
         match = NUMBERS.match(line)
         if match:
             self._marks[match.group(1)] += [int(n) for n in re.findall(r"\d+", match.group(2))]
+        match = BEGIN.match(line)
+        if match:
+            self.running = _word(match.group(1))
         match = RESULT.match(line)
         if not match:
             return None
+        self.running = None
         failed, number, name, directive, reason = match.groups()
         verdict = "fail" if failed else "pass"
         if directive == "SKIP":
             verdict = "skip"
         elif directive == "XPASS":
             verdict = "fail"
-        # The manifest is made of words, and some names are sentences.
-        name = "_".join((name or number).split()) or number
-        result = Result(name, verdict, reason or "", **self._marks)
+        result = Result(_word(name or number), verdict, reason or "", **self._marks)
         self._marks = {"behaviours": [], "partial": []}
         self.results.append(result)
         return result

@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """selftests/manifest: which tests must have run, on which kernels.
 
-A line is "program:test" and then the places where it runs: 6.1, 6.12, debug, or
-host. "6.1=skip" says that the test must skip itself there. Missing, unknown and
+A line is "program:test" and then the places where it runs: 6.1, 6.12, debug, host,
+or debian (see debian.py). "6.1=skip" says that the test must skip itself there. Missing, unknown and
 unexpectedly skipped tests are failures; so no test can get lost in silence.
 """
 import fnmatch

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Mutants: the tests tested. Each selftests/mutants/NAME.patch puts a small
 mistake into the sources and names the tests that must notice:
 
@@ -10,7 +11,8 @@ mistake into the sources and names the tests that must notice:
   +++ b/kmod/ring.c
   ...
 
-All the tests named must fail, in a boot that is otherwise in order.
+All the tests named must run and fail, or their program must end in them, in a
+boot that is otherwise in order.
 """
 import json
 import random
@@ -76,17 +78,23 @@ def verdict(session, mutant, work):
     log.write_text(done.stdout)
     if not results.exists():
         return f"did not build or run: see {log.relative_to(tree.TOP)}"
-    seen = json.loads(results.read_text())
-    boots = [r for r in seen if r["test"].startswith("boot:") and r["verdict"] == "fail"]
+    return judge(mutant, json.loads(results.read_text()))
+
+
+def judge(mutant, results):
+    """None when the mutant was caught by these results, or what is wrong."""
+    verdicts = {r["test"]: r["verdict"] for r in results}
+    # One that its program ended in is there, and failed.
+    unseen = [test for test in mutant.tests if test not in verdicts]
+    boots = [r for r in results if r["test"].startswith("boot:") and r["verdict"] == "fail"]
     if boots:
         reasons = "; ".join(why for boot in boots for why in boot["why"])
-        if mutant.splat and not re.search("no-module|build-id", reasons):
-            return None
-        return f"the boot broke: {reasons}"
-    # A test that did not get to its end is as red as one that failed.
-    passed = {r["test"] for r in seen if r["verdict"] != "fail"}
-    survived = [test for test in mutant.tests if test in passed]
-    return f"SURVIVED {', '.join(survived)}" if survived else None
+        if not mutant.splat or re.search("no-module|build-id", reasons):
+            return f"the boot broke: {reasons}"
+    if unseen:
+        return f"NEVER RAN {', '.join(unseen)}"
+    survived = [test for test in mutant.tests if verdicts[test] != "fail"]
+    return f"SURVIVED {', '.join(survived)}" if survived and not boots else None
 
 
 def run_one(session, mutant, work):

@@ -1,19 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """One call of the runner: what ran, what came of it, and the report."""
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from . import guest, ktap, manifest, tree
+from . import behaviours, debian, guest, ktap, manifest, tree
 
 # Names before the colon that stand for no test program.
-KINDS = ("canary", "mutant", "static", "unit", "boot")
+KINDS = ("canary", "mutant", "static", "unit", "demo", "boot")
 # How often a kernel that died is booted again for the programs not yet run.
 REBOOTS = 8
+
+
+def _unreported(path, parser):
+    """The test that a program of cmocka ended in, which tells results alone: they
+    come in the order of the source."""
+    source = tree.SELFTESTS / f"unit/{path.stem}.c"
+    if path.suffix or not source.exists() or len(parser.results) == parser.planned:
+        return None
+    order = re.findall(r"\bcmocka_unit_test\w*\(\s*(\w+)", source.read_text())
+    return order[len(parser.results)] if len(order) == parser.planned else None
+
+
+def said_in(lines, test):
+    """What a program has said since it began a test: all, if it did not say when."""
+    for number in range(len(lines) - 1, -1, -1):
+        if re.match(rf"#\s+RUN\s+{re.escape(test)} ", lines[number]):
+            return lines[number:]
+    return lines
 
 
 class Session:
@@ -23,6 +43,7 @@ class Session:
         self.seen = {}                  # (test, place): pass, fail or skip
         self.why = {}                   # (test, place): [reason], of failures
         self.shown = []                 # rows of behaviours.json
+        self.shown_at = set()           # (number, place) of them
         self.build_ids = {}
         self.unasked = set()            # tests of the manifest that were not picked
         self._lock = threading.Lock()
@@ -53,6 +74,16 @@ class Session:
                 self.shown += [{"behaviour": n, "test": test, "kernel": release,
                                 "result": good if verdict == "pass" else "fail"}
                                for n in numbers]
+                self.shown_at |= {(n, place) for n in numbers}
+
+    def _complain(self, program, place, running, complaint):
+        """The program came to a bad end; so did the test that it was in."""
+        self.record(f"{program}:(program)", place, "fail", complaint)
+        if running and self.wants(f"{program}:{running}"):
+            self.record(f"{program}:{running}", place, "fail", "the program ended in it")
+
+    def _quote(self, lines):
+        self.say("\n".join(f"       | {line}" for line in lines[-40:]))
 
     def wants(self, test):
         return not self.only or manifest.matches(test, self.only)
@@ -65,11 +96,12 @@ class Session:
             test = f"{run.program.name}:{result.name}"
             if self.wants(test):
                 self._result(test, place, boot.kernel.release, result)
+                if result.verdict == "fail":
+                    self._quote(said_in(run.output, result.name))
             return
         if run.complaint:
-            self.record(f"{run.program.name}:(program)", place, "fail", run.complaint)
-        if run.complaint or any(r.verdict == "fail" for r in run.parser.results):
-            self.say("\n".join(f"       | {line}" for line in run.output[-40:]))
+            self._complain(run.program.name, place, run.parser.running, run.complaint)
+            self._quote(run.output)
 
     def boot(self, boot):
         """Boots until every program had its turn: one that kills the kernel
@@ -78,6 +110,12 @@ class Session:
         for attempt in range(REBOOTS):
             part = replace(boot, name=boot.name if not attempt else f"{boot.name}-{attempt}")
             outcome = guest.run(part, self._report)
+            if guest.emulator_tripped(outcome) and attempt < REBOOTS - 1:
+                self.say(f"{place:<6} again {test}  # the emulator tripped over patched code")
+                boot = replace(boot, programs=[p for p in boot.programs if p.name not in
+                                               outcome.runs or outcome.runs[p.name].complaint
+                                               == "did not end"])
+                continue
             for run in outcome.runs.values():
                 if run.complaint == "did not end":
                     self._report(boot, run, None)
@@ -183,7 +221,7 @@ class Session:
         complaint = parser.complaint(status if status >= 0 else 128 - status,
                                      limit if killed else None)
         if complaint:
-            self.record(f"{name}:(program)", "host", "fail", complaint)
+            self._complain(name, "host", parser.running or _unreported(path, parser), complaint)
         if complaint or any(r.verdict == "fail" for r in parser.results):
             self.say("\n".join(f"       | {line}" for line in lines[-40:]))
 
@@ -210,6 +248,11 @@ class Session:
         """Prints failures and the one line of totals, writes the report.
         Returns the exit status."""
         counts, failures = manifest.judge(self.seen, self.expected(places, kinds))
+        if not self.only:
+            kernels = [place for place in places if place != debian.PLACE]
+            unseen = behaviours.missing(self.shown_at, kernels, behaviours.load())
+            failures += unseen
+            counts["failed"] += len(unseen)
         self.write_report()
         if failures:
             print("\nfailures:")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a kernel prints when something is wrong, by the reason we report."""
 import re
 

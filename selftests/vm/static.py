@@ -1,10 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Checks of the sources that need no machine. Each is a test "static:NAME"."""
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
-from . import tree
+from . import documents, manifest, mutants, packages, tree
 
 # What checkpatch is not asked: (the files, by a pattern of the path; types; why).
 CHECKPATCH_IGNORES = (
@@ -28,7 +31,8 @@ CHECKPATCH_IGNORES = (
     (r"^bench/", "VOLATILE,MULTIPLE_ASSIGNMENTS,SPLIT_STRING,EMBEDDED_FUNCTION_NAME",
      "a benchmark touches memory for nothing else's sake"),
     (r"^kmod/chardev\.c$", "MACRO_ARG_REUSE", "a table of constants"),
-    (r"^selftests/canary/kmod", "VOLATILE", "the access must not be optimised away"),
+    (r"^selftests/canary/kmod", "VOLATILE,AVOID_BUG",
+     "the access must not be optimised away, and the kernel is there to crash"),
 )
 
 
@@ -47,7 +51,47 @@ def files():
 def build():
     """Everything for this machine builds; warnings are errors there."""
     tree.make("all")
+    tree.make(f"O={tree.BUILD}", "all", directory=tree.TOP / "bench")
     return []
+
+
+def linking():
+    """A program is built against an installed library as its author would, and wants its
+    symbols by version."""
+    with tempfile.TemporaryDirectory(dir=tree.BUILD) as root:
+        tree.make(f"O={tree.BUILD}", f"DESTDIR={root}", "install", directory=tree.TOP / "lib")
+        libs, program = Path(root, "usr/local/lib"), Path(root, "memory-pager")
+        # What is installed comes first, then what it requires of this machine.
+        environment = {**os.environ, "PKG_CONFIG_PATH": str(libs / "pkgconfig"),
+                       "PKG_CONFIG_SYSROOT_DIR": root, "LD_LIBRARY_PATH": str(libs)}
+
+        def run(*words):
+            done = subprocess.run(words, env=environment, capture_output=True, text=True)
+            return done.returncode, done.stdout + done.stderr
+
+        status, flags = run("pkg-config", "--cflags", "--libs", "extpager")
+        if status:
+            return flags.splitlines()
+        status, said = run("gcc", "-Wall", "-Werror", "-o", program,
+                           tree.TOP / "examples/memory-pager.c", *flags.split())
+        if status:
+            return said.splitlines()
+        complaints = []
+        if root not in flags:
+            complaints.append(f"pkg-config found another library: {flags.strip()}")
+        for path, section in ((libs / "libextpager.so", "Version definition section"),
+                              (program, "Version needs section")):
+            _, said = run("readelf", "-VW", path)
+            part = said.partition(section)[2].partition("section '")[0]
+            if "LIBEXTPAGER_0.1" not in part:
+                complaints.append(f"{path.name}: no LIBEXTPAGER_0.1 in its {section.lower()}")
+        status, said = run(program, "none")
+        if status != 1 or not said.startswith("memory-pager: "):
+            complaints.append(f"the program ended with {status} and said {said.strip()!r}")
+        status, said = run("ldd", program)
+        if f"libextpager.so.0 => {libs}/" not in said:
+            complaints.append(f"the program loads another library: {said}")
+    return complaints
 
 
 def first_line(path):
@@ -127,6 +171,45 @@ def self_contained():
                 (p for p in files() if p != Path("selftests/vm/static.py")))
 
 
+def mutants_apply():
+    """A change of the sources must not leave a mutant behind that says nothing any more."""
+    complaints = []
+    known = manifest.load()
+    for mutant in mutants.load():
+        done = subprocess.run(["patch", "-p1", "--dry-run", "--forward", "--fuzz=2", "-s",
+                               "-i", mutant.patch], cwd=tree.TOP, capture_output=True, text=True)
+        if done.returncode:
+            complaints.append(f"{mutant.name}: does not apply: {done.stdout.strip()}")
+        complaints += [f"{mutant.name}: the manifest has no {test} on {mutant.kernel}"
+                       for test in mutant.tests if (test, mutant.kernel) not in known]
+    return complaints
+
+
+# Texts, lists and settings, of which a licence is nobody's question.
+NO_LICENCE = re.compile(r"^LICENSES/|\.(md|patch)$|^\.gitignore$|^\.checkpatch\.conf$|"
+                        r"^VERSION$|^selftests/manifest$|\.config$")
+
+
+def spdx():
+    """Every file of code says its licence in its first lines, and the text of it is here."""
+    complaints = []
+    for path in files():
+        # A package says in debian/copyright what all of it is.
+        if NO_LICENCE.search(str(path)) or path.suffix == ".abi" or \
+                (path.parts[0] == "debian" and first_line(path)[:2] != "#!"):
+            continue
+        head = (tree.TOP / path).read_text(errors="replace").splitlines()[:4]
+        found = re.search(r"SPDX-License-Identifier: (.*?)\s*(\*/)?$", "\n".join(head), re.M)
+        if not found:
+            complaints.append(f"{path}: no SPDX-License-Identifier")
+            continue
+        for name in re.findall(r"[\w.+-]+", found.group(1)):
+            text = re.sub(r"-(only|or-later)$", "", name)
+            if name not in ("OR", "AND", "WITH") and not (tree.TOP / "LICENSES" / text).exists():
+                complaints.append(f"{path}: LICENSES/ has no {text}")
+    return complaints
+
+
 def readme():
     """The pagers that the README shows are those that are tested, and as short as it says."""
     text = (tree.TOP / "README.md").read_text()
@@ -140,10 +223,42 @@ def readme():
     return complaints
 
 
+def units():
+    """systemd takes the units, in an order that can be, and finds pagerd well shut in."""
+    stage = tree.BUILD / "static/units"
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir(parents=True)
+    tree.make("lib", "daemon")
+    for path in (tree.TOP / "daemon/systemd").iterdir():
+        if path.suffix in (".in", ".mount"):
+            text = path.read_text().replace("@sbindir@", str(tree.BUILD / "bin"))
+            (stage / path.name.removesuffix(".in")).write_text(text)
+    found = sorted(stage.iterdir())
+    verify = subprocess.run(["systemd-analyze", "verify", "--man=no", *found],
+                            capture_output=True, text=True)
+    complaints = [line for line in verify.stderr.splitlines()
+                  if re.search(r"pagerd|extpager", line)]
+    if verify.returncode and not complaints:
+        complaints = verify.stderr.splitlines() or ["systemd-analyze verify failed"]
+    rated = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager",
+                            "--threshold=29", stage / "pagerd.service"],
+                           capture_output=True, text=True)
+    if rated.returncode:
+        complaints += rated.stdout.splitlines()[-1:] + rated.stderr.splitlines()
+    users = subprocess.run(["systemd-sysusers", "--dry-run", "--inline", *(
+        line for line in (tree.TOP / "daemon/systemd/extpager.sysusers").read_text().splitlines()
+        if line and not line.startswith("#"))], capture_output=True, text=True)
+    if users.returncode:
+        complaints += users.stderr.splitlines()
+    return complaints
+
+
 def checks(kernels):
     """{name: function}, each returning a list of complaints."""
-    found = {"build": build, "checkpatch": checkpatch, "shellcheck": shellcheck,
-             "versions": versions, "self-contained": self_contained, "readme": readme}
+    found = {"build": build, "linking": linking, "checkpatch": checkpatch,
+             "shellcheck": shellcheck, "versions": versions, "self-contained": self_contained,
+             "spdx": spdx, "mutants": mutants_apply, "readme": readme, "units": units,
+             **documents.CHECKS, **packages.checks(kernels)}
     for kernel in kernels:
         found[f"sparse-{kernel.name}"] = lambda kernel=kernel: sparse(kernel)
         found[f"symbols-{kernel.name}"] = lambda kernel=kernel: symbols(kernel)
@@ -153,6 +268,9 @@ def checks(kernels):
 def run(session, names=("6.1", "6.12")):
     for name, check in checks([tree.kernel(n) for n in names]).items():
         if not session.wants(f"static:{name}"):
+            continue
+        if packages.deep(name) and not session.deep and not session.only:
+            session.unasked.add(f"static:{name}")
             continue
         try:
             complaints = check()

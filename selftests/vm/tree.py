@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The source tree: where things are, which programs there are, how to build them."""
 import fcntl
 import os

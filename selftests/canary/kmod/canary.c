@@ -53,6 +53,15 @@ static void spin(void *unused)
 		cpu_relax();
 }
 
+/* Nothing wakes it: only the hung task detector can tell. */
+static void hang(void)
+{
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	schedule();
+}
+
+static void *volatile nowhere;
+
 static int act(const char *value, const struct kernel_param *kp)
 {
 	if (sysfs_streq(value, "warn"))
@@ -65,6 +74,12 @@ static int act(const char *value, const struct kernel_param *kp)
 		leak();
 	else if (sysfs_streq(value, "panic"))
 		panic("canary");
+	else if (sysfs_streq(value, "bug"))
+		BUG();
+	else if (sysfs_streq(value, "oops"))
+		*(volatile char *)nowhere = 1;
+	else if (sysfs_streq(value, "hang"))
+		hang();
 	else if (sysfs_streq(value, "pin"))
 		__module_get(THIS_MODULE);
 	else if (sysfs_streq(value, "freeze"))
@@ -76,7 +91,7 @@ static int act(const char *value, const struct kernel_param *kp)
 
 static const struct kernel_param_ops act_ops = { .set = act };
 module_param_cb(act, &act_ops, NULL, 0200);
-MODULE_PARM_DESC(act, "warn, lockdep, kasan, leak, panic, pin, freeze or nothing");
+MODULE_PARM_DESC(act, "warn, lockdep, kasan, leak, panic, bug, oops, hang, pin, freeze or nothing");
 
 static int __init canary_init(void)
 {

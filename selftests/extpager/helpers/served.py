@@ -11,18 +11,20 @@ import time
 MIB = 1 << 20
 DISK = "/dev/nvme0n1"
 PATHS = "/run/extpager/targets"
+SLOWNESS = 3 if os.environ.get("EXTPAGER_DEBUG_KERNEL") == "1" else 1
 
 
-def run(*words, **more):
+def run(*words, timeout=200, **more):
     """A program that must succeed; its output."""
     done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace", timeout=200,
-                          **more)
+                          stderr=subprocess.STDOUT, text=True, errors="replace",
+                          timeout=timeout, **more)
     assert done.returncode == 0, f"{' '.join(map(str, words))}: {done.stdout[:1500]}"
     return done.stdout
 
 
 def until(what, condition, seconds=30):
+    seconds *= SLOWNESS
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
@@ -88,10 +90,6 @@ def shows(*numbers, partial=()):
     return mark
 
 
-class Skip(Exception):
-    """The kernel lacks what a test needs; the manifest knows which."""
-
-
 def clean_up():
     """After a failure: the next test must not suffer. Only this machine's pagerd is ours."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -108,26 +106,33 @@ def clean_up():
                        stderr=subprocess.DEVNULL, timeout=60)
 
 
-def main(names):
-    """Runs every test_* of @names in order."""
+def run_tests(names):
+    """Runs every test_* of @names in order; how many failed."""
     tests = [(name[5:], test) for name, test in names.items() if name.startswith("test_")]
     failed = 0
     print(f"KTAP version 1\n1..{len(tests)}", flush=True)
     for number, (name, test) in enumerate(tests, 1):
-        for what, marks in (("behaviours", test.behaviours), ("partial", test.partial)):
+        for what in ("behaviours", "partial"):
+            marks = getattr(test, what, ())
             if marks:
                 print(f"# {what}", *marks)
+        # Should the program end in it, the runner knows in which.
+        print(f"#  RUN           {name} ...", flush=True)
         begin = time.monotonic()
         try:
             test()
             print(f"# {time.monotonic() - begin:.1f} s\nok {number} {name}", flush=True)
-        except Skip as reason:
-            print(f"ok {number} {name} # SKIP {reason}", flush=True)
         except Exception as error:      # whatever it is, it is this test's
             failed += 1
             print(f"# {type(error).__name__}: {error}".replace("\n", "\n# "))
             print(f"not ok {number} {name}", flush=True)
             clean_up()
+    return failed
+
+
+def main(names):
+    """Runs every test_* of @names, after which nothing may be left."""
+    failed = run_tests(names)
     if os.path.ismount(PATHS):
         run("umount", PATHS)
     # The end of the last target's mount is a worker's.

@@ -205,3 +205,8 @@ void drop_caches(void)
 {
 	write_file("/proc/sys/vm/drop_caches", "3");
 }
+
+bool disk_ready(void)
+{
+	return !system("modprobe nvme") && WAIT_FOR(10000, !access(DISK, R_OK | W_OK));
+}

@@ -142,8 +142,10 @@ bool pager_event(struct pager *p, struct extpager_event *ev, unsigned int ms)
 		uint64_t now;
 
 		for (i = 0; i < p->nr_queues; i++)
-			if (queue_take(&p->queue[i], ev))
+			if (queue_take(&p->queue[i], ev)) {
+				p->last_queue = i;
 				return true;
+			}
 		now = now_ms();
 		if (now >= end)
 			return false;
@@ -164,10 +166,15 @@ bool pager_silent(struct pager *p, unsigned int ms)
 	return !pager_event(p, &ev, ms);
 }
 
-int pager_reply(struct pager *p, struct extpager_reply *re)
+bool pager_event_on(struct pager *p, unsigned int queue, struct extpager_event *ev)
 {
-	struct extpager_enter enter = { .size = sizeof(enter), .to_submit = 1 };
-	struct queue *q = &p->queue[0];
+	return queue_take(&p->queue[queue], ev);
+}
+
+int pager_reply_on(struct pager *p, unsigned int queue, struct extpager_reply *re)
+{
+	struct extpager_enter enter = { .size = sizeof(enter), .queue = queue, .to_submit = 1 };
+	struct queue *q = &p->queue[queue];
 	struct extpager_reply *slot = &q->replies[q->reply_tail & q->kernel->reply_mask];
 	int ret;
 
@@ -180,6 +187,11 @@ int pager_reply(struct pager *p, struct extpager_reply *re)
 	re->out_done = slot->out_done;
 	re->out_result = slot->out_result;
 	return re->out_result;
+}
+
+int pager_reply(struct pager *p, struct extpager_reply *re)
+{
+	return pager_reply_on(p, 0, re);
 }
 
 struct extpager_reply reply_to(const struct extpager_event *ev, unsigned int op)

@@ -60,6 +60,7 @@ struct pager {
 	struct extpager_setup setup;
 	unsigned int nr_queues;
 	struct queue queue[EXTPAGER_QUEUES_MAX];
+	unsigned int last_queue;	/* that pager_event() took from */
 	void *buffer;			/* EXTPAGER_REQUEST_MAX bytes to supply from, fetch into */
 };
 
@@ -86,6 +87,9 @@ bool pager_silent(struct pager *p, unsigned int ms);
 
 /* Put @re in queue 0's ring, ENTER, copy the outcome back; out_result or -errno of ENTER. */
 int pager_reply(struct pager *p, struct extpager_reply *re);
+/* The same two with a queue of one's own, for a thread that has one; does not wait. */
+bool pager_event_on(struct pager *p, unsigned int queue, struct extpager_event *ev);
+int pager_reply_on(struct pager *p, unsigned int queue, struct extpager_reply *re);
 /* A reply to @ev with op, tag, object and generation filled in. */
 struct extpager_reply reply_to(const struct extpager_event *ev, unsigned int op);
 int pager_ready(struct pager *p, const struct extpager_event *ev, unsigned int error,
@@ -165,6 +169,7 @@ struct target_options {
 };
 /* 0 or -errno. */
 int target_add(const char *name, const struct target_options *o);
+int target_set(const char *name, const struct target_options *o);
 int target_del(const char *name, bool discard);
 /* Deletes, discarding, and waits until it is gone. */
 bool target_gone(const char *name);
@@ -181,5 +186,8 @@ const char *target_path(const char *name);
 bool write_file(const char *path, const char *text);
 long read_number(const char *path, const char *key);
 void drop_caches(void);
+/* The emulated disk, which is anybody's; its driver is loaded when it is first asked for. */
+#define DISK "/dev/nvme0n1"
+bool disk_ready(void);
 
 #endif

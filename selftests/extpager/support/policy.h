@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What each command takes: command, attribute, type, least and greatest value,
- * or greatest length. Written by selftests/unit/ynl.py from uapi/extpager.yaml.
- * Do not edit.
+ * What each command takes: command, attribute, type, least and greatest
+ * value, or greatest length.
+ * Written by selftests/unit/ynl.py from uapi/extpager.yaml. Do not edit.
  */
 TAKES(EXTPAGER_CMD_TARGET_ADD, EXTPAGER_A_TARGET_NAME, NUL_STRING, 0ULL, 63ULL)
 TAKES(EXTPAGER_CMD_TARGET_ADD, EXTPAGER_A_TARGET_BYTES, U64, 1ULL, 9223372036853727232ULL)

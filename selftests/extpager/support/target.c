@@ -29,18 +29,25 @@ static int do_add(struct extpager_ctl *c, void *arg)
 	return extpager_target_add(c, arg);
 }
 
-int target_add(const char *name, const struct target_options *o)
+static int do_set(struct extpager_ctl *c, void *arg)
 {
-	struct extpager_target t = { .size = sizeof(t), .bytes = o->bytes,
-				     .set = EXTPAGER_SET_BYTES };
+	return extpager_target_set(c, arg);
+}
 
-	snprintf(t.name, sizeof(t.name), "%s", name);
 #define SET(flag, member, value) do {				\
-	if (value) {						\
+	if ((value) != 0) {					\
 		t.set |= EXTPAGER_SET_##flag;			\
 		t.member = (value);				\
 	}							\
 } while (0)
+
+/* What is 0 or NULL is not set. */
+static struct extpager_target from_options(const char *name, const struct target_options *o)
+{
+	struct extpager_target t = { .size = sizeof(t) };
+
+	snprintf(t.name, sizeof(t.name), "%s", name);
+	SET(BYTES, bytes, o->bytes);
 	if (o->policy)
 		SET(POLICY, policy, !strcmp(o->policy, "fail") ? EXTPAGER_FAIL : EXTPAGER_HOLD);
 	SET(HANDSHAKE, handshake_ms, o->handshake_ms);
@@ -53,7 +60,21 @@ int target_add(const char *name, const struct target_options *o)
 	SET(MODE, mode, o->mode);
 	SET(PAGER_UID, pager_uid, (uint32_t)o->pager_uid);
 #undef SET
+	return t;
+}
+
+int target_add(const char *name, const struct target_options *o)
+{
+	struct extpager_target t = from_options(name, o);
+
 	return with_ctl(do_add, &t);
+}
+
+int target_set(const char *name, const struct target_options *o)
+{
+	struct extpager_target t = from_options(name, o);
+
+	return with_ctl(do_set, &t);
 }
 
 struct del { const char *name; bool discard; };

@@ -32,7 +32,7 @@ bool worker_start(struct worker *w, int fd, uint64_t bytes);
 void worker_stop(struct worker *w);
 
 #define WORKER_BUSY (-10000L)
-#define WORKER_MS 10000
+#define WORKER_MS 20000
 
 /* Give an order; the last one must have ended. */
 void worker_begin(struct worker *w, long (*what)(struct order *o), uint64_t offset,

@@ -1,0 +1,206 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+# vm: timeout=1500
+"""The first boot after the packages were installed: everything runs by itself, as
+it is shipped. Leaves dirty pages behind for power-off: see afterwards.py."""
+import glob
+import mmap
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+
+from served import run, run_tests, show, until
+from served_by_systemd import (PAGE, PATHS, journal, mark, on_disk, pattern, pid, reload, said,
+                               serves, target_file, targets, unit, until_up)
+
+DISK = "/dev/nvme0n1"
+MIB = 1 << 20
+
+
+def write_pages(path, data):
+    """Dirty pages, by a mapping; not flushed."""
+    fd = os.open(path, os.O_RDWR)
+    with mmap.mmap(fd, len(data)) as memory:
+        memory[:] = data
+    os.close(fd)
+
+
+def read_anew(path, length):
+    """Past the page cache: the pager must be asked."""
+    fd = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    data = os.pread(fd, length, 0)
+    os.close(fd)
+    return data
+
+
+def test_runs_from_the_start():
+    """Nobody has loaded, mounted, made or started anything."""
+    assert pwd.getpwnam("extpager").pw_dir == "/var/lib/extpager"
+    assert f"{os.uname().release}, x86_64: installed" in run("dkms", "status")
+    assert os.path.exists("/sys/module/extpager") and os.path.ismount(PATHS)
+    assert unit("pagerd", "ActiveState", "Type", "User", "NRestarts") == \
+        ["active", "notify", "extpager", "0"], run("systemctl", "status", "--no-pager", "pagerd")
+    assert unit("run-extpager-targets.mount", "ActiveState") == "active"
+    failed = run("systemctl", "list-units", "--failed", "--no-legend", "--plain")
+    assert not failed.strip(), failed
+    for words in ("not an I/O flusher", "not protected", "cannot"):
+        assert words not in journal("-b", "-u", "pagerd"), journal("-b", "-u", "pagerd")
+
+
+def test_is_shut_in():
+    """What the unit says of rights, networks and the file system is so for the process."""
+    with open(f"/proc/{pid()}/status") as status:
+        lines = dict(line.rstrip("\n").split(":\t", 1) for line in status)
+    assert lines["Uid"].split()[0] == str(pwd.getpwnam("extpager").pw_uid), lines
+    assert int(lines["CapEff"], 16) == int(lines["CapBnd"], 16) == 1 << 21 | 1 << 24, lines
+    assert lines["NoNewPrivs"] == "1" and lines["Seccomp"] == "2", lines
+    for kind in ("net", "mnt", "ipc"):
+        assert os.readlink(f"/proc/{pid()}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}"), kind
+    try_it = 'for at in /usr /etc /var /srv /root; do touch $at/x && exit 1; done; test -w ' \
+             '/var/lib/extpager'
+    run("nsenter", "-t", pid(), "-m", "sh", "-c", try_it)
+
+
+def test_target_by_file():
+    """A file and a reload make a target, on a real block device, that dd and mmap use."""
+    with open(DISK, "r+b") as disk:
+        disk.seek(MIB)
+        disk.write(pattern("disk", 1024))
+    target_file("db", f"store = block:{DISK}?offset=1M&length=64M&force=1\nmode = 640\n")
+    reload()
+    serves("db")
+    done = subprocess.run(["dd", f"if={PATHS}/db", "bs=1M", "count=4", "status=none"],
+                          capture_output=True, check=True)
+    assert done.stdout == pattern("disk", 1024)
+    write_pages(f"{PATHS}/db", pattern("mapped", 256))
+    run("dd", "if=/dev/zero", f"of={PATHS}/db", "bs=4k", "seek=256", "count=1",
+        "conv=notrunc,fsync", "status=none")
+    assert on_disk(DISK, MIB, 257 * PAGE) == pattern("mapped", 256) + bytes(PAGE)
+    assert read_anew(f"{PATHS}/db", MIB) == pattern("mapped", 256)
+    target_file("state", "store = file:/var/lib/extpager/state?create=1\nsize = 1M\n")
+    reload()
+    serves("state")
+    write_pages(f"{PATHS}/state", pattern("file", 256))
+    assert read_anew(f"{PATHS}/state", MIB) == pattern("file", 256)
+
+
+def test_dies_and_is_back():
+    """Killed with pages dirty and a reader waiting, pagerd is back at once with the same
+    port, and neither of them notices."""
+    port = show("db")["port"]
+    write_pages(f"{PATHS}/db", pattern("killed", 1024))
+    reader = subprocess.Popen(["dd", f"if={PATHS}/db", "of=/dev/null", "bs=64k", "skip=64",
+                               "iflag=nocache"], stderr=subprocess.PIPE)
+    cursor, old, begin = mark(), pid(), time.monotonic()
+    os.kill(old, signal.SIGKILL)
+    until("systemd has seen it", lambda: pid() != old)
+    until_up()
+    # Emulated: of these seconds one is what the unit promises.
+    assert time.monotonic() - begin < 5, time.monotonic() - begin
+    assert reader.wait(timeout=60) == 0, reader.stderr.read()
+    assert "took over the port of an earlier pagerd" in said(cursor), said(cursor)
+    assert show("db")["port"] == port
+    run("sync", f"{PATHS}/db")
+    assert on_disk(DISK, MIB, 4 * MIB) == pattern("killed", 1024)
+
+
+def test_hangs_and_is_back():
+    """The watchdog finds a pagerd that hangs."""
+    cursor, old = mark(), pid()
+    os.kill(old, signal.SIGSTOP)
+    until("another one runs", lambda: pid() not in (0, old), 90)
+    until_up()
+    assert "Watchdog timeout" in said(cursor), said(cursor)
+    assert read_anew(f"{PATHS}/db", 4 * MIB) == pattern("killed", 1024)
+
+
+def test_burst():
+    """200 targets that come at once are all served."""
+    names = [f"b{i}" for i in range(200)]
+    for name in names:
+        target_file(name, "store = mem:\nsize = 64K\n")
+    reload()
+    until("all are served", lambda: sum(map(bool, targets().values())) == 202, 120)
+    for name in names:
+        os.unlink(f"/etc/extpager/targets.d/{name}.conf")
+        run("pagerctl", "target", "del", name)
+    assert set(targets()) == {"db", "state"}, targets()
+
+
+def test_stop_with_a_store_that_hangs():
+    """`systemctl stop` ends in its time and says what is left; the next one takes it."""
+    run("modprobe", "brd", "rd_nr=1", "rd_size=1024")
+    run("dmsetup", "create", "hangs", "--table", "0 2048 linear /dev/ram0 0")
+    run("udevadm", "settle")
+    target_file("hangs", "store = block:/dev/mapper/hangs?force=1\nreturn-timeout = 5m\n")
+    reload()
+    serves("hangs")
+    write_pages(f"{PATHS}/hangs", bytes(MIB))
+    run("sync", f"{PATHS}/hangs")
+    run("dmsetup", "suspend", "--noflush", "--nolockfs", "hangs")
+    write_pages(f"{PATHS}/hangs", pattern("hangs", 64))
+    write_pages(f"{PATHS}/db", pattern("stopped", 256))
+    cursor, begin = mark(), time.monotonic()
+    run("systemctl", "stop", "pagerd")
+    took = time.monotonic() - begin
+    # shutdown-timeout, 2 s for what is in flight, and what systemd takes here.
+    assert 10 <= took < 25, (took, said(cursor))
+    assert "target 'hangs': 256 KiB are not written back: the kernel keeps them" in said(cursor), \
+        said(cursor)
+    assert show("db")["dirty"] == 0 and show("hangs")["dirty"] == 64 * PAGE
+    assert on_disk(DISK, MIB, MIB) == pattern("stopped", 256)
+    run("dmsetup", "resume", "hangs")
+    run("systemctl", "start", "pagerd")
+    serves("hangs")
+    run("pagerctl", "target", "del", "hangs")
+    assert on_disk("/dev/mapper/hangs", 0, 64 * PAGE) == pattern("hangs", 64)
+    os.unlink("/etc/extpager/targets.d/hangs.conf")
+    until("the store is let go", lambda: subprocess.run(
+        ["dmsetup", "remove", "hangs"], capture_output=True).returncode == 0)
+
+
+def test_no_module():
+    """Without the module the service says what is missing, and does not try for ever."""
+    for name in targets():
+        run("pagerctl", "target", "del", name)
+    run("systemctl", "stop", "run-extpager-targets.mount", "pagerd")
+    until("the module goes", lambda: subprocess.run(
+        ["modprobe", "-r", "extpager"], capture_output=True).returncode == 0)
+    never = "/etc/modprobe.d/never.conf"
+    with open(never, "w") as file:
+        file.write("install extpager /bin/false\n")
+    cursor = mark()
+    done = subprocess.run(["systemctl", "start", "pagerd"], capture_output=True, text=True)
+    assert done.returncode, done
+    assert unit("pagerd", "ActiveState", "NRestarts", "ExecMainStatus") == ["failed", "0", "3"]
+    assert "no /dev/extpager: modprobe extpager" in said(cursor), said(cursor)
+    os.unlink(never)
+    run("systemctl", "start", "pagerd", "run-extpager-targets.mount")
+    serves("db")
+    assert os.path.ismount(PATHS)
+
+
+def test_before_power_off():
+    """A program built with the library's package serves a target, and is killed over dirty
+    pages; others are dirty in a target of pagerd's. Power-off follows."""
+    source = glob.glob("/usr/share/doc/libextpager-dev/examples/memory-pager.c*")[0]
+    flags = run("pkg-config", "--cflags", "--libs", "extpager").split()
+    run("sh", "-c", f'{"gunzip -c" if source.endswith("z") else "cat"} {source} >/tmp/pager.c')
+    run("gcc", "-o", "/tmp/pager", "/tmp/pager.c", *flags)
+    run("pagerctl", "target", "add", "left", "--size", "1M")
+    pager = subprocess.Popen(["/tmp/pager", "left"])
+    serves("left")
+    write_pages(f"{PATHS}/left", pattern("left", 64))
+    pager.kill()
+    pager.wait()
+    until("nobody serves it", lambda: show("left")["state"] == "orphaned")
+    assert show("left")["dirty"] == 64 * PAGE
+    write_pages(f"{PATHS}/db", pattern("power-off", 256))
+    assert show("db")["dirty"]
+
+
+sys.exit(1 if run_tests(globals()) else 0)

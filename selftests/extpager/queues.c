@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Which queue of its port an event comes over. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "behaviours.h"
+#include "support/object.h"
+#include "support/pager.h"
+
+#define BYTES	MIB
+#define CPUS	2		/* of the machine, and queues of the port */
+
+FIXTURE(queues)
+{
+	struct pager p;
+};
+
+FIXTURE_SETUP(queues)
+{
+	ASSERT_EQ(CPUS, sysconf(_SC_NPROCESSORS_ONLN));
+	ASSERT_EQ(0, pager_open(&self->p, CPUS, 0));
+	ASSERT_EQ(CPUS, self->p.nr_queues);
+}
+
+FIXTURE_TEARDOWN(queues)
+{
+	pager_close(&self->p);
+}
+
+struct pinned {
+	unsigned int cpu;
+	int fd;
+	unsigned int page;
+	enum { READ, WRITE_AND_SYNC, PUNCH, READ_AND_CLOSE } what;
+	volatile bool may_go;
+};
+
+static bool stay_on(unsigned int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	return !sched_setaffinity(0, sizeof(cpus), &cpus) && sched_getcpu() == (int)cpu;
+}
+
+/* Does one thing to one page, all of it on one CPU. */
+static int pinned_main(void *arg)
+{
+	struct pinned *a = arg;
+	off_t offset = a->page * PAGE;
+	char page[PAGE] = { 1 };
+
+	if (!stay_on(a->cpu))
+		return 99;
+	posix_fadvise(a->fd, 0, 0, POSIX_FADV_RANDOM);
+	switch (a->what) {
+	case READ:
+		return pread(a->fd, page, PAGE, offset) == (ssize_t)PAGE ? 0 : errno;
+	case WRITE_AND_SYNC:
+		return pwrite(a->fd, page, PAGE, offset) == (ssize_t)PAGE && !fsync(a->fd) ?
+		       0 : errno;
+	case PUNCH:
+		return fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+				 PAGE) ? errno : 0;
+	case READ_AND_CLOSE:
+		if (pread(a->fd, page, PAGE, offset) != (ssize_t)PAGE)
+			return errno;
+		while (!a->may_go)
+			test_pause();
+		return close(a->fd) ? errno : 0;
+	}
+	return 98;
+}
+
+/* The next event is of @op and came over queue @queue_. */
+#define COMES(op_, queue_) do {								\
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_##op_, &ev, SOON)) {		\
+		TH_LOG("no %s", #op_);							\
+	}										\
+	EXPECT_EQ(queue_, self->p.last_queue) {						\
+		TH_LOG("%s", #op_);							\
+	}										\
+} while (0)
+
+TEST_F(queues, data_and_barriers_use_the_queue_of_the_cpu_that_caused_them)
+{
+	unsigned int round, rounds = 4;
+	struct pinned a = { };
+	struct extpager_event ev;
+	struct client c;
+
+	PARTIAL(114);
+	a.fd = pager_create(&self->p, BYTES, 0, NULL);
+	ASSERT_LE(0, a.fd);
+	ASSERT_NE(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, a.fd, 0));
+	ASSERT_TRUE(object_ready(&self->p, NULL));
+	for (round = 0; round < rounds * CPUS; round++) {
+		a.cpu = round % CPUS;
+		a.page = round;
+		a.what = READ;
+		c = client_start(pinned_main, &a);
+		COMES(DATA_REQUEST, a.cpu);
+		ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+		ASSERT_EQ(0, client_result(&c, SOON));
+
+		a.what = WRITE_AND_SYNC;
+		c = client_start(pinned_main, &a);
+		COMES(DATA_RETURN, a.cpu);
+		ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+		COMES(SYNC, a.cpu);
+		ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+		ASSERT_EQ(0, client_result(&c, SOON));
+
+		a.what = PUNCH;
+		c = client_start(pinned_main, &a);
+		COMES(DATA_RETURN, a.cpu);
+		EXPECT_EQ(EXTPAGER_EVF_ZERO, ev.flags);
+		ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+		ASSERT_EQ(0, client_result(&c, SOON));
+	}
+}
+
+/* Else INIT of a new life could be read before TERMINATE of the last one. */
+TEST_F(queues, the_life_of_one_object_uses_one_queue_whoever_lives_it)
+{
+	struct extpager_reply re = { .op = EXTPAGER_RE_ATTRIBUTES };
+	unsigned int i, round, queue = 0, used[CPUS] = { };
+	struct pinned *a = shared_memory(PAGE);
+	struct extpager_event ev;
+	struct client c;
+	uint64_t object;
+	void *map;
+	int fd;
+
+	PARTIAL(114);
+	BEHAVIOURS(4);
+	for (i = 0; i < 2 * CPUS; i++) {
+		for (round = 0; round < 2 * CPUS; round++) {
+			/* Born on one CPU, ended on the other. */
+			ASSERT_TRUE(stay_on(round % CPUS));
+			fd = round ? pager_reopen(&self->p, object, O_RDWR | O_NONBLOCK) :
+				     pager_create(&self->p, BYTES, 0, &object);
+			ASSERT_LE(0, fd);
+			map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+			ASSERT_NE(MAP_FAILED, map);
+			ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, SOON));
+			EXPECT_EQ(object, ev.object);
+			if (!round)
+				queue = self->p.last_queue;
+			EXPECT_EQ(queue, self->p.last_queue);
+			ASSERT_EQ(0, pager_ready(&self->p, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+
+			*a = (struct pinned){ .cpu = (round + 1) % CPUS, .fd = fd,
+					      .what = READ_AND_CLOSE };
+			c = client_start(pinned_main, a);
+			COMES(DATA_REQUEST, a->cpu);
+			ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+			munmap(map, PAGE);
+			close(fd);
+			re.object = object;
+			re.generation = ev.generation;
+			ASSERT_EQ(0, pager_reply(&self->p, &re));
+			COMES(ATTRIBUTES, queue);
+			a->may_go = true;
+			COMES(TERMINATE, queue);
+			ASSERT_EQ(0, client_result(&c, SOON));
+		}
+		used[queue]++;
+	}
+	/* Objects are spread over the queues. */
+	for (i = 0; i < CPUS; i++)
+		EXPECT_EQ(2, used[i]);
+}
+
+TEST_HARNESS_MAIN

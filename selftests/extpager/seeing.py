@@ -1,0 +1,389 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+# vm: timeout=300
+"""What an administrator is shown of targets at work: latencies, what is pending, top."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import jsonschema
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+sys.path.append("/tests/helpers")
+from served import MIB, Target, drop_caches, main, run, show, shows, until
+
+PAGE = 4096
+NAME = "programs"
+TERMINAL = 80
+
+
+def ctl(*words):
+    return json.loads(run("pagerctl", "-j", *words))
+
+
+def stats():
+    return ctl("stats", NAME)["stats"][0]["counters"]
+
+
+def histograms():
+    """{(request, phase): histogram}."""
+    return {(h["request"], h["phase"]): h
+            for h in ctl("latency", NAME)["latencies"][0]["histograms"]}
+
+
+def pending():
+    return ctl("pending", NAME)["pending"]
+
+
+def client(path, offset, what="os.pread(fd, 4096, {})"):
+    """A process that waits for a page; its name is not python's."""
+    return subprocess.Popen(["python3", "-c", "import os\n"
+                             "open('/proc/self/comm', 'w').write('toucher')\n"
+                             f"fd = os.open('{path}', os.O_RDWR)\n"
+                             "os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)\n" +
+                             what.format(offset)])
+
+
+class Stopped:
+    """While this pagerd gets no CPU; it has said READY before."""
+
+    def __init__(self, target):
+        os.close(os.open(target.path, os.O_RDONLY))
+        self.pid = target.pagerd.pid
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        with open(f"/proc/{self.pid}/stat") as stat:
+            until("pagerd stands", lambda: (stat.seek(0), stat.read())[1].split()[2] == "T")
+
+    def __exit__(self, *_):
+        os.kill(self.pid, signal.SIGCONT)
+
+
+@shows(116)
+def test_pending_names_range_age_and_task():
+    with Target(MIB) as target:
+        with Stopped(target):
+            reader = client(target.path, 5 * PAGE)
+            until("its request is listed", pending)
+            one, = pending()
+            assert one["target"] == NAME and one["request"] == "page-in", one
+            assert (one["offset"], one["length"]) == (5 * PAGE, PAGE), one
+            assert (one["pid"], one["task"]) == (reader.pid, "toucher"), one
+            assert one["place"] == "queued" and not one["prefetch"], one
+            assert one["object"] == show(NAME)["object"], one
+            assert 0 < one["left_ms"] <= 30000 and not one["resent"] and not one["zero"], one
+            until("it gets older", lambda: pending()[0]["age_ms"] >= one["age_ms"] + 200)
+            text = run("pagerctl", "pending").splitlines()
+            assert text[0].split()[:4] == ["TARGET", "REQUEST", "PLACE", "AGE"], text
+            words = text[1].split()
+            assert words[:3] == [NAME, "page-in", "queued"] and words[-1] == "toucher", text
+            assert str(5 * PAGE) in words and str(reader.pid) in words, text
+            # Whose doing it is, and which page, is not everybody's business.
+            secret = {"pid", "task", "object", "offset", "length"}
+            assert secret <= one.keys(), one
+            stranger = json.loads(run("setpriv", "--reuid=65534", "--clear-groups",
+                                      "pagerctl", "-j", "pending", NAME))["pending"]
+            assert len(stranger) == 1 and not secret & stranger[0].keys(), stranger
+        assert reader.wait(60) == 0
+        until("nothing is pending", lambda: not pending())
+        assert len(run("pagerctl", "pending").splitlines()) == 1
+        failed = subprocess.run(["pagerctl", "pending", "nobody"], capture_output=True, text=True)
+        assert failed.returncode == 1 and "no such target" in failed.stderr, failed
+
+
+@shows(116)
+def test_pending_returns_and_what_a_lost_pager_left():
+    with Target(MIB) as target:
+        with Stopped(target):
+            writer = client(target.path, 0, "os.pwrite(fd, bytes(8192), {})\nos.fsync(fd)")
+            until("it is returned", lambda: [p for p in pending() if p["request"] == "return"])
+            sent, = [p for p in pending() if p["request"] == "return"]
+            assert (sent["offset"], sent["length"]) == (0, 2 * PAGE), sent
+            target.pagerd.kill()
+        target.pagerd.wait()
+        until("it is parked", lambda: [p for p in pending() if p["place"] == "parked"])
+        left, = pending()
+        assert left["request"] == "return" and "left_ms" not in left, left
+        assert left["age_ms"] >= sent["age_ms"], (sent, left)
+        target.pagerd = subprocess.Popen(["pagerd"], stderr=subprocess.PIPE, text=True)
+        assert writer.wait(60) == 0
+        until("nothing is pending", lambda: not pending())
+
+
+@shows(116)
+def test_a_long_list_of_pending_is_whole():
+    """More than a message of the dump holds, each once."""
+    with Target(4 * MIB) as target:
+        with Stopped(target):
+            file = os.open(target.path, os.O_RDONLY)
+            wanted = range(0, 600 * PAGE, 2 * PAGE)
+            for offset in wanted:
+                os.posix_fadvise(file, offset, PAGE, os.POSIX_FADV_WILLNEED)
+            listed = pending()
+            assert sorted(p["offset"] for p in listed) == list(wanted), len(listed)
+            assert all(p["prefetch"] and p["pid"] == os.getpid() for p in listed)
+            ages = [p["age_ms"] for p in listed]
+            assert ages == sorted(ages, reverse=True)
+            os.close(file)
+        until("nothing is pending", lambda: not pending())
+
+
+def fill(target):
+    """Something of everything: page-ins, returns, syncs."""
+    for offset in range(0, target.size, 64 * PAGE):
+        reader = client(target.path, offset)
+        assert reader.wait(60) == 0
+        if offset >= 4 * 64 * PAGE:
+            break
+    with open(target.path, "r+b", buffering=0) as file:
+        file.write(os.urandom(8 * PAGE))
+        os.fsync(file.fileno())
+
+
+@shows(partial=(115,))
+def test_latency_agrees_with_the_counters():
+    with Target(2 * MIB) as target:
+        fill(target)
+        until("nothing is pending", lambda: not pending())
+        counters, h = stats(), histograms()
+        for request, counter in (("handshake", "inits"), ("page-in", "data-requests"),
+                                 ("return", "data-returns"), ("sync", "syncs")):
+            for phase in ("queued", "pager"):
+                assert h[request, phase]["count"] == counters[counter], (request, phase, h)
+        assert 0 < h["page-in", "waking"]["count"] <= counters["gate-waits"], h
+        for histogram in h.values():
+            bounds = [b.get("below_us") for b in histogram["buckets"]]
+            assert bounds == [1 << i for i in range(len(bounds) - 1)] + [None], bounds
+            counts = [b["count"] for b in histogram["buckets"]]
+            assert sum(counts) == histogram["count"], histogram
+            # The sum lies between what the buckets allow.
+            low = sum(n * (1 << i - 1) for i, n in enumerate(counts) if i)
+            high = sum(n * (1 << i) for i, n in enumerate(counts))
+            assert low * 1000 <= histogram["sum_ns"] <= high * 1000, histogram
+        lines = run("pagerctl", "latency", NAME).splitlines()
+        assert lines[0] == NAME and max(map(len, lines)) <= TERMINAL, lines
+        for (request, phase), histogram in h.items():
+            head = [line for line in lines if line.startswith(f"{request}, {phase}: ")]
+            assert len(head) == 1 and f" {histogram['count']}, mean " in head[0], (head, lines)
+        bars = [line for line in lines if "|" in line]
+        assert any("#" * 42 in line for line in bars), lines
+        assert all("#" in line or " 0 |" in line for line in bars), lines
+
+
+def test_top_shows_rates():
+    with Target(4 * MIB) as target:
+        watch = subprocess.Popen(["pagerctl", "-j", "top", "-n", "3", "--interval", "700ms"],
+                                 stdout=subprocess.PIPE, text=True)
+        before = stats()
+        while watch.poll() is None:
+            drop_caches()
+            with open(target.path, "r+b", buffering=0) as file:
+                while file.read(MIB):
+                    pass
+                file.seek(0)
+                file.write(os.urandom(16 * PAGE))
+                os.fsync(file.fileno())
+        tables = [json.loads(line) for line in watch.stdout.read().splitlines()]
+        after = stats()
+        assert len(tables) == 3 and watch.returncode == 0, tables
+        ones = [row for table in tables for row in table["targets"] if row["name"] == NAME]
+        assert len(ones) == 3 and all(row["state"] == "live" and row["port"] for row in ones), ones
+        seconds = [table["interval_ms"] / 1000 for table in tables]
+        assert all(0.7 <= s < 30 for s in seconds), seconds
+        for rate, pages in (("supplied_bytes_per_s", ("pages-copied", "pages-zeroed")),
+                            ("returned_bytes_per_s", ("pages-returned",))):
+            shown = sum(row[rate] * s for row, s in zip(ones, seconds))
+            done = sum(after[p] - before[p] for p in pages) * PAGE
+            assert 0 < shown <= 1.01 * done + PAGE, (rate, shown, done)
+        lines = run("pagerctl", "top", "--count=1", "--interval=100ms").splitlines()
+        assert lines[0].split() == ["TARGET", "STATE", "FAULTS/s", "SUPPLIED/s", "RETURNED/s",
+                                    "DIRTY", "PENDING"], lines
+        assert lines[1].split()[:2] == [NAME, "live"], lines
+        assert max(map(len, lines)) <= TERMINAL, lines
+
+
+def families():
+    """What a collector reads: {family: {labels: value}}, by a parser that takes nothing amiss."""
+    found = {}
+    for family in text_string_to_metric_families(run("pagerctl", "metrics")):
+        assert family.documentation, family
+        found[family.name] = {
+            (s.name, *(f"{k}={v}" for k, v in sorted(s.labels.items()))): s.value
+            for s in family.samples}
+    return found
+
+
+@shows(partial=(115,))
+def test_metrics_are_openmetrics_and_true():
+    with Target(MIB) as target:
+        run("pagerctl", "target", "add", "idle", "--size", "1M")
+        fill(target)
+        until("nothing is pending", lambda: not pending())
+        told, counters, h, now = families(), stats(), histograms(), show(NAME)
+        for counter, value in counters.items():
+            name = "extpager_" + counter.replace("-", "_")
+            assert told[name][f"{name}_total", f"target={NAME}"] == value, (name, told[name])
+            assert told[name][f"{name}_total", "target=idle"] == 0, name
+        states = told["extpager_target_state"]
+        assert [k[1] for k, v in states.items() if v and k[-1] == f"target={NAME}"] == \
+            ["extpager_target_state=live"], states
+        for gauge, value in (("size_bytes", now["bytes"]), ("dirty_bytes", now["dirty"]),
+                             ("quota_bytes", now["quota"]), ("attached", 1),
+                             ("pending_requests", 0), ("opens", now["opens"])):
+            name = f"extpager_target_{gauge}"
+            assert told[name][name, f"target={NAME}"] == value, (name, told[name])
+        assert told["extpager_pager_alive"][
+            "extpager_pager_alive", f"port={now['port']}"] == 1, told["extpager_pager_alive"]
+        seconds = told["extpager_request_seconds"]
+        for (request, phase), histogram in h.items():
+            labels = (f"phase={phase}", f"request={request}", f"target={NAME}")
+            at = "extpager_request_seconds"
+            assert seconds[f"{at}_count", *labels] == histogram["count"], labels
+            assert abs(seconds[f"{at}_sum", *labels] * 1e9 - histogram["sum_ns"]) < 1000, labels
+            below = 0
+            for bucket in histogram["buckets"]:
+                below += bucket["count"]
+                le = bucket["below_us"] / 1e6 if "below_us" in bucket else float("inf")
+                got = [v for k, v in seconds.items()
+                       if k[0] == f"{at}_bucket" and {*labels} < {*k} and
+                       any(p.startswith("le=") and float(p[3:]) == le for p in k[1:])]
+                assert got == [below], (labels, le, got, below)
+        run("pagerctl", "target", "del", "idle")
+
+
+def load_schema():
+    with open("/tests/pagerctl.schema.json") as file:
+        schema = json.load(file)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return schema
+
+
+def test_json_obeys_its_schema():
+    """Every command that prints JSON does, with something and with nothing to tell."""
+    schema, seen = load_schema(), {}
+
+    def obeys(command, text):
+        document = json.loads(text)
+        jsonschema.validate(document, schema)
+        own = {"$schema": schema["$schema"], "$defs": schema["$defs"],
+               "$ref": f"#/$defs/{command}"}
+        jsonschema.validate(document, own)
+        seen.setdefault(command, []).append(document)
+        # One more member would be noticed: the schema has all that there are.
+        for broken in ({**document, "more": 1}, {**document, "version": 2},
+                       {k: v for k, v in document.items() if k != "version"}):
+            try:
+                jsonschema.validate(broken, own)
+            except jsonschema.ValidationError:
+                continue
+            raise AssertionError(f"{command}: the schema takes {broken}")
+
+    def all_lists():
+        for words in (["target", "list"], ["pager", "list"], ["stats"], ["latency"],
+                      ["pending"], ["top", "-n", "1", "--interval", "50ms"]):
+            obeys("-".join(words[:1 + words[-1].startswith("list")]),
+                  run("pagerctl", "-j", *words))
+        done = subprocess.run(["pagerctl", "-j", "doctor"], stdout=subprocess.PIPE, text=True)
+        obeys("doctor", done.stdout)
+
+    all_lists()
+    watch = subprocess.Popen(["pagerctl", "-j", "monitor"], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    with Target(MIB) as target:
+        obeys("target-add", run("pagerctl", "-j", "target", "add", "other", "--size", "1M",
+                                "--pager-uid", "7", "--read-only"))
+        obeys("target-set", run("pagerctl", "-j", "target", "set", "other", "--mode", "777"))
+        obeys("target-show", run("pagerctl", "-j", "target", "show", NAME))
+        fill(target)
+        with Stopped(target):
+            reader = client(target.path, 37 * PAGE)
+            until("its request is listed", pending)
+            all_lists()
+            for words in (["target", "list"], ["pager", "list"], ["pending"]):
+                obeys("-".join(words), run("setpriv", "--reuid=65534", "--clear-groups",
+                                           "pagerctl", "-j", *words))
+        reader.wait(60)
+        assert not run("pagerctl", "-j", "target", "del", "other")
+    watch.terminate()
+    events = watch.communicate()[0].splitlines()
+    assert len(events) >= 4, events
+    for line in events:
+        obeys("monitor", line)
+    commands = {re.match(r"  ([a-z]+(?: (?:add|set|del|show|list|bash))?)", line).group(1)
+                for line in run("pagerctl", "--help").splitlines() if re.match("  [a-z]", line)
+                and ":" not in line.split()[0]}
+    silent = {"target del", "completion bash", "metrics"}
+    assert {c.replace(" ", "-") for c in commands - silent} == seen.keys(), (commands, seen.keys())
+    assert any(d["pending"] for d in seen["pending"]) and any(d["findings"] for d in seen["doctor"])
+    assert any(s["histograms"] for d in seen["latency"] for s in d["latencies"])
+
+
+class Log:
+    """What the kernel has logged of us since."""
+
+    def __init__(self):
+        self.file = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self.file, 0, os.SEEK_END)
+        self.lines = []
+
+    def matching(self, pattern):
+        try:
+            while True:
+                text = os.read(self.file, 8192).decode().partition(";")[2].splitlines()[0]
+                if text.startswith("extpager: "):
+                    self.lines.append(text)
+        except BlockingIOError:
+            pass
+        return [line for line in self.lines if re.search(pattern, line)]
+
+    def has_one(self, pattern):
+        until(f"it is logged: {pattern}", lambda: self.matching(pattern))
+        assert len(self.matching(pattern)) == 1, self.lines
+
+
+def test_the_log_tells_attach_death_reattach_and_deadline():
+    assert "extpager: loaded, ABI version" in run("dmesg")
+    log = Log()
+    with Target(MIB) as target:
+        log.has_one(rf"target {NAME}: served by \S+, pid {target.pagerd.pid}, port \d+$")
+        target.pagerd.kill()
+        target.pagerd.wait()
+        log.has_one(f"target {NAME}: lost its pager, port .*wait for the next one")
+        target.pagerd = subprocess.Popen(["pagerd"], stderr=subprocess.PIPE, text=True)
+        log.has_one(rf"target {NAME}: served again by \S+, pid {target.pagerd.pid}, port \d+$")
+        run("pagerctl", "target", "set", NAME, "--page-in-timeout", "200ms", "--policy", "fail")
+        with Stopped(target):
+            # Three deadlines are one stall.
+            for page in (3, 5, 7):
+                assert client(target.path, page * PAGE).wait(60)
+            log.has_one(f"target {NAME}: its pager missed the page-in deadline of 200 ms")
+        run("pagerctl", "target", "set", NAME, "--page-in-timeout", "30s")
+    log.has_one(f"target {NAME}: lost its pager, port .*get errors")
+    assert len(log.lines) == 5, log.lines
+
+
+def test_the_log_is_not_flooded():
+    """Sixty targets at once are no sixty lines."""
+    names = [f"many{i}" for i in range(60)]
+    for name in names:
+        run("pagerctl", "target", "add", name, "--store", "mem:", "--size", "64K")
+    log = Log()
+    pagerd = subprocess.Popen(["pagerd"], stderr=subprocess.DEVNULL)
+    until("all are served", lambda: all(
+        t["port"] for t in ctl("target", "list")["targets"] if t["name"] in names))
+    pagerd.kill()
+    pagerd.wait()
+    until("all are orphaned", lambda: all(
+        t["state"] == "orphaned" for t in ctl("target", "list")["targets"] if t["name"] in names))
+    lost = log.matching("lost its pager")
+    assert 1 <= len(lost) < 30, len(lost)
+    for name in names:
+        run("pagerctl", "target", "del", name)
+
+
+main(globals())

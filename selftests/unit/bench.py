@@ -1,0 +1,181 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The benchmark: that it runs, and that it would notice a run that says nothing. KTAP."""
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+sys.dont_write_bytecode = True
+TOP = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TOP / "bench"), str(TOP / "selftests")]
+import counts                                   # noqa: E402
+from plan import CASES, SYSTEMS                 # noqa: E402
+from results import Comparison, judge           # noqa: E402
+from vm import tree                             # noqa: E402
+
+# By case; userfaultfd pages nothing out, and pages once in memory are alike.
+MEASURED = {"rand4k": SYSTEMS.keys(), "seq": SYSTEMS.keys(),
+            "cached": {"mmap", "userfaultfd-batched", "fuse", "extpager-copy"},
+            "write-msync": {"mmap", "fuse", "extpager-copy"}}
+RUN = TOP / "bench/run"
+KEYS = {"kernel", "case", "system", "instructions_per_page", "p50", "p99", "requests",
+        "bytes_copied", "bytes_zeroed"}
+
+GOOD = {"kernel": "6.12.0", "case": "rand4k", "system": "extpager-copy", "pages": 100,
+        "instructions_per_page": 200.0, "instructions": 20100, "p50": 190, "p99": 400,
+        "requests": 100, "store_read_kib": 400, "store_written_kib": 0, "store_requests": 100,
+        "idle": 0, "sum": True, "bytes_copied": 8192, "bytes_zeroed": 4096, "void": []}
+WRITE = {**GOOD, "case": "write-msync", "store_read_kib": 0, "store_written_kib": 400}
+CACHED = {**GOOD, "case": "cached", "requests": 0, "store_read_kib": 0}
+SEQ = {**GOOD, "case": "seq", "requests": 3}
+
+
+def a_short_run_measures_every_case_on_every_system():
+    """A few pages; the figures are no good, but all that makes them is at work."""
+    with tempfile.TemporaryDirectory() as directory:
+        done = subprocess.run([RUN, "--kernel", "6.12", "--short", "--profile",
+                               "--report", directory], capture_output=True, text=True)
+        if done.returncode:
+            return [done.stdout, done.stderr]
+        report = json.loads(Path(directory, "bench.json").read_text())
+        table = Path(directory, "bench.md").read_text()
+        bars = {case: ElementTree.parse(Path(directory, f"bench-{case}.svg")) for case in CASES}
+    results = report["results"]
+    seen = {(r["case"], r["system"]) for r in results}
+    wanted = {(case, system) for case, systems in MEASURED.items() for system in systems}
+    complaints = [f"{pair} is in the report or the test only" for pair in seen ^ wanted]
+    complaints += [f"{r['case']}/{r['system']} lacks {KEYS - r.keys()}"
+                   for r in results if KEYS - r.keys()]
+    for r in results:
+        case, system = r["case"], r["system"]
+        if f"| {case} | {system} | {r['instructions_per_page']:,.0f} " not in table:
+            complaints.append(f"{case}/{system} is not in the table")
+        if not any(text.strip() == system for text in bars[case].getroot().itertext()):
+            complaints.append(f"{case}/{system} is not in the plot")
+        if not any(line.split()[:3] == ["6.12", case, system] for line in
+                   done.stderr.splitlines()):
+            complaints.append(f"{case}/{system} was not told of when it was measured")
+        if case != "cached" and r["store_requests"] <= 0:
+            complaints.append(f"{case}/{system}: the store was not seen at work")
+    # A page of the store goes through the pager's buffer; mmap spares that.
+    by_name = {(r["case"], r["system"]): r for r in results}
+    for system, low, high in (("mmap", 4096, 4500), ("userfaultfd", 8192, 9000),
+                              ("extpager-copy", 8192, 9000)):
+        copied = by_name.get(("rand4k", system), {}).get("bytes_copied", 0)
+        if not low <= copied <= high:
+            complaints.append(f"rand4k/{system} copied {copied} bytes a page")
+    for function in ("brd_submit_bio [brd]", "extpager_fault [extpager]", "time_reads [user]"):
+        if f"| {function} |" not in done.stdout:
+            complaints.append(f"the profile lacks {function}")
+    if report["commit"].removesuffix("-dirty") not in head():
+        complaints.append(f"commit {report['commit']}")
+    return complaints
+
+
+def head():
+    """The commit, or what stands for it where there is none."""
+    done = subprocess.run(["git", "-C", TOP, "rev-parse", "HEAD"], capture_output=True, text=True)
+    return (done.stdout.strip(), "")
+
+
+def a_machine_that_does_not_count_is_refused():
+    tree.make("lib")
+    tree.make(f"O={tree.BUILD}", directory=TOP / "bench")
+    done = subprocess.run([tree.BUILD / "bench/bench", "/dev/null"], capture_output=True, text=True)
+    if done.returncode == 1 and "not under -icount" in done.stderr:
+        return []
+    return [f"exit status {done.returncode}: {done.stderr}"]
+
+
+def what_there_is_not_is_refused():
+    complaints = []
+    for words, wanted in ((["seq", "nbd"], "'extpager-copy'"), (["scan"], "'write-msync'"),
+                          (["--kernel", "2.4"], "'6.12'")):
+        done = subprocess.run([RUN, *words], capture_output=True, text=True)
+        if done.returncode != 2 or wanted not in done.stderr or done.stdout:
+            complaints.append(f"{words}: exit status {done.returncode}: {done.stderr}")
+    return complaints
+
+
+def a_void_result_is_noticed():
+    complaints = [f"{good['case']}: {c}" for good in (GOOD, WRITE, CACHED, SEQ)
+                  for c in judge(good)]
+    for good, change in ((GOOD, {"sum": False}), (GOOD, {"idle": 1}), (GOOD, {"requests": 99}),
+                         (GOOD, {"store_read_kib": 396}), (GOOD, {"instructions": 21000}),
+                         (GOOD, {"instructions": 0}), (CACHED, {"requests": 1}),
+                         (CACHED, {"store_read_kib": 4}), (WRITE, {"store_written_kib": 396}),
+                         (WRITE, {"store_read_kib": 4}), (SEQ, {"requests": 0,
+                                                                "store_read_kib": 0})):
+        if not list(judge({**good, **change})):
+            complaints.append(f"{good['case']} with {change} passed")
+    return complaints
+
+
+def a_void_result_is_no_peer():
+    good = {**GOOD, "system": "userfaultfd"}
+    void = {**good, "system": "userfaultfd-sigbus", "instructions_per_page": 1,
+            "void": ["the CPU was idle"]}
+    lines = "\n".join(Comparison("6.12", [GOOD, good, void]).table())
+    wanted = ("| rand4k | userfaultfd-sigbus (void) | 1 ", " | 1.000 | ")
+    return [f"missing: {line}\n{lines}" for line in wanted if line not in lines]
+
+
+def goals_are_of_the_best_peer():
+    costs = {"userfaultfd": 110, "userfaultfd-batched": 100, "userfaultfd-sigbus": 60,
+             "extpager-copy": 114}
+    results = [{**GOOD, "system": s, "instructions_per_page": c} for s, c in costs.items()]
+    lines = "\n".join(Comparison("6.12", results).table())
+    wanted = ("| rand4k | extpager-copy | 1.140 of two-thread userfaultfd | 1.15 | met |",
+              "| rand4k | extpager-copy | 1.140 of two-thread userfaultfd | 0.95 | to come |",
+              " | 1.900 | ")
+    complaints = [f"missing: {line}\n{lines}" for line in wanted if line not in lines]
+    results[-1]["instructions_per_page"] = 116
+    if "| 1.15 | missed |" not in "\n".join(Comparison("6.12", results).table()):
+        complaints.append("a missed goal is not told")
+    return complaints
+
+
+def counts_go_to_the_function_they_are_in():
+    with tempfile.TemporaryDirectory() as directory:
+        kallsyms, counted = Path(directory, "symbols"), Path(directory, "counts")
+        kallsyms.write_bytes(b"ffffffff81000000 T first\nffffffff81000004 d data\n"
+                             b"ffffffff81000010 t memcpy\nffffffff81000020 t last\t[module]\n\0\0")
+        counted.write_text("ffffffff81000000 2 0 -\nffffffff8100000f 3 8 -\n"
+                           "ffffffff81000010 1 0 -\nffffffff81000012 4 20 -\n"
+                           "ffffffff81000024 5 10 m\nffffffff81000028 6 30 s\n\n"
+                           "ffffffff81000000 1 0 -\n\n")
+        one, two = counts.load(counted, counts.Symbols(kallsyms, "/bin/busybox"))
+    seen = {name: (f.instructions, f.calls) for name, f in one.functions.items()}
+    complaints = []
+    if seen != {"first": (5, 2), "memcpy": (5, 1), "last [module]": (11, 0)}:
+        complaints.append(f"functions: {seen}")
+    if (one.copied, one.cleared, one.instructions) != (0x30, 0x30, 21):
+        complaints.append(f"sums: {one.copied} {one.cleared} {one.instructions}")
+    if two.instructions != 1:
+        complaints.append("results are mixed up")
+    return complaints
+
+
+def main():
+    checks = (a_short_run_measures_every_case_on_every_system,
+              a_machine_that_does_not_count_is_refused, what_there_is_not_is_refused,
+              a_void_result_is_noticed, a_void_result_is_no_peer, goals_are_of_the_best_peer,
+              counts_go_to_the_function_they_are_in)
+    print(f"TAP version 13\n1..{len(checks)}", flush=True)
+    failed = 0
+    for index, check in enumerate(checks, 1):
+        try:
+            complaints = check()
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            complaints = [f"{type(error).__name__}: {error}"]
+        for complaint in complaints:
+            print("\n".join(f"# {line}" for line in complaint.splitlines()))
+        print(f"{'not ' if complaints else ''}ok {index} {check.__name__}", flush=True)
+        failed += bool(complaints)
+    return 1 if failed else 0
+
+
+sys.exit(main())

@@ -1,0 +1,221 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the runner makes of consoles, of programs' output, of mutants' results and
+of behaviours not shown: its judgement, without a machine. KTAP."""
+import sys
+import traceback
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from vm import behaviours, guest, ktap, manifest, mutants, session, splats
+
+# Lines as kernels print them, and what they are a sign of.
+CONSOLE = (
+    ("lockdep", "WARNING: possible circular locking dependency detected"),
+    ("lockdep", "WARNING: possible recursive locking detected"),
+    ("lockdep", "WARNING: possible irq lock inversion dependency detected"),
+    ("lockdep", "WARNING: inconsistent lock state"),
+    ("lockdep", "WARNING: held lock freed!"),
+    ("lockdep", "WARNING: bad unlock balance detected!"),
+    ("lockdep", "WARNING: lock held when returning to user space!"),
+    ("lockdep", "WARNING: sh/123 still has locks held!"),
+    ("lockdep", "[ BUG: Invalid wait context ]"),
+    ("lockdep", "INFO: lockdep is turned off."),
+    ("lockdep", "BUG: MAX_LOCKDEP_ENTRIES too low!"),
+    ("lockdep", "turning off the locking correctness validator."),
+    ("lockdep", "DEBUG_LOCKS_WARN_ON(lock->magic != lock)"),
+    ("rcu", "WARNING: suspicious RCU usage"),
+    ("rcu", "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks: 1-...0: stall"),
+    ("rcu", "rcu: INFO: rcu_sched self-detected stall on CPU"),
+    ("rcu", "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-... } stall"),
+    ("kasan", "BUG: KASAN: slab-use-after-free in act+0x12/0x34 [extpager]"),
+    ("ubsan", "UBSAN: array-index-out-of-bounds in kmod/ring.c:10:5"),
+    ("ubsan", "UBSAN: shift-out-of-bounds in kmod/request.c:10:5"),
+    ("leak", "unreferenced object 0xffff888004a0f000 (size 64):"),
+    ("hang", "INFO: task pagerd:123 blocked for more than 60 seconds."),
+    ("hang", "Kernel panic - not syncing: hung_task: blocked tasks"),
+    ("hang", "watchdog: BUG: soft lockup - CPU#1 stuck for 52s! [pagerd:123]"),
+    ("hang", "watchdog: Watchdog detected hard LOCKUP on cpu 0"),
+    ("hang", "BUG: workqueue lockup - pool cpus=1 node=0 flags=0x0 nice=0 stuck for 61s!"),
+    ("refcount", "refcount_t: underflow; use-after-free."),
+    ("inodes", "VFS: Busy inodes after unmount of extpager (extpager)"),
+    ("objects", "BUG extpager_object (Tainted: G O): Objects remaining in extpager_object"),
+    ("objects", "ODEBUG: free active (active state 0) object: 0 object type: timer_list"),
+    ("objects", "kmem_cache_destroy extpager_object: Slab cache still has objects when called"),
+    ("corruption", "list_del corruption, ffff888004a0f000->next is LIST_POISON1"),
+    ("corruption", "list_add corruption. prev->next should be next"),
+    ("corruption", "BUG kmalloc-64 (Not tainted): Right Redzone overwritten"),
+    ("corruption", "BUG kmalloc-64 (Not tainted): Poison overwritten"),
+    ("corruption", "BUG: Bad page state in process pagerd  pfn:01234"),
+    ("corruption", "BUG: Bad rss-counter state mm:ffff888004a0f000 type:MM_FILEPAGES val:1"),
+    ("corruption", "BUG: non-zero pgtables_bytes on freeing mm: 4096"),
+    ("atomic", "BUG: sleeping function called from invalid context at kernel/mutex.c:580"),
+    ("atomic", "BUG: scheduling while atomic: pagerd/123/0x00000002"),
+    ("warn", "WARNING: CPU: 1 PID: 123 at kmod/object.c:12 extpager_object_end+0x1/0x2"),
+    ("warn", "------------[ cut here ]------------"),
+    ("bug", "kernel BUG at kmod/object.c:12!"),
+    ("bug", "BUG: kernel NULL pointer dereference, address: 0000000000000010"),
+    ("bug", "BUG: unable to handle page fault for address: ffffc90000000000"),
+    ("bug", "Oops: 0002 [#1] PREEMPT SMP"),
+    ("bug", "general protection fault, probably for non-canonical address 0x6b6b6b6b"),
+    ("panic", "Kernel panic - not syncing: canary"),
+)
+
+# What a machine in good health says as well.
+HARMLESS = (
+    "Linux version 6.12.0 (gcc-12) #1 SMP PREEMPT_DYNAMIC",
+    "Kernel command line: console=ttyS0 panic=-1 oops=panic panic_on_warn=1 softlockup_panic=1",
+    "rcu: Hierarchical RCU implementation.",
+    "Lock dependency validator: Copyright (c) 2006 Red Hat, Inc., Ingo Molnar",
+    "kmemleak: Kernel memory leak detector initialized (mem pool available: 15664)",
+    "extpager: loading out-of-tree module taints kernel.",
+    "extpager-test: hostile",
+    "random: crng init done",
+    "hid: raw HID events driver (C) Jiri Kosina",
+)
+
+
+def splats_are_known():
+    """Each kind of line by itself, with a time before it as on a console."""
+    for reason, line in CONSOLE:
+        found = splats.find(f"[   12.345678] {line}")
+        assert [why for why, _ in found] == [reason], (line, found)
+    silent = {reason for reason, _ in splats.SPLATS} - {reason for reason, _ in CONSOLE}
+    assert not silent, f"no line for {silent}"
+
+
+def splats_are_told_apart():
+    text = "\n".join(HARMLESS)
+    assert splats.find(text) == [], splats.find(text)
+    # The first line of each reason, in the order they came, between harmless ones.
+    lines = ["UBSAN: one", "all is well", "BUG: KASAN: two", "UBSAN: three", "Kernel panic - x"]
+    assert splats.find("\n".join(lines)) == [
+        ("ubsan", "UBSAN: one"), ("kasan", "BUG: KASAN: two"), ("panic", "Kernel panic - x")]
+
+
+def only_an_oops_of_the_emulator_is_forgiven():
+    outcome = guest.Outcome(None)
+    outcome.problem("bug", "[  259.657746] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI")
+    assert guest.emulator_tripped(outcome)
+    outcome.problems = [("bug", "[    1.0] Oops: general protection fault: 0000 [#1]"),
+                        ("panic", "Kernel panic - not syncing: Fatal exception in interrupt")]
+    assert not guest.emulator_tripped(outcome)
+
+
+def a_failed_test_is_quoted_from_its_beginning():
+    lines = ["#  RUN           a.x ...", "# of x", "not ok 1 a.x", "#  RUN           a.xy ..."]
+    assert session.said_in(lines[:3], "a.x") == lines[:3]
+    assert session.said_in(lines, "a.xy") == lines[3:]
+    assert session.said_in(lines, "unknown") == lines
+
+
+def feed(text):
+    parser = ktap.Parser()
+    for line in text.splitlines():
+        parser.feed(line)
+    return parser
+
+
+def a_program_that_dies_names_its_test():
+    parser = feed("1..2\n#  RUN           ring.wraps ...\n# text\nok 1 ring.wraps\n")
+    assert parser.running is None
+    parser.feed("#  RUN           ring.is_full ...")
+    assert parser.running == "ring.is_full"
+    assert parser.complaint(137, 30) == "still running after 30 s"
+    assert parser.complaint(139) == "died by signal 11"
+    assert [r.name for r in parser.results] == ["ring.wraps"]
+
+
+def a_programs_output_must_be_complete():
+    assert feed("ok 1 a\n").complaint(0) == "printed no plan (exit status 0)"
+    assert feed("1..2\nok 1 a\n").complaint(0) == "planned 2 tests, reported 1"
+    assert feed("1..1\nnot ok 1 a\n").complaint(0) == "exit status 0 although a test failed"
+    assert feed("1..1\nok 1 a\n").complaint(1) == "exit status 1 although no test failed"
+    assert feed("1..1\nnot ok 1 a\n").complaint(1) is None
+    assert feed("1..1\nok 1 a\n").complaint(0) is None
+    parser = feed("1..2\n# behaviours 1, 2\n# partial 3\nok 1 a # SKIP why\nok 2 b\n")
+    first, second = parser.results
+    assert (first.behaviours, first.partial, first.verdict) == ([1, 2], [3], "skip")
+    assert (second.behaviours, second.partial, second.verdict) == ([], [], "pass")
+
+
+def result(test, verdict, *why):
+    return {"test": test, "place": "6.12", "verdict": verdict, "why": list(why)}
+
+
+def mutant(*tests, splat=False):
+    return mutants.Mutant("one", Path("one.patch"), list(tests), "6.12", splat)
+
+
+def a_mutant_is_caught_by_tests_that_ran_and_failed():
+    boot = result("boot:default", "pass")
+    assert mutants.judge(mutant("a:x"), [boot, result("a:x", "fail")]) is None
+    assert mutants.judge(mutant("a:x"), [boot, result("a:x", "pass")]) == "SURVIVED a:x"
+    assert mutants.judge(mutant("a:x"), [boot, result("a:x", "skip")]) == "SURVIVED a:x"
+    both = [boot, result("a:x", "fail"), result("a:y", "pass")]
+    assert mutants.judge(mutant("a:x", "a:y"), both) == "SURVIVED a:y"
+    # Another test's failure, or the program's before it came to this one, proves nothing.
+    early = [boot, result("a:(program)", "fail", "died by signal 11"), result("a:w", "fail")]
+    assert mutants.judge(mutant("a:x"), early) == "NEVER RAN a:x"
+    assert mutants.judge(mutant("a:x"), []) == "NEVER RAN a:x"
+
+
+def a_mutant_may_break_the_boot_only_if_it_says_so():
+    boot = result("boot:default", "fail", "kasan: BUG: KASAN")
+    ran = result("a:x", "pass")
+    assert mutants.judge(mutant("a:x"), [boot, ran]).startswith("the boot broke")
+    assert mutants.judge(mutant("a:x", splat=True), [boot, ran]) is None
+    assert mutants.judge(mutant("a:x", splat=True), [boot]) == "NEVER RAN a:x"
+    assert mutants.judge(mutant("a:x", splat=True),
+                         [result("boot:default", "pass"), ran]) == "SURVIVED a:x"
+    for reason in ("no-module: the module was not loaded", "build-id: another"):
+        boot = result("boot:default", "fail", reason)
+        assert mutants.judge(mutant("a:x", splat=True), [boot, ran]).startswith("the boot broke")
+
+
+def behaviours_not_shown_are_missed():
+    required = behaviours.load()
+    assert len(required) > 50 and required == sorted(required), required
+    places = ("6.1", "6.12", "debug")
+    shown = {(number, place) for number in required for place in places}
+    assert behaviours.missing(shown, places, required) == []
+    shown.remove((required[3], "debug"))
+    assert behaviours.missing(shown, places, required) == [
+        (f"behaviour:{required[3]}", "debug", "did not run")]
+    # A run on one kernel is asked for that kernel alone.
+    assert behaviours.missing(shown, ("6.1",), required) == []
+    assert behaviours.missing(shown, (), required) == []
+
+
+def the_manifest_is_held_against_what_ran():
+    expected = {("a:x", "6.1"): "pass", ("a:y", "6.1"): "skip", ("a:z", "6.1"): "pass"}
+    counts, failures = manifest.judge(dict(expected), expected)
+    assert not failures and counts["passed"] == 2 and counts["skipped"] == 1
+    seen = {("a:x", "6.1"): "fail", ("a:y", "6.1"): "pass", ("a:new", "6.1"): "pass"}
+    _, failures = manifest.judge(seen, expected)
+    assert [(test, why) for test, _, why in failures] == [
+        ("a:new", "is not in the manifest"), ("a:x", "failed"),
+        ("a:y", "ended with pass, not skip"), ("a:z", "did not run")]
+
+
+def main():
+    tests = (splats_are_known, splats_are_told_apart, only_an_oops_of_the_emulator_is_forgiven,
+             a_failed_test_is_quoted_from_its_beginning, a_program_that_dies_names_its_test,
+             a_programs_output_must_be_complete, a_mutant_is_caught_by_tests_that_ran_and_failed,
+             a_mutant_may_break_the_boot_only_if_it_says_so, behaviours_not_shown_are_missed,
+             the_manifest_is_held_against_what_ran)
+    print(f"KTAP version 1\n1..{len(tests)}")
+    failed = 0
+    for number, test in enumerate(tests, 1):
+        good = True
+        try:
+            test()
+        except Exception:       # whatever it is, it is this test's
+            good = False
+            print("\n".join(f"# {line}" for line in traceback.format_exc().splitlines()))
+        print(f"{'' if good else 'not '}ok {number} {test.__name__}")
+        failed += not good
+    return 1 if failed else 0
+
+
+sys.exit(main())
