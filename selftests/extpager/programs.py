@@ -147,7 +147,7 @@ def test_a_load_of_mmaps_by_four_processes():
     os.unlink(expected)
 
 
-@shows(partial=(151,))
+@shows(151)
 def test_pythons_mmap():
     expected = bytearray(os.urandom(SIZE))
     with Target(SIZE) as target:
@@ -177,7 +177,7 @@ def test_pythons_mmap():
     os.unlink(file.name)
 
 
-@shows(partial=(151,))
+@shows(151)
 def test_execve():
     with Target(4 * MIB, "busybox") as target:
         run("dd", "if=/bin/busybox", f"of={target.path}", "conv=notrunc", "status=none")

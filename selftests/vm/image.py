@@ -27,9 +27,10 @@ TOOLS = ("bash", "blockdev", "cat", "cmp", "cp", "dd", "env", "fallocate", "fio"
          "head", "kill", "kmod", "losetup", "ls", "mkfs.ext4", "modprobe", "nproc", "od",
          "prlimit", "python3", "sha256sum", "sleep", "sort", "stat", "sync", "timeout",
          "truncate", "unshare", "setpriv")
-# Debian's packages for python that the tests check outputs with.
-PYTHON_PACKAGES = ("attr", "attrs", "decorator.py", "jsonschema", "prometheus_client",
+# Debian's packages for python: what the tests check outputs with, and a client.
+PYTHON_PACKAGES = ("attr", "attrs", "decorator.py", "jsonschema", "lmdb", "prometheus_client",
                    "pyrsistent", "_pyrsistent_version.py")
+DIST_PACKAGES = Path("/usr/lib/python3/dist-packages")
 PYTHON_OMITTED = {"test", "idlelib", "tkinter", "lib2to3", "ensurepip", "pydoc_data",
                   "dist-packages", "distutils"}
 
@@ -160,6 +161,8 @@ def tools_disk(binaries, cache):
     python = Path(subprocess.run(["/usr/bin/python3", "-c", "import os; print(os.__file__)"],
                                  capture_output=True, text=True, check=True).stdout).parent
     extensions = list((python / "lib-dynload").glob("*.so"))
+    for name in PYTHON_PACKAGES:
+        extensions += (DIST_PACKAGES / name).rglob("*.so")
     for library in libraries([*files.values(), *extensions, *binaries]):
         name = os.path.realpath(os.path.dirname(library)) + "/" + os.path.basename(library)
         if name.startswith("/usr/lib"):
@@ -185,7 +188,7 @@ def tools_disk(binaries, cache):
         packages = Path(stage, "lib/python3/dist-packages")
         packages.mkdir(parents=True)
         for name in PYTHON_PACKAGES:
-            path = Path("/usr/lib/python3/dist-packages", name)
+            path = DIST_PACKAGES / name
             (shutil.copytree if path.is_dir() else shutil.copy)(path, packages / name)
         subprocess.run(["mkfs.ext4", "-q", "-F", "-d", stage, "-O", "^has_journal", "-m", "0",
                         f"{disk}.new", "256M"], check=True, stdout=subprocess.DEVNULL)
