@@ -77,6 +77,68 @@ FIXTURE_TEARDOWN(limits)
 	EXPECT_TRUE(ways_end());
 }
 
+/* ---- pages pinned for a moment ---- */
+
+#define SECTOR	512UL
+#define PIECE	(5 * PAGE + SECTOR)	/* ends inside a page */
+#define FROM	(16 * PAGE)
+#define TO	(64 * PAGE + SECTOR)	/* begins inside one */
+#define PRIVATE	(128 * PAGE)
+
+/* A byte of the device tells its place. */
+static uint8_t at(unsigned long i)
+{
+	return i * 31 + i / 251;
+}
+
+/*
+ * A device without a cache reads from and writes into pages that are nowhere yet:
+ * into part of the first and of the last, whose other bytes stay the pager's.
+ */
+TEST_F(limits, direct_io_of_a_device_reads_and_dirties_the_right_bytes)
+{
+	uint8_t *buffer = aligned_alloc(PAGE, 6 * PAGE);
+	uint8_t *expected = malloc(BYTES);
+	unsigned long i;
+	int disk;
+
+	BEHAVIOURS(122);
+	ASSERT_TRUE(disk_ready());
+	disk = open(DISK, O_RDWR | O_DIRECT);
+	ASSERT_LE(0, disk);
+	memcpy(expected, self->server.store, BYTES);
+	EXPECT_EQ(0, madvise(self->shared, BYTES, MADV_RANDOM));
+
+	/* Out of the mapping. */
+	ASSERT_EQ((ssize_t)PIECE, pwrite(disk, self->shared + FROM, PIECE, MIB));
+	ASSERT_EQ((ssize_t)PIECE, pread(disk, buffer, PIECE, MIB));
+	EXPECT_EQ(0, memcmp(buffer, expected + FROM, PIECE));
+	EXPECT_EQ(6, self->server.stats->pages_requested);
+	EXPECT_EQ(0, target_dirty(TARGET));
+
+	/* Into it; and into a private one, which is nobody else's. */
+	for (i = 0; i < PIECE; i++)
+		buffer[i] = at(i);
+	ASSERT_EQ((ssize_t)PIECE, pwrite(disk, buffer, PIECE, MIB));
+	ASSERT_EQ((ssize_t)PIECE, pread(disk, self->shared + TO, PIECE, MIB));
+	ASSERT_EQ((ssize_t)PIECE, pread(disk, self->private + PRIVATE, PIECE, MIB));
+	memcpy(expected + TO, buffer, PIECE);
+	EXPECT_EQ(6 * PAGE, target_dirty(TARGET));
+	EXPECT_EQ(0, memcmp(self->shared, expected, BYTES));
+	EXPECT_EQ(0, memcmp(self->private + PRIVATE, buffer, PIECE));
+	ASSERT_EQ(0, fsync(self->fd));
+	EXPECT_EQ(0, target_dirty(TARGET));
+	EXPECT_EQ(0, memcmp(self->server.store, expected, BYTES));
+
+	/* What was returned is watched again: the same once more dirties it anew. */
+	ASSERT_EQ((ssize_t)SECTOR, pread(disk, self->shared + TO, SECTOR, MIB + SECTOR));
+	memcpy(expected + TO, buffer + SECTOR, SECTOR);
+	EXPECT_EQ(PAGE, target_dirty(TARGET));
+	ASSERT_EQ(0, msync(self->shared, BYTES, MS_SYNC));
+	EXPECT_EQ(0, memcmp(self->server.store, expected, BYTES));
+	close(disk);
+}
+
 /* ---- pages pinned for long ---- */
 
 static int register_buffer(void *addr)
@@ -97,7 +159,7 @@ TEST_F(limits, a_shared_mapping_cannot_be_pinned_for_long)
 	/* 6.1 has a rule of io_uring's own: no buffer in a file's mapping at all. */
 	int refused = kernel_version() < 602 ? -EOPNOTSUPP : -EFAULT;
 
-	PARTIAL(122);
+	BEHAVIOURS(122);
 	ASSERT_EQ(0, register_buffer(aligned_alloc(PAGE, 4 * PAGE)));
 	EXPECT_EQ(refused, register_buffer(self->shared));
 	/* Neither when the pages are here and dirty. */
@@ -149,7 +211,7 @@ TEST_F(limits, userfaultfd_does_not_get_a_mapping)
 	int uffd = uffd_open(0);
 	unsigned int i;
 
-	PARTIAL(122);
+	BEHAVIOURS(122);
 	ASSERT_LE(0, uffd);
 	/* It works where it may. */
 	ASSERT_EQ(0, uffd_register(uffd, anonymous, UFFDIO_REGISTER_MODE_MISSING));
@@ -174,7 +236,7 @@ TEST_F(limits, asynchronous_write_protection_of_userfaultfd_tracks_and_harms_not
 	struct uffdio_writeprotect wp = { .range = { (uintptr_t)self->shared, BYTES },
 					  .mode = UFFDIO_WRITEPROTECT_MODE_WP };
 
-	PARTIAL(122);
+	BEHAVIOURS(122);
 	if (kernel_version() < 607) {
 		EXPECT_EQ(-EINVAL, uffd);
 		return;

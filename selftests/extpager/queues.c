@@ -94,7 +94,7 @@ TEST_F(queues, data_and_barriers_use_the_queue_of_the_cpu_that_caused_them)
 	struct extpager_event ev;
 	struct client c;
 
-	PARTIAL(114);
+	BEHAVIOURS(114);
 	a.fd = pager_create(&self->p, BYTES, 0, NULL);
 	ASSERT_LE(0, a.fd);
 	ASSERT_NE(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, a.fd, 0));
@@ -137,8 +137,7 @@ TEST_F(queues, the_life_of_one_object_uses_one_queue_whoever_lives_it)
 	void *map;
 	int fd;
 
-	PARTIAL(114);
-	BEHAVIOURS(4);
+	BEHAVIOURS(4, 114);
 	for (i = 0; i < 2 * CPUS; i++) {
 		for (round = 0; round < 2 * CPUS; round++) {
 			/* Born on one CPU, ended on the other. */
@@ -175,6 +174,81 @@ TEST_F(queues, the_life_of_one_object_uses_one_queue_whoever_lives_it)
 	/* Objects are spread over the queues. */
 	for (i = 0; i < CPUS; i++)
 		EXPECT_EQ(2, used[i]);
+}
+
+/* All are with the pager at once; who is answered goes on, whoever came first. */
+TEST_F(queues, different_ranges_and_objects_are_with_the_pager_at_once)
+{
+	struct extpager_event ev[2 * CPUS];
+	struct pinned a = { .what = READ };
+	struct client c[2 * CPUS];
+	int fd[2];
+	int i;
+
+	BEHAVIOURS(114);
+	for (i = 0; i < 2; i++) {
+		fd[i] = pager_create(&self->p, BYTES, 0, NULL);
+		ASSERT_LE(0, fd[i]);
+		ASSERT_NE(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd[i], 0));
+		ASSERT_TRUE(object_ready(&self->p, NULL));
+	}
+	/* Each object from each CPU. */
+	for (i = 0; i < 2 * CPUS; i++) {
+		a.fd = fd[i / CPUS];
+		a.cpu = i % CPUS;
+		a.page = 10 * i;
+		c[i] = client_start(pinned_main, &a);
+		ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_REQUEST, &ev[i], SOON));
+		EXPECT_EQ(a.cpu, self->p.last_queue);
+		EXPECT_EQ(a.page * PAGE, ev[i].offset);
+	}
+	for (i = 2 * CPUS; i-- > 0; ) {
+		ASSERT_EQ(0, pager_supply(&self->p, &ev[i], 7));
+		ASSERT_EQ(0, client_result(&c[i], SOON));
+		if (i)
+			EXPECT_EQ(CLIENT_RUNNING, client_result(&c[i - 1], 0));
+	}
+}
+
+TEST_F(queues, overlapping_ranges_of_one_object_keep_their_order)
+{
+	struct pinned first = { .cpu = 0, .page = 7, .what = WRITE_AND_SYNC };
+	struct pinned second = { .cpu = 1, .page = 7, .what = WRITE_AND_SYNC };
+	struct pinned beside = { .cpu = 1, .page = 9, .what = READ };
+	struct extpager_event ev, returned;
+	struct client c[3];
+
+	BEHAVIOURS(114);
+	first.fd = second.fd = beside.fd = pager_create(&self->p, BYTES, 0, NULL);
+	ASSERT_LE(0, first.fd);
+	ASSERT_NE(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, first.fd, 0));
+	ASSERT_TRUE(object_ready(&self->p, NULL));
+	c[0] = client_start(pinned_main, &first);
+	COMES(DATA_RETURN, 0);
+	returned = ev;
+	/* Neither the page's next return nor a barrier, though a queue is idle, ... */
+	c[1] = client_start(pinned_main, &second);
+	EXPECT_TRUE(pager_silent(&self->p, 4 * QUIET));
+	/* ... which serves another page meanwhile. */
+	c[2] = client_start(pinned_main, &beside);
+	COMES(DATA_REQUEST, 1);
+	EXPECT_EQ(9 * PAGE, ev.offset);
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+	ASSERT_EQ(0, client_result(&c[2], SOON));
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c[0], 0));
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c[1], 0));
+
+	ASSERT_EQ(0, pager_return_done(&self->p, &returned, 0));
+	ASSERT_TRUE(pager_event(&self->p, &ev, SOON));
+	if (ev.op == EXTPAGER_EV_SYNC) {		/* the first one's */
+		ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+		ASSERT_TRUE(pager_event(&self->p, &ev, SOON));
+	}
+	ASSERT_EQ(EXTPAGER_EV_DATA_RETURN, ev.op);
+	EXPECT_EQ(7 * PAGE, ev.offset);
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, serve_client(&self->p, &c[1], 7, NULL));
+	EXPECT_EQ(0, serve_client(&self->p, &c[0], 7, NULL));
 }
 
 TEST_HARNESS_MAIN
