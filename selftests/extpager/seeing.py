@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # vm: timeout=300
 """What an administrator is shown of targets at work: latencies, what is pending, top."""
+import errno
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import jsonschema
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -173,6 +175,81 @@ def test_latency_agrees_with_the_counters():
         bars = [line for line in lines if "|" in line]
         assert any("#" * 42 in line for line in bars), lines
         assert all("#" in line or " 0 |" in line for line in bars), lines
+
+
+TRACING = "/sys/kernel/tracing"
+REQUEST = re.compile(r"extpager_request: .* op=(\w+) flags=(\w+) index=\d+ nr=(\d+) "
+                     r"(\w+->\w+) error=(-?\d+)")
+RESENT = 1                      # of flags
+
+
+def trace(on):
+    if on:                      # to open it so empties the buffer
+        open(f"{TRACING}/trace", "w").close()
+    with open(f"{TRACING}/events/extpager/enable", "w") as file:
+        file.write("1" if on else "0")
+
+
+def counted_in_trace():
+    """What the counters must say, by the tracepoints; copied pages are all that were supplied."""
+    told = Counter()
+    with open(f"{TRACING}/trace") as file:
+        lines = file.read()
+    assert "LOST" not in lines
+    for op, flags, pages, change, error in REQUEST.findall(lines):
+        pages, error = int(pages), int(error)
+        if change.endswith("->PENDING"):        # a punched range comes from PARKED
+            told[op.lower().replace("_", "-") + "s"] += 1
+            told["resent"] += bool(int(flags, 16) & RESENT)
+            if op == "DATA_REQUEST":
+                told["pages-requested"] += pages
+        elif change == "PENDING->ENDED" and op.startswith("DATA_"):
+            # The only error here is that of a deadline: pagerd answers none.
+            if error:
+                assert error == -errno.EIO, error
+                told["timeouts"] += 1
+            elif op == "DATA_REQUEST":
+                told["pages-copied"] += pages
+            else:
+                told["pages-returned"] += pages
+    # Whoever met the gate; the counter has those who had to wait there.
+    told["at the gate"] = lines.count("extpager_gate: ")
+    return told
+
+
+@shows(115)
+def test_counters_agree_with_a_traced_run():
+    with Target(4 * MIB) as target:
+        trace(True)
+        for _ in range(3):
+            fill(target)
+            drop_caches()
+        run("fallocate", "--punch-hole", "--offset", 8 * PAGE, "--length", 5 * PAGE, target.path)
+        # A pager that is lost with requests of each kind.
+        with Stopped(target):
+            others = [client(target.path, 300 * PAGE),
+                      client(target.path, 400 * PAGE, "os.pwrite(fd, bytes(8192), {})\nos.fsync(fd)")]
+            until("both are pending", lambda: len(pending()) == 2)
+            target.pagerd.kill()
+        target.pagerd.wait()
+        target.pagerd = subprocess.Popen(["pagerd"], stderr=subprocess.PIPE, text=True)
+        assert [other.wait(60) for other in others] == [0, 0]
+        # And one that answers too late.
+        run("pagerctl", "target", "set", NAME, "--page-in-timeout", "100ms")
+        with Stopped(target):
+            assert client(target.path, 500 * PAGE).wait(60) == 1
+        until("nothing is pending", lambda: not pending())
+        trace(False)
+        told, counters = counted_in_trace(), stats()
+        counters["pages-copied"] += counters.pop("pages-zeroed")
+        for name in ("orphaned", "bad-replies"):        # of pagers, which are not traced
+            assert counters.pop(name), name
+        assert 0 < counters.pop("gate-waits") <= told["at the gate"], told
+        wrong = {name: (value, told[name]) for name, value in counters.items()
+                 if value != told[name]}
+        assert not wrong, wrong
+        for name in ("resent", "timeouts", "pages-copied", "pages-returned", "syncs", "inits"):
+            assert told[name], (name, told)
 
 
 def test_top_shows_rates():
