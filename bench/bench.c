@@ -36,7 +36,7 @@ static struct testcase testcases[] = {
 
 static const struct system *const systems[] = {
 	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &fuse_system,
-	&extpager_copy_system,
+	&extpager_copy_system, &extpager_watched_system,
 };
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof(*(a)))

@@ -56,6 +56,7 @@ extern const struct system uffd_batched_system;
 extern const struct system uffd_sigbus_system;
 extern const struct system fuse_system;
 extern const struct system extpager_copy_system;
+extern const struct system extpager_watched_system;
 
 /* store.c */
 void store_open(const char *path);

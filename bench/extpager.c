@@ -1,25 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * extpager by COPY: a pager in a process of its own reads the store into its
- * buffer; one ENTER supplies that and waits for the next request.
+ * buffer; one ENTER supplies that and waits for the next request. And the same
+ * while somebody watches: all that the kernel tells of a target is read, by
+ * netlink and in sysfs, twelve times as often as `pagerctl top` does.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <extpager.h>
+#include <extpager-control.h>
 
 #include "bench.h"
 
 #define ENTRIES		16
 #define REQUEST_MAX	(2UL << 20)
 #define READAHEAD	REQUEST_MAX
+#define TARGET		"bench"
+#define INTERVAL	80000000L	/* ns; at least once in what is timed */
 
-static pid_t pager;
+static pid_t pager, watcher;
 static int object;
 static char *buffers;
 
@@ -60,7 +68,39 @@ static void sync_request(struct extpager *p, struct extpager_req *req, void *unu
 	extpager_sync_done(req, 0);
 }
 
-static noreturn void be_pager(int sock, const struct testcase *t)
+/* An object of the pager's own; its id. */
+static int make_object(struct extpager *p, const struct testcase *t, uint64_t *id)
+{
+	int fd = extpager_object_create(p, STORE_BYTES, t->batch ? 0 : EXTPAGER_CREATE_RDONLY, id);
+
+	if (fd >= 0)
+		close(fd);
+	return fd;
+}
+
+/* A target's: what nobody configured cannot be watched. */
+static int make_target(struct extpager *p, const struct testcase *t, uint64_t *id)
+{
+	struct extpager_target target = {
+		.size = sizeof(target),
+		.set = EXTPAGER_SET_BYTES | EXTPAGER_SET_READ_ONLY,
+		.name = TARGET,
+		.bytes = STORE_BYTES,
+		.read_only = !t->batch,
+	};
+	struct extpager_ctl *c;
+	int ret = extpager_ctl_open(&c);
+
+	if (ret)
+		return ret;
+	ret = extpager_target_add(c, &target);
+	extpager_ctl_close(c);
+	return ret ? ret : extpager_attach(p, TARGET, id, NULL);
+}
+
+typedef int make_fn(struct extpager *p, const struct testcase *t, uint64_t *id);
+
+static noreturn void be_pager(int sock, const struct testcase *t, make_fn *make)
 {
 	const struct extpager_params params = {
 		.size = sizeof(params),
@@ -81,15 +121,16 @@ static noreturn void be_pager(int sock, const struct testcase *t)
 	if (!ret) {
 		uint64_t id;
 
-		fd = extpager_object_create(p, STORE_BYTES, t->batch ? 0 : EXTPAGER_CREATE_RDONLY,
-					    &id);
-		if (fd >= 0) {
-			close(fd);
-			set_readahead("extpager-port.*", READAHEAD);
-			fd = extpager_object_open(p, id, open_flags(t));
+		ret = make(p, t, &id);
+		if (ret >= 0) {
+			set_readahead("extpager-*", READAHEAD);
+			/* Who answers INIT does not wait for READY. */
+			ret = fd = extpager_object_open(p, id, open_flags(t) | O_NONBLOCK);
 		}
-		ret = fd < 0 ? fd : extpager_send_fd(sock, fd, NULL, 0);
-		close(fd);
+		if (ret >= 0) {
+			ret = extpager_send_fd(sock, fd, NULL, 0);
+			close(fd);
+		}
 	}
 	if (!ret)
 		ret = extpager_run(p);
@@ -97,7 +138,7 @@ static noreturn void be_pager(int sock, const struct testcase *t)
 	die("pager");
 }
 
-static void start(const struct testcase *t)
+static void start_with(const struct testcase *t, make_fn *make)
 {
 	int sock[2];
 
@@ -108,7 +149,7 @@ static void start(const struct testcase *t)
 		die("fork");
 	if (!pager) {
 		close(sock[0]);
-		be_pager(sock[1], t);
+		be_pager(sock[1], t, make);
 	}
 	close(sock[1]);
 	object = extpager_recv_fd(sock[0], NULL, NULL);
@@ -117,6 +158,67 @@ static void start(const struct testcase *t)
 		die("extpager_recv_fd");
 	}
 	close(sock[0]);
+}
+
+static void start(const struct testcase *t)
+{
+	start_with(t, make_object);
+}
+
+static int see(const struct extpager_stats *s, void *seen)
+{
+	*(bool *)seen = s->nr;
+	return 0;
+}
+
+static void watch(struct extpager_ctl *c, const glob_t *files)
+{
+	struct extpager_target target = { .size = sizeof(target) };
+	bool seen = false;
+	char text[64];
+
+	if (extpager_target_get(c, TARGET, &target) ||
+	    extpager_stats_get(c, TARGET, see, &seen) || !seen)
+		die("statistics");
+	for (size_t i = 0; i < files->gl_pathc; i++) {
+		int fd = open(files->gl_pathv[i], O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0 || (read(fd, text, sizeof(text)) <= 0 && errno != EISDIR))
+			die(files->gl_pathv[i]);
+		close(fd);
+	}
+}
+
+static noreturn void be_watcher(void)
+{
+	const struct timespec interval = { .tv_nsec = INTERVAL };
+	struct extpager_ctl *c;
+	glob_t files;
+
+	if (extpager_ctl_open(&c))
+		die("extpager_ctl_open");
+	if (glob("/sys/fs/extpager/" TARGET "/*", 0, NULL, &files) ||
+	    glob("/sys/fs/extpager/" TARGET "/stats/*", GLOB_APPEND, NULL, &files))
+		die("/sys/fs/extpager");
+	for (;;) {
+		watch(c, &files);
+		nanosleep(&interval, NULL);
+	}
+}
+
+static void start_watched(const struct testcase *t)
+{
+	start_with(t, make_target);
+	watcher = fork();
+	if (watcher < 0)
+		die("fork");
+	if (!watcher)
+		be_watcher();
+}
+
+static bool is_random_reading(const struct testcase *t)
+{
+	return t->random && !t->cached;
 }
 
 static char *map(const struct testcase *t)
@@ -130,4 +232,23 @@ static void stop(void)
 	waitpid(pager, NULL, 0);
 }
 
+static void stop_watched(void)
+{
+	struct extpager_ctl *c;
+	int status;
+
+	/* It must not have ended by itself. */
+	if (waitpid(watcher, &status, WNOHANG))
+		die("watcher");
+	kill(watcher, SIGKILL);
+	waitpid(watcher, NULL, 0);
+	stop();
+	if (extpager_ctl_open(&c) || extpager_target_del(c, TARGET, true))
+		die("extpager_target_del");
+	extpager_ctl_close(c);
+}
+
 const struct system extpager_copy_system = { "extpager-copy", NULL, start, map, NULL, stop };
+const struct system extpager_watched_system = {
+	"extpager-watched", is_random_reading, start_watched, map, NULL, stop_watched
+};

@@ -5,7 +5,8 @@ import subprocess
 from plan import CASES
 
 COLOURS = {"mmap": "#8c8c8c", "userfaultfd": "#9ecae1", "userfaultfd-batched": "#6baed6",
-           "userfaultfd-sigbus": "#3182bd", "fuse": "#fdae6b", "extpager-copy": "#31a354"}
+           "userfaultfd-sigbus": "#3182bd", "fuse": "#fdae6b", "extpager-copy": "#31a354",
+           "extpager-watched": "#74c476"}
 ROW, MARGIN, WIDTH = 24, 108, 900        # pixels
 
 HEAD = """\
