@@ -41,6 +41,7 @@ class Run:
     parser: ktap.Parser = field(default_factory=ktap.Parser)
     output: list = field(default_factory=list)
     complaint: str = "did not end"                  # None when there is nothing wrong
+    since: float = field(default_factory=time.monotonic)    # its last test ended, or it began
 
 
 class Outcome:

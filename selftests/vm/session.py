@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -42,6 +43,7 @@ class Session:
         self.deep, self.only, self.quiet = deep, tuple(only), quiet
         self.seen = {}                  # (test, place): pass, fail or skip
         self.why = {}                   # (test, place): [reason], of failures
+        self.seconds = {}               # (test, place): how long it took, in a machine
         self.shown = []                 # rows of behaviours.json
         self.shown_at = set()           # (number, place) of them
         self.build_ids = {}
@@ -94,6 +96,9 @@ class Session:
         place = boot.kernel.name
         if result:
             test = f"{run.program.name}:{result.name}"
+            now = time.monotonic()
+            self.seconds[test, place] = round(now - run.since, 1)
+            run.since = now
             if self.wants(test):
                 self._result(test, place, boot.kernel.release, result)
                 if result.verdict == "fail":
@@ -274,7 +279,8 @@ class Session:
         directory = tree.BUILD / "report"
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "behaviours.json").write_text(json.dumps(report, indent=1) + "\n")
-        results = [{"test": t, "place": p, "verdict": v, "why": self.why.get((t, p), [])}
+        results = [{"test": t, "place": p, "verdict": v, "why": self.why.get((t, p), []),
+                    "seconds": self.seconds.get((t, p))}
                    for (t, p), v in sorted(self.seen.items())]
         (directory / "results.json").write_text(json.dumps(results, indent=1) + "\n")
 
