@@ -5,6 +5,7 @@
 K ?= 6.12
 T ?= *
 FRESH ?=
+PART ?=
 O := $(CURDIR)/build
 VERSION := $(shell cat VERSION)
 DESTDIR ?=
@@ -84,8 +85,8 @@ check: deps ## all tests: static checks, unit tests, VMs, canaries, mutants
 	@selftests/check
 check-debug: deps ## the tests on the debug kernel alone
 	@selftests/run --kernel debug
-check-deep: deps ## `make check` with more rounds, every mutant, and check-packages
-	@selftests/check --deep
+check-deep: deps ## more rounds, every mutant, check-packages; PART=tests|mutants|packages alone
+	@selftests/check --deep $(addprefix --part=,$(PART))
 check-packages: deps ## the packages in a real Debian guest: run, kill, upgrade, purge
 	@selftests/packages
 check-fresh: deps ## the README's quick start in a minimal Debian; FRESH='make demo' for one

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=300
+# vm: timeout=300 kernels=6.1,6.12
 """Files that make targets permanent, and pagerd's own options in one."""
 import os
 import shutil

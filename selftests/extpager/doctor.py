@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=400
+# vm: timeout=400 kernels=6.1,6.12
 """pagerctl doctor: each thing that it knows is broken, and it must say so, and no
 more when it was mended."""
 import contextlib

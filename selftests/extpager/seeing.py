@@ -343,22 +343,20 @@ def load_schema():
 def test_json_obeys_its_schema():
     """Every command that prints JSON does, with something and with nothing to tell."""
     schema, seen = load_schema(), {}
+    whole = jsonschema.Draft202012Validator(schema)
 
     def obeys(command, text):
         document = json.loads(text)
-        jsonschema.validate(document, schema)
-        own = {"$schema": schema["$schema"], "$defs": schema["$defs"],
-               "$ref": f"#/$defs/{command}"}
-        jsonschema.validate(document, own)
+        whole.validate(document)
+        own = jsonschema.Draft202012Validator({"$schema": schema["$schema"],
+                                               "$defs": schema["$defs"],
+                                               "$ref": f"#/$defs/{command}"})
+        own.validate(document)
         seen.setdefault(command, []).append(document)
         # One more member would be noticed: the schema has all that there are.
         for broken in ({**document, "more": 1}, {**document, "version": 2},
                        {k: v for k, v in document.items() if k != "version"}):
-            try:
-                jsonschema.validate(broken, own)
-            except jsonschema.ValidationError:
-                continue
-            raise AssertionError(f"{command}: the schema takes {broken}")
+            assert not own.is_valid(broken), f"{command}: the schema takes {broken}"
 
     def all_lists():
         for words in (["target", "list"], ["pager", "list"], ["stats"], ["latency"],

@@ -321,7 +321,7 @@ def test_end_with_a_store_that_does_not_answer():
     """SIGTERM with dirty pages and a store that is stuck ends in its time and says what is left."""
     fresh()
     run("modprobe", "null_blk", "nr_devices=1", "queue_mode=2", "irqmode=2", "gb=1",
-        "completion_nsec=10000000000")
+        "completion_nsec=6000000000")
     until("there is a device", lambda: os.path.exists("/dev/nullb0"))
     target_file("stuck", "store = block:/dev/nullb0?force=1\nsize = 1M\nreturn-timeout = 2m\n")
     target_file("fine", f"store = file:{STORES}/fine?create=1\nsize = 1M\n")

@@ -25,7 +25,7 @@ from pathlib import Path
 from . import manifest, tree
 
 DIRECTORY = tree.SELFTESTS / "mutants"
-COUNT = 12
+COUNT = 9
 
 
 @dataclass
