@@ -12,7 +12,6 @@
 #include <sys/mman.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <liburing.h>
@@ -36,16 +35,6 @@
 #ifndef UFFD_FEATURE_WP_ASYNC
 #define UFFD_FEATURE_WP_ASYNC (1 << 15)
 #endif
-
-/* "6.1.0-56-cloud-amd64" and later ones, as a number: 601. */
-static unsigned int kernel_version(void)
-{
-	struct utsname name;
-	unsigned int major, minor;
-
-	uname(&name);
-	return sscanf(name.release, "%u.%u", &major, &minor) == 2 ? major * 100 + minor : 0;
-}
 
 FIXTURE(limits)
 {

@@ -115,10 +115,10 @@ def run_one(session, mutant, work):
                    problem or "")
 
 
-def run(session, mutants, workers=2, copy="work"):
+def run(session, mutants, workers=2):
     def worker(number):
         for mutant in mutants[number::workers]:
-            run_one(session, mutant, tree.BUILD / "mutants" / f"{copy}{number}")
+            run_one(session, mutant, tree.BUILD / "mutants" / f"work{number}")
     with ThreadPoolExecutor(workers) as pool:
         for future in [pool.submit(worker, number) for number in range(workers)]:
             future.result()

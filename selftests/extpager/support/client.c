@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +30,15 @@ uint64_t test_random(uint64_t *state)
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
 	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
 	return x ^ x >> 31;
+}
+
+unsigned int kernel_version(void)
+{
+	unsigned int major, minor;
+	struct utsname name;
+
+	uname(&name);
+	return sscanf(name.release, "%u.%u", &major, &minor) == 2 ? major * 100 + minor : 0;
 }
 
 static bool env_is(const char *name)

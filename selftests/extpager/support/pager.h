@@ -28,6 +28,8 @@ uint64_t test_random(uint64_t *state);
 /* Rounds: @full in check-deep, else @usual, @debug on the debug kernel. */
 unsigned int test_rounds(unsigned int full, unsigned int usual, unsigned int debug);
 bool on_debug_kernel(void);
+/* 6.12 is 612. */
+unsigned int kernel_version(void);
 uint64_t now_ms(void);
 /* Poll @cond up to @ms milliseconds; false if it did not come true. */
 #define WAIT_FOR(ms, cond) ({						\
