@@ -28,7 +28,7 @@ enum {
 static const char help[] =
 "Usage: pagerd [options]\n"
 "\n"
-"Serves the extpager targets that name a store: block:, nvme:, file:, zero:, mem:.\n"
+"Serves extpager's targets that name a store: block:, nvme:, file:, zero:, mem:.\n"
 "Targets are made with pagerctl(8), or by files: see pagerd.conf(5).\n"
 "\n"
 "  --only NAME,...           serve these targets only; may be repeated\n"
@@ -43,7 +43,7 @@ static const char help[] =
 "\n"
 "The first five are also keys of /etc/extpager/pagerd.conf, section [pagerd]:\n"
 "only, queues, shutdown-timeout, mlock, verbose. The command line wins.\n"
-"Targets are added as /etc/extpager/targets.d/NAME.conf say, at start and at SIGHUP.\n";
+"Targets are added as /etc/extpager/targets.d/NAME.conf say, at start and SIGHUP.\n";
 
 /* ---- the table --------------------------------------------------------- */
 

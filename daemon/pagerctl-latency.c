@@ -51,10 +51,7 @@ static int show_text(const struct extpager_stats *s, void *arg)
 	unsigned int i;
 
 	(void)arg;
-	if (s->target[0])
-		printf("%s\n", s->target);
-	else
-		printf("unnamed objects of port %" PRIu32 "\n", s->port);
+	print_whose(s);
 	if (!s->nr_latencies)
 		printf("\nno request was answered yet\n");
 	for (i = 0; i < s->nr_latencies; i++)
@@ -68,10 +65,7 @@ static int show_json(const struct extpager_stats *s, void *arg)
 	cJSON *item = cJSON_CreateObject(), *list;
 	unsigned int i, j;
 
-	if (s->target[0])
-		cJSON_AddStringToObject(item, "target", s->target);
-	else
-		json_u64(item, "port", s->port);
+	json_whose(item, s);
 	list = cJSON_AddArrayToObject(item, "histograms");
 	for (i = 0; i < s->nr_latencies; i++) {
 		const struct extpager_latency *l = &s->latency[i];

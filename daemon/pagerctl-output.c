@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 int fail(const char *fmt, ...)
 {
@@ -59,6 +61,17 @@ struct extpager_ctl *open_ctl(void)
 	exit(EXIT_FAILED);
 }
 
+void terminal_size(int *columns, int *rows)
+{
+	struct winsize size;
+
+	*columns = *rows = 0;
+	if (isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size)) {
+		*columns = size.ws_col;
+		*rows = size.ws_row;
+	}
+}
+
 static void *must(void *memory)
 {
 	if (memory)
@@ -91,6 +104,34 @@ void table_row(struct table *t, const char *const *cells)
 	t->rows++;
 }
 
+/* A line is cut where the terminal ends, which would break it; a pipe gets all. */
+static void table_line(const struct table *t, char *const *cells, const int *width)
+{
+	char *line;
+	size_t len;
+	FILE *out = must(open_memstream(&line, &len));
+	int columns, rows;
+	unsigned int i;
+
+	for (i = 0; i < t->columns; i++) {
+		if (t->right[i])
+			fprintf(out, "%*s", width[i], cells[i]);
+		else if (i + 1 < t->columns)
+			fprintf(out, "%-*s", width[i], cells[i]);
+		else
+			fputs(cells[i], out);
+		if (i + 1 < t->columns)
+			fputs("  ", out);
+	}
+	if (fclose(out))
+		must(NULL);
+	terminal_size(&columns, &rows);
+	if (columns && len > (size_t)columns)
+		line[columns] = '\0';
+	puts(line);
+	free(line);
+}
+
 void table_end(struct table *t)
 {
 	int width[TABLE_COLUMNS] = { 0 };
@@ -106,18 +147,9 @@ void table_end(struct table *t)
 		}
 	}
 	for (row = 0; row < t->rows; row++) {
-		for (i = 0; i < t->columns; i++) {
-			const char *cell = t->cells[row][i];
-
-			if (t->right[i])
-				printf("%*s", width[i], cell);
-			else if (i + 1 < t->columns)
-				printf("%-*s", width[i], cell);
-			else
-				printf("%s", cell);
-			fputs(i + 1 < t->columns ? "  " : "\n", stdout);
+		table_line(t, t->cells[row], width);
+		for (i = 0; i < t->columns; i++)
 			free(t->cells[row][i]);
-		}
 	}
 	free(t->cells);
 }
@@ -137,6 +169,22 @@ void json_u64(cJSON *object, const char *key, uint64_t value)
 
 	snprintf(text, sizeof(text), "%" PRIu64, value);
 	cJSON_AddRawToObject(object, key, text);
+}
+
+void json_whose(cJSON *object, const struct extpager_stats *s)
+{
+	if (s->target[0])
+		cJSON_AddStringToObject(object, "target", s->target);
+	else
+		json_u64(object, "port", s->port);
+}
+
+void print_whose(const struct extpager_stats *s)
+{
+	if (s->target[0])
+		puts(s->target);
+	else
+		printf("unnamed objects of port %" PRIu32 "\n", s->port);
 }
 
 void json_end(cJSON *root, bool line)

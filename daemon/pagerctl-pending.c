@@ -46,8 +46,8 @@ static const char *time_text(uint64_t ms, char *text)
 static void print_text(const struct list *list)
 {
 	static const char *const names[] = {
-		"TARGET", "REQUEST", "PLACE", ">AGE", ">LEFT", ">OFFSET", ">LENGTH", "FLAGS",
-		">PID", "TASK",
+		"TARGET", "REQUEST", "PLACE", ">AGE", ">LEFT", ">OFFSET", ">LENGTH", ">PID",
+		"TASK", "FLAGS",
 	};
 	struct table table;
 	size_t i;
@@ -55,12 +55,13 @@ static void print_text(const struct list *list)
 	table_begin(&table, sizeof(names) / sizeof(names[0]), names);
 	for (i = 0; i < list->nr; i++) {
 		const struct extpager_pending *p = &list->items[i];
-		char name[64], age[UNITS_MAX], left[UNITS_MAX], offset[24], length[24], pid[16];
+		char name[64], age[UNITS_MAX], left[UNITS_MAX], offset[24], pid[16];
+		char length[UNITS_MAX];
 		char flags[4] = "";
 		const char *const cells[] = {
 			name, p->request, p->place, time_text(p->age_ms, age),
 			p->left_ms ? time_text(p->left_ms, left) : "-", offset, length,
-			flags, pid, p->comm[0] ? p->comm : "-",
+			pid, p->comm[0] ? p->comm : "-", flags,
 		};
 
 		if (p->target[0])
@@ -71,7 +72,7 @@ static void print_text(const struct list *list)
 		strcpy(length, "-");
 		if (p->object) {
 			snprintf(offset, sizeof(offset), "%" PRIu64, p->offset);
-			snprintf(length, sizeof(length), "%" PRIu64, p->length);
+			units_format_size(p->length, length, sizeof(length));
 		}
 		if (p->pid)
 			snprintf(pid, sizeof(pid), "%" PRIu32, p->pid);

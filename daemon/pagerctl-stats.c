@@ -52,13 +52,12 @@ static const char *number(uint64_t value, char *buf)
 
 static int port_row(const struct extpager_port_info *info, void *arg)
 {
-	uint64_t events = 0, replies = 0, bad = 0, backlog = 0;
-	char text[9][UNITS_MAX];
+	uint64_t events = 0, bad = 0, backlog = 0;
+	char text[8][UNITS_MAX];
 	unsigned int i;
 
 	for (i = 0; i < info->nr_queues; i++) {
 		events += info->queue[i].events;
-		replies += info->queue[i].replies;
 		bad += info->queue[i].bad_replies;
 		backlog += info->queue[i].backlog;
 	}
@@ -68,14 +67,12 @@ static int port_row(const struct extpager_port_info *info, void *arg)
 			number(info->id, text[0]),
 			info->pid ? number(info->pid, text[1]) : "-",
 			user ? user->pw_name : number(info->uid, text[2]),
-			info->alive ? "alive" : "gone",
+			!info->alive ? "gone" : backlog ? "behind" : "alive",
 			number(info->targets, text[3]),
 			number(info->objects, text[4]),
 			number(info->nr_queues, text[5]),
 			number(events, text[6]),
-			number(replies, text[7]),
-			number(bad, text[8]),
-			backlog ? "yes" : "no",
+			number(bad, text[7]),
 		};
 
 		table_row(arg, cells);
@@ -87,7 +84,7 @@ int pager_list(struct args *args)
 {
 	static const char *const names[] = {
 		">PORT", ">PID", "USER", "STATE", ">TARGETS", ">OBJECTS", ">QUEUES",
-		">EVENTS", ">REPLIES", ">REFUSED", "BACKLOG",
+		">EVENTS", ">REFUSED",
 	};
 	struct extpager_ctl *c = open_ctl();
 	int ret;
@@ -121,10 +118,7 @@ static int stats_json(const struct extpager_stats *s, void *arg)
 	cJSON *stats = cJSON_CreateObject(), *counters;
 	unsigned int i;
 
-	if (s->target[0])
-		cJSON_AddStringToObject(stats, "target", s->target);
-	else
-		json_u64(stats, "port", s->port);
+	json_whose(stats, s);
 	counters = cJSON_AddObjectToObject(stats, "counters");
 	for (i = 0; i < s->nr; i++)
 		json_u64(counters, s->counter[i].name, s->counter[i].value);
@@ -137,10 +131,7 @@ static int stats_text(const struct extpager_stats *s, void *arg)
 	unsigned int i;
 
 	(void)arg;
-	if (s->target[0])
-		printf("%s\n", s->target);
-	else
-		printf("unnamed objects of port %" PRIu32 "\n", s->port);
+	print_whose(s);
 	for (i = 0; i < s->nr; i++)
 		printf("  %-20s %12" PRIu64 "\n", s->counter[i].name, s->counter[i].value);
 	return 0;

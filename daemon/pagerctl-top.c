@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -178,26 +177,16 @@ static void print_json(const struct line *lines, size_t nr, uint64_t ms)
 	json_end(root, true);
 }
 
-static void terminal_size(int *columns, int *rows)
-{
-	struct winsize size;
-
-	*columns = COLUMNS;
-	*rows = 0;
-	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_col)
-		return;
-	*columns = size.ws_col;
-	*rows = size.ws_row;
-}
-
 static void print_table(const struct line *lines, size_t nr, bool live)
 {
 	const char *end = live ? "\033[K\n" : "\n";
-	char text[3][UNITS_MAX];
+	char text[3][UNITS_MAX], line[160];
 	int columns, rows, name;
 	size_t i, shown = nr;
 
 	terminal_size(&columns, &rows);
+	if (!columns)
+		columns = COLUMNS;
 	name = columns > OTHERS + 8 ? columns - OTHERS - 1 : 8;
 	if (name > 24)
 		name = 24;
@@ -205,17 +194,19 @@ static void print_table(const struct line *lines, size_t nr, bool live)
 		shown = rows - 2;
 	if (live)
 		fputs("\033[H", stdout);
-	printf("%-*s %-8s %9s %11s %11s %10s %7s%s", name, "TARGET", "STATE", "FAULTS/s",
-	       "SUPPLIED/s", "RETURNED/s", "DIRTY", "PENDING", end);
+	snprintf(line, sizeof(line), "%-*s %-8s %9s %11s %11s %10s %7s", name, "TARGET", "STATE",
+		 "FAULTS/s", "SUPPLIED/s", "RETURNED/s", "DIRTY", "PENDING");
+	printf("%.*s%s", columns, line, end);
 	for (i = 0; i < shown; i++) {
 		const struct line *l = &lines[i];
 
-		printf("%-*.*s %-8s %9" PRIu64 " %11s %11s %10s %7" PRIu32 "%s", name, name,
-		       l->now->name, extpager_state_name(l->now->state), l->faults,
-		       units_format_size(l->supplied, text[0], sizeof(text[0])),
-		       units_format_size(l->returned, text[1], sizeof(text[1])),
-		       units_format_size(l->now->dirty, text[2], sizeof(text[2])),
-		       l->now->pending, end);
+		snprintf(line, sizeof(line), "%-*.*s %-8s %9" PRIu64 " %11s %11s %10s %7" PRIu32,
+			 name, name, l->now->name, extpager_state_name(l->now->state), l->faults,
+			 units_format_size(l->supplied, text[0], sizeof(text[0])),
+			 units_format_size(l->returned, text[1], sizeof(text[1])),
+			 units_format_size(l->now->dirty, text[2], sizeof(text[2])),
+			 l->now->pending);
+		printf("%.*s%s", columns, line, end);
 	}
 	fputs(live ? "\033[J" : "\n", stdout);
 	fflush(stdout);

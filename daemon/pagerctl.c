@@ -49,7 +49,7 @@ static const char uris[] =
 "  block:/dev/DEVICE[?offset=SIZE&length=SIZE&force=1]   a block device\n"
 "  nvme:/dev/nvmeXnY[?offset=SIZE&length=SIZE&force=1]   an NVMe namespace\n"
 "  file:/PATH[?offset=SIZE&length=SIZE&create=1]         a regular file\n"
-"  mem:                                                  pagerd's memory, lost with it\n"
+"  mem:                                                  memory, lost with pagerd\n"
 "  zero:                                                 zeros, read-only\n"
 "\n"
 "Sizes: 4096, 64K, 64MiB, 1.5G (powers of 1024). Times: 500ms, 30s, 5m, 1h.\n";
@@ -60,8 +60,14 @@ static void print_help(const char *noun)
 
 	printf("Usage: pagerctl [-j] %s\n\n", noun ? noun : "COMMAND");
 	for (i = 0; i < nr_commands; i++) {
-		if (!noun || !strcmp(commands[i].noun, noun))
-			printf("  %-56s %s\n", commands[i].usage, commands[i].summary);
+		const struct command *c = &commands[i];
+
+		if (noun && strcmp(c->noun, noun))
+			continue;
+		if (strlen(c->usage) <= 36)
+			printf("  %-36s %s\n", c->usage, c->summary);
+		else
+			printf("  %s\n%39s%s\n", c->usage, "", c->summary);
 	}
 	printf("\n  -j, --json   machine-readable output\n"
 	       "  --help       this text, or that of a command\n"

@@ -123,10 +123,15 @@ void table_begin(struct table *t, unsigned int columns, const char *const *names
 /** Append a row of @t->columns strings. */
 void table_row(struct table *t, const char *const *cells);
 void table_end(struct table *t);
+/** Of the terminal that stdout is; both 0 if it is none. */
+void terminal_size(int *columns, int *rows);
 
 /** {"version":1}, or exit. */
 cJSON *json_begin(void);
 void json_u64(cJSON *object, const char *key, uint64_t value);
+/* Whose statistics these are: a target's, or those of a port's unnamed objects. */
+void json_whose(cJSON *object, const struct extpager_stats *s);
+void print_whose(const struct extpager_stats *s);
 /** Print and free; @line: on one line. */
 void json_end(cJSON *root, bool line);
 

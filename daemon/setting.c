@@ -32,7 +32,7 @@ const struct setting settings[SETTINGS] = {
 	{ "pager-uid", "USER|none", SETTING_PAGER, EXTPAGER_SET_PAGER_UID, AT(pager_uid), false,
 	  "who may be its pager without CAP_SYS_ADMIN" },
 	{ "policy", "hold|fail", SETTING_POLICY, EXTPAGER_SET_POLICY, AT(policy), false,
-	  "what clients see while there is no pager: a pause, or errors" },
+	  "a pause, or errors, while there is no pager" },
 	{ "quota", "SIZE", SETTING_SIZE, EXTPAGER_SET_QUOTA, AT(quota), false,
 	  "most bytes dirty at a time" },
 	{ "handshake-timeout", "TIME", SETTING_TIME, EXTPAGER_SET_HANDSHAKE, AT(handshake_ms),

@@ -3,12 +3,15 @@
 # vm: timeout=300
 """What an administrator is shown of targets at work: latencies, what is pending, top."""
 import errno
+import fcntl
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections import Counter
 
@@ -282,6 +285,53 @@ def test_top_shows_rates():
                                     "DIRTY", "PENDING"], lines
         assert lines[1].split()[:2] == [NAME, "live"], lines
         assert max(map(len, lines)) <= TERMINAL, lines
+
+
+def on_terminal(columns, rows, *words):
+    """What pagerctl draws on a terminal of that size."""
+    ours, its = os.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+    with subprocess.Popen(["pagerctl", *words], stdout=its) as process:
+        os.close(its)
+        drawn = b""
+        try:
+            while part := os.read(ours, 65536):
+                drawn += part
+        except OSError as error:        # its last writer is gone
+            assert error.errno == errno.EIO, error
+    os.close(ours)
+    assert process.returncode == 0, process.returncode
+    return drawn.decode()
+
+
+def test_terminals_are_drawn_on_in_their_size():
+    with Target(MIB) as target:
+        for number in range(5):
+            run("pagerctl", "target", "add", f"a-target-with-a-long-name-{number}", "--size", "1M")
+        with Stopped(target):
+            reader = client(target.path, 37 * PAGE)
+            until("its request is listed", pending)
+            for columns in (40, 80, 120):
+                for words in (["target", "list"], ["pager", "list"], ["pending"]):
+                    lines = on_terminal(columns, 24, *words).splitlines()
+                    whole = run("pagerctl", *words).splitlines()
+                    cut = [line[:columns] for line in whole]
+                    # Ages and times that are left go on.
+                    assert [len(line) for line in lines] == [len(line) for line in cut], lines
+                    assert words == ["pending"] or lines == cut, (lines, cut)
+        assert reader.wait(60) == 0
+        for columns, rows in ((60, 24), (80, 24), (120, 4)):
+            drawn = on_terminal(columns, rows, "top", "-n", "3", "--interval", "50ms")
+            first, *tables = drawn.split("\033[H")
+            assert not first and tables[0] == "\033[J" and len(tables) == 4, tables
+            for table in tables[1:]:
+                assert table.endswith("\033[K\r\n\033[J"), table
+                lines = table.removesuffix("\033[J").split("\033[K\r\n")[:-1]
+                assert lines[0].split()[:2] == ["TARGET", "STATE"], lines
+                assert len(lines) == min(7, rows - 1), lines
+                assert all(len(line) <= columns for line in lines), lines
+        for number in range(5):
+            run("pagerctl", "target", "del", f"a-target-with-a-long-name-{number}")
 
 
 def families():

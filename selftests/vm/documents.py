@@ -70,7 +70,7 @@ def help_of(program, *words):
 
 def commands():
     """The commands that `pagerctl --help` lists, as lists of words."""
-    lines = re.findall(r"^  ([a-z][^\n]*?)  ", help_of("pagerctl"), re.M)
+    lines = re.findall(r"^  ([a-z][^\n]*?)(?:  |$)", help_of("pagerctl"), re.M)
     return [re.match(r"[a-z ]+[a-z](?= |$)", line).group().split() for line in lines
             if ":" not in line.split()[0]]
 
