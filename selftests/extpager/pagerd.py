@@ -5,6 +5,7 @@
 import json
 import mmap
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -42,14 +43,24 @@ def test_mem():
     pagerd.stop()
 
 
+def flushes():
+    """How often the disk was told to make safe what is in its cache."""
+    with open(f"/sys/block/{os.path.basename(DISK)}/queue/write_cache") as file:
+        assert file.read() == "write back\n"
+    with open(f"/sys/block/{os.path.basename(DISK)}/stat") as file:
+        return int(file.read().split()[15])
+
+
 def test_block():
-    """What is written to a block: target is on the device."""
+    """What is written to a block: target is on the device, and safe there after fsync."""
     pagerd = Pagerd()
     ctl("target", "add", "b", "--store", f"block:{DISK}?offset=1M&length=16M&force=1")
     pagerd.serves("b")
     fd = open_target("b")
     fill(fd, 4096, "b")
+    before = flushes()
     os.fsync(fd)
+    assert flushes() > before
     with open(DISK, "rb") as disk:
         for page in (0, 1, 77, 4095):
             disk.seek(MIB + page * 4096)
@@ -192,24 +203,70 @@ def test_handover():
     os.unlink("/dev/shm/a")
 
 
-def test_signature():
-    """A device that carries something is refused, unless forced."""
+def on_disk(offset, data):
     with open(DISK, "r+b") as disk:
-        disk.write(bytes(MIB))
-    subprocess.run(["mkfs.ext4", "-q", "-F", DISK], check=True)
+        disk.seek(offset)
+        disk.write(data)
+        os.fsync(disk.fileno())
+
+
+def file_system():
+    """The beginning of an ext4."""
+    path = "/dev/shm/ext4"
+    with open(path, "wb") as file:
+        file.truncate(4 * MIB)
+    run("mkfs.ext4", "-q", "-F", path)
+    with open(path, "rb") as file:
+        begin = file.read(MIB)
+    os.unlink(path)
+    return begin
+
+
+def partition_table():
+    """A DOS one, with one partition."""
+    entry = bytes((0, 0, 2, 0, 0x83, 0, 3, 0)) + struct.pack("<II", 2048, 2048)
+    return bytes(446) + entry + bytes(3 * 16) + b"\x55\xaa"
+
+
+def refuses(pagerd, name, signature):
+    begin = f"target '{name}': not served: store "
+    until(f"'{name}' is refused for {signature}, not only: {pagerd.said()}", lambda: any(
+        begin in line and f"(signature: {signature})" in line for line in pagerd.said().splitlines()))
+    assert not show(name)["port"]
+
+
+def test_signature():
+    """A device that carries something is refused, unless forced, wherever the range is."""
+    on_disk(0, file_system())
+    on_disk(8 * MIB, bytes(2 * MIB))
     ctl("target", "add", "f", "--store", f"block:{DISK}", "--size", "1M")
+    ctl("target", "add", "behind", "--store", f"block:{DISK}?offset=8M", "--size", "1M")
     pagerd = Pagerd()
-    pagerd.says("signature: ext4")
-    assert not show("f")["port"]
+    for name in ("f", "behind"):
+        refuses(pagerd, name, "ext4")
     ctl("target", "set", "f", "--store", f"block:{DISK}?force=1")
     pagerd.serves("f")
     ctl("target", "add", "g", "--store", f"block:{DISK}?offset=512K&force=1", "--size", "1M")
     pagerd.says("overlaps the store of target 'f'")
-    delete("g")
-    delete("f")
+    for name in ("behind", "g", "f"):
+        delete(name)
+
+    on_disk(0, partition_table() + bytes(MIB))
+    ctl("target", "add", "parted", "--store", f"block:{DISK}?offset=8M", "--size", "1M")
+    refuses(pagerd, "parted", "dos")
+    delete("parted")
+
+    # In the range, and nowhere else.
+    on_disk(0, bytes(MIB))
+    on_disk(8 * MIB, file_system())
+    ctl("target", "add", "inside", "--store", f"block:{DISK}?offset=8M", "--size", "1M")
+    refuses(pagerd, "inside", "ext4")
+    ctl("target", "add", "beside", "--store", f"block:{DISK}?offset=2M&length=1M")
+    pagerd.serves("beside")
+    delete("inside")
+    delete("beside")
     pagerd.stop()
-    with open(DISK, "r+b") as disk:
-        disk.write(bytes(MIB))
+    on_disk(8 * MIB, bytes(MIB))
 
 
 def test_device_goes():
