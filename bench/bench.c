@@ -120,6 +120,7 @@ struct counts {
 	uint64_t read_kib;	/* of block devices; only the store is used */
 	uint64_t written_kib;
 	uint64_t requests;
+	uint64_t watches;
 	uint64_t instructions;
 };
 
@@ -130,6 +131,7 @@ static void count(struct counts *c, const struct system *s, int sign)
 	c->read_kib += sign * proc_number("/proc/vmstat", "pgpgin", 0, 0);
 	c->written_kib += sign * proc_number("/proc/vmstat", "pgpgout", 0, 0);
 	c->requests += sign * (s->requests ? s->requests() : requests_noted());
+	c->watches += sign * watches_noted();
 }
 
 /* ---- measuring ---- */
@@ -250,8 +252,9 @@ static int measure(const struct testcase *t, const struct system *s, const uint6
 	printf("{\"case\": \"%s\", \"system\": \"%s\", \"pages\": %zu, ", t->name, s->name, pages);
 	printf("\"instructions_per_page\": %.1f, \"p50\": %lu, \"p99\": %lu, ",
 	       (double)counts.instructions / pages, cost[n / 2], cost[n * 99 / 100]);
-	printf("\"requests\": %lu, \"store_read_kib\": %lu, \"store_written_kib\": %lu, ",
-	       counts.requests, counts.read_kib, counts.written_kib);
+	printf("\"requests\": %lu, \"watches\": %lu, ", counts.requests, counts.watches);
+	printf("\"store_read_kib\": %lu, \"store_written_kib\": %lu, ",
+	       counts.read_kib, counts.written_kib);
 	printf("\"idle\": %lu, \"sum\": %s}\n", counts.idle, good ? "true" : "false");
 	fflush(stdout);
 	/* Sent while nothing is measured. */

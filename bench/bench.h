@@ -75,6 +75,9 @@ void *shared(size_t length);
 /* Those who bring pages in and back say so, from whatever process. */
 void note_request(void);
 uint64_t requests_noted(void);
+/* And those who read statistics meanwhile. */
+void note_watch(void);
+uint64_t watches_noted(void);
 /* As the case needs to open what it maps: a mapping that cannot be written costs less. */
 int open_flags(const struct testcase *t);
 /* Let the files opened from now on of devices named so be read ahead so far. */

@@ -16,6 +16,8 @@ def judge(result):
         yield "wrong bytes"
     if result["idle"]:
         yield "void, the CPU was idle"
+    if (result["system"] == "extpager-watched") != bool(result["watches"]):
+        yield f"void, statistics were read {result['watches']} times"
     clock, counted = result["instructions_per_page"] * pages, result["instructions"]
     if abs(clock - counted) > TOLERANCE * clock:
         yield f"void, the clock says {clock:,.0f} instructions, QEMU counted {counted:,}"

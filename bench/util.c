@@ -47,12 +47,22 @@ __attribute__((constructor)) static void make_noted(void)
 
 void note_request(void)
 {
-	(*noted)++;
+	noted[0]++;
 }
 
 uint64_t requests_noted(void)
 {
-	return *noted;
+	return noted[0];
+}
+
+void note_watch(void)
+{
+	noted[1]++;
+}
+
+uint64_t watches_noted(void)
+{
+	return noted[1];
 }
 
 void set_readahead(const char *bdi, size_t bytes)

@@ -84,7 +84,8 @@ struct extpager_settings {
  *	 ^                |               |    ^                              ^ |
  *	 |    abandon     |     pager lost|    |resend                        | |
  *	 +----------------+               v    |            given up          | |
- *	 |                               PARKED ------------------------------+ |
+ *	 |                +------------> PARKED ------------------------------+ |
+ *	 |                 zeroed range: a record first, then sent              |
  *	 +----------------------------------------------------------------------+
  *	                        last reference dropped
  */

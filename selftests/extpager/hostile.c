@@ -1356,7 +1356,7 @@ TEST_F(calls, a_child_of_the_pager_is_not_the_pager)
 {
 	struct client c = client_start(use_port, &self->p);
 
-	BEHAVIOURS(108);
+	PARTIAL(108);
 	EXPECT_EQ(0, client_result(&c, LONG));
 	/* Nor has it woken the pager. */
 	EXPECT_EQ(-ETIME, enter(self->p.fd, 0, 1, 0));

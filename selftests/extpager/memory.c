@@ -165,7 +165,7 @@ TEST_F(memory, locked_pages_survive_reclaim_and_others_do_not)
 	struct worker *locker = &self->w[0], *other = &self->w[1];
 	uint64_t asked;
 
-	BEHAVIOURS(123);
+	PARTIAL(123);
 	ASSERT_EQ(0, worker_do(locker, do_mlock, 0, LENGTH, 0));
 	EXPECT_EQ(PAGES, self->s.stats->pages_requested);
 	EXPECT_EQ(KIB(PAGES), smaps_kib(locker, "Locked"));
@@ -194,7 +194,7 @@ TEST_F(memory, locking_with_a_pager_that_fails_says_so)
 	struct worker *w = &self->w[0];
 	uint64_t wrong = self->s.stats->requests;
 
-	BEHAVIOURS(123);
+	PARTIAL(123);
 	ASSERT_EQ(0, worker_do(w, do_check, 0, PAGE, SEED));
 	server_kill(&self->s);
 	ASSERT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_ORPHANED));
