@@ -220,7 +220,7 @@ def counted_in_trace():
     return told
 
 
-@shows(115)
+@shows(partial=(115,))
 def test_counters_agree_with_a_traced_run():
     with Target(4 * MIB) as target:
         trace(True)
@@ -285,6 +285,26 @@ def test_top_shows_rates():
                                     "DIRTY", "PENDING"], lines
         assert lines[1].split()[:2] == [NAME, "live"], lines
         assert max(map(len, lines)) <= TERMINAL, lines
+
+
+def test_latency_is_drawn():
+    """By gnuplot, which is not in this machine: one that gives back what it is told."""
+    stub, drawn = "/tmp/stub", "/tmp/latency.svg"
+    os.makedirs(stub, exist_ok=True)
+    with open(f"{stub}/gnuplot", "w") as file:
+        file.write("#!/bin/sh\ncat\n")
+    os.chmod(f"{stub}/gnuplot", 0o755)
+    with Target(MIB) as target:
+        os.close(os.open(target.path, os.O_RDONLY))
+        words = ["pagerctl", "latency", NAME, "--svg", drawn]
+        missing = subprocess.run(words, capture_output=True, text=True)
+        assert missing.returncode == 1 and "gnuplot" in missing.stderr, missing
+        assert not os.path.exists(drawn)
+        run(*words, env={**os.environ, "PATH": f"{stub}:{os.environ['PATH']}"})
+        with open(drawn) as file:
+            told = file.read()
+        assert "handshake" in told and '"queued" "pager"' in told, told
+    os.unlink(drawn)
 
 
 def on_terminal(columns, rows, *words):

@@ -36,6 +36,10 @@ def exported():
     return set(re.findall(r"^\t\t(\w+);", text, re.M))
 
 
+# Who may do what, who pays, and what survives which crash.
+CHAPTERS = ("TRUST", "ACCOUNTING", "SHUTDOWN AND CRASH")
+
+
 def manual():
     """No page makes mandoc or groff complain; every function has one, and
     libextpager(3) leads to all of them; pages that are referred to exist."""
@@ -56,6 +60,11 @@ def manual():
     for page in sorted((PAGES / "man3").glob("*.3")):
         if not re.search(rf"\bXr(?: \S+ 3 ,)* {page.stem} 3", overview):
             complaints.append(f"libextpager(3) does not lead to {page.stem}(3)")
+    concepts = (PAGES / "extpager.7").read_text()
+    for chapter in CHAPTERS:
+        text = concepts.partition(f"\n.Sh {chapter}\n")[2].partition("\n.Sh ")[0]
+        if len(text.split()) < 150:
+            complaints.append(f"extpager(7) has no chapter {chapter}")
     return complaints + [f"there is no {name}(3)" for name in sorted(exported())
                          if (name, "3") not in names]
 
