@@ -1,12 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """What the runner makes of consoles, of programs' output, of mutants' results and
-of behaviours not shown: its judgement, without a machine. KTAP."""
+of behaviours not shown, and the demo of what it was told: their judgement, without
+a machine. KTAP."""
 import sys
 import traceback
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import SimpleNamespace
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+sys.dont_write_bytecode = True
+TOP = Path(__file__).resolve().parents[2]
+sys.path.append(str(TOP / "selftests"))
 from vm import behaviours, guest, ktap, manifest, mutants, session, splats
 
 # Lines as kernels print them, and what they are a sign of.
@@ -198,12 +204,53 @@ def the_manifest_is_held_against_what_ran():
         ("a:y", "ended with pass, not skip"), ("a:z", "did not run")]
 
 
+def demo():
+    """demo/run, which has no name of a module's."""
+    loader = SourceFileLoader("demo_run", str(TOP / "demo/run"))
+    module = module_from_spec(spec_from_loader("demo_run", loader))
+    loader.exec_module(module)
+    return module
+
+
+def the_demo_judges_itself():
+    run = demo()
+    fine = SimpleNamespace(problems=[], runs={"demo": SimpleNamespace(
+        complaint=None, parser=SimpleNamespace(results=[]))})
+    expected = [(["old"], ["new"])] * run.inside.SIZE
+
+    def judged(outcome=fine, first="old", last="new", on_disk=0, **facts):
+        told = run.Facts("6.12", 1)
+        for mib in range(run.inside.SIZE):
+            told.take("first", mib, [first])
+            told.take("second", mib, ["new" if mib % 2 else "old"])
+            told.take("last", mib, [last])
+        told.take(**{"finished": True, "unanswered_at_kill": 1, "dirty_at_kill": run.MIB,
+                     "dirty_at_end": 0, "events": {"resent": 1}, **facts})
+        told.wrong_on_disk = on_disk
+        return run.problems_of(outcome, told.report(expected))
+
+    assert judged() == [], judged()
+    nothing = SimpleNamespace(problems=[], runs={})
+    broken = SimpleNamespace(problems=[("warn", "WARNING: at kmod")], runs=fine.runs)
+    for why, problems in (
+            ("bytes were read otherwise", judged(first="new")),
+            ("bytes were read otherwise", judged(last="old")),
+            ("bytes on the disk are wrong", judged(on_disk=1)),
+            ("the kill met nothing", judged(unanswered_at_kill=0)),
+            ("the kill met nothing", judged(dirty_at_kill=run.MIB - 1)),
+            ("no request was sent again", judged(events={})),
+            ("were not written back", judged(dirty_at_end=4096)),
+            ("the demo did not begin", judged(nothing)),
+            ("WARNING: at kmod", judged(broken))):
+        assert len(problems) == 1 and why in problems[0], (why, problems)
+
+
 def main():
     tests = (splats_are_known, splats_are_told_apart, only_an_oops_of_the_emulator_is_forgiven,
              a_failed_test_is_quoted_from_its_beginning, a_program_that_dies_names_its_test,
              a_programs_output_must_be_complete, a_mutant_is_caught_by_tests_that_ran_and_failed,
              a_mutant_may_break_the_boot_only_if_it_says_so, behaviours_not_shown_are_missed,
-             the_manifest_is_held_against_what_ran)
+             the_manifest_is_held_against_what_ran, the_demo_judges_itself)
     print(f"KTAP version 1\n1..{len(tests)}")
     failed = 0
     for number, test in enumerate(tests, 1):
