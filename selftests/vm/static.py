@@ -171,6 +171,12 @@ def self_contained():
                 (p for p in files() if p != Path("selftests/vm/static.py")))
 
 
+def request_states():
+    """Only one file changes the state of a request."""
+    return grep(r"->state\s*=[^=].*\bEXTPAGER_REQUEST_|\b(req|request)->state\s*=[^=]",
+                (p for p in files() if p.match("kmod/*.c") and p.name != "request.c"))
+
+
 def mutants_apply():
     """A change of the sources must not leave a mutant behind that says nothing any more."""
     complaints = []
@@ -257,6 +263,7 @@ def checks(kernels):
     """{name: function}, each returning a list of complaints."""
     found = {"build": build, "linking": linking, "checkpatch": checkpatch,
              "shellcheck": shellcheck, "versions": versions, "self-contained": self_contained,
+             "request-states": request_states,
              "spdx": spdx, "mutants": mutants_apply, "readme": readme, "units": units,
              **documents.CHECKS, **packages.checks(kernels)}
     for kernel in kernels:
