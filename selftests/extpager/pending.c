@@ -367,6 +367,23 @@ static bool maps_are_readable(pid_t pid)
 	return n > 0;
 }
 
+/* Zeros for page @index, which nobody is in the way of. */
+static bool punch_ends(struct pager *p, int fd, uint64_t index)
+{
+	struct punch *punch = shared_memory(sizeof(*punch));
+	struct extpager_event ev;
+	struct client client;
+	bool ended;
+
+	*punch = (struct punch){ .fd = fd, .offset = index * PAGE, .length = PAGE };
+	client = client_start(do_punch, punch);
+	ended = pager_expect(p, EXTPAGER_EV_DATA_RETURN, &ev, SOON) &&
+		ev.flags == EXTPAGER_EVF_ZERO && ev.offset == index * PAGE && ev.length == PAGE &&
+		!pager_return_done(p, &ev, 0) && !client_result(&client, SOON) && !punch->error;
+	munmap(punch, sizeof(*punch));
+	return ended;
+}
+
 /* Its result is an errno. */
 static int truncate_object(void *arg)
 {
@@ -380,7 +397,6 @@ TEST_F(pending, an_unanswered_page_delays_nobody_else)
 	struct crowd *stuck = crowd_new(self->fd, BYTES, 144, 2);
 	struct crowd *other = crowd_new(self->fd, BYTES, 144, 2);
 	struct crowd *near = crowd_new(self->fd, BYTES, 144, 1);
-	struct punch *punch = shared_memory(sizeof(*punch));
 	struct io io = { self->fd, 700 * PAGE, 3 * PAGE, 144 };
 	struct io whole = { .fd = self->fd, .length = BYTES };
 	struct io less = { .fd = self->fd, .length = BYTES - PAGE };
@@ -431,16 +447,7 @@ TEST_F(pending, an_unanswered_page_delays_nobody_else)
 	client = client_start(truncate_object, &less);
 	EXPECT_EQ(EPERM, client_result(&client, SOON));
 
-	*punch = (struct punch){ .fd = self->fd, .offset = 4 * PAGE, .length = PAGE };
-	client = client_start(do_punch, punch);
-	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
-	EXPECT_EQ(EXTPAGER_EVF_ZERO, ev.flags);
-	EXPECT_EQ(4 * PAGE, ev.offset);
-	EXPECT_EQ(PAGE, ev.length);
-	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
-	EXPECT_EQ(0, client_result(&client, SOON));
-	EXPECT_EQ(0, punch->error);
-
+	EXPECT_TRUE(punch_ends(&self->p, self->fd, 4));
 	client = client_start(write_pages, &io);
 	EXPECT_EQ(0, client_result(&client, SOON));
 	EXPECT_TRUE(maps_are_readable(stuck->client.pid));
@@ -452,6 +459,48 @@ TEST_F(pending, an_unanswered_page_delays_nobody_else)
 	crowd_free(stuck);
 	crowd_free(other);
 	crowd_free(near);
+}
+
+static int write_byte(void *arg)
+{
+	struct io *io = arg;
+
+	return pwrite(io->fd, "x", 1, io->offset) != 1;
+}
+
+/* The gate comes before the inode lock, which all writers and punchers take. */
+TEST_F(pending, a_write_that_waits_for_its_page_delays_no_other)
+{
+	struct io part = { self->fd, 5 * PAGE + 8, 1, 0 };
+	struct io whole = { self->fd, 9 * PAGE, PAGE, 144 };
+	struct io other = { self->fd, 700 * PAGE, 3 * PAGE, 144 };
+	struct extpager_event asked, coming;
+	struct client writer[2], client;
+	unsigned int i;
+
+	BEHAVIOURS(144);
+	/* One wants the rest of its page, the other finds its page on the way. */
+	ASSERT_EQ(0, prefetch(self->fd, 9, 1));
+	ASSERT_TRUE(next_request(&self->p, &coming));
+	writer[0] = client_start(write_byte, &part);
+	ASSERT_TRUE(next_request(&self->p, &asked));
+	EXPECT_EQ(5 * PAGE, asked.offset);
+	writer[1] = client_start(write_pages, &whole);
+	for (i = 0; i < 2; i++)
+		ASSERT_TRUE(WAIT_FOR(SOON, tasks_waiting(writer[i].pid) == 1));
+
+	client = client_start(write_pages, &other);
+	EXPECT_EQ(0, client_result(&client, SOON));
+	EXPECT_TRUE(punch_ends(&self->p, self->fd, 20));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(1, tasks_waiting(writer[i].pid));
+
+	ASSERT_EQ(0, pager_supply(&self->p, &asked, 0));
+	ASSERT_EQ(0, pager_supply(&self->p, &coming, 0));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, client_result(&writer[i], SOON));
+	EXPECT_EQ('x', self->map[5 * PAGE + 8]);
+	EXPECT_TRUE(page_is(self->map + 9 * PAGE, 144, 9));
 }
 
 static int write_and_sync(void *arg)
@@ -583,11 +632,12 @@ TEST_F(pending, a_stop_takes_effect_when_the_fault_is_answered)
  * A client one thread of which touches page 40, and whose main thread then
  * changes the address space when it is told to.
  */
-enum change { UNMAP, MOVE, REPLACE, FORK };
+enum change { UNMAP, MOVE, REPLACE, PROTECT, FORK };
 
 struct scene {
 	int fd, other_fd;
 	enum change change;
+	bool store;			/* the thread: to the page, once it was read */
 	volatile bool go;		/* the test: change it now */
 	volatile bool changed;		/* the client: done */
 	volatile pid_t child;
@@ -613,6 +663,8 @@ static void *touch_scene(void *arg)
 	s->signal = sigsetjmp(scene_jump, 1);
 	if (!s->signal) {
 		s->right = page_is(page, 101, SCENE_PAGE);
+		if (s->store)
+			*(volatile uint8_t *)page = *page;
 		s->other_right = page_is(page, 102, SCENE_PAGE);
 	}
 	return NULL;
@@ -620,7 +672,7 @@ static void *touch_scene(void *arg)
 
 static uint8_t *map_scene(int fd)
 {
-	uint8_t *map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	uint8_t *map = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	return map == MAP_FAILED || madvise(map, BYTES, MADV_RANDOM) ? NULL : map;
 }
@@ -641,6 +693,8 @@ static uint8_t *change_scene(struct scene *s)
 	case REPLACE:
 		to = mmap(s->map, BYTES, PROT_READ, MAP_SHARED | MAP_FIXED, s->other_fd, 0);
 		return to == s->map && !madvise(to, BYTES, MADV_RANDOM) ? to : NULL;
+	case PROTECT:
+		return mprotect(s->map, BYTES, PROT_NONE) ? NULL : map_scene(s->fd);
 	case FORK:
 		child = fork();
 		if (!child)
@@ -768,6 +822,143 @@ TEST_F(pending, a_mapping_in_the_place_of_another_asks_anew)
 	EXPECT_TRUE(pager_silent(&self->p, QUIET));
 	munmap(map, PAGE);
 	close(fd);
+}
+
+/* ---- the same while a waiter is not waiting for its page ---- */
+
+#define STUCK		"stuck"
+#define QUOTA		(256UL << 10)
+#define LONG_MS		120000		/* no deadline comes into it */
+
+FIXTURE(stuck)
+{
+	struct pager p;
+	uint64_t object;
+	int fd;
+	/* What the pager was told and does not answer. */
+	struct extpager_event held[QUOTA / PAGE];
+	unsigned int nr_held;
+};
+
+FIXTURE_VARIANT(stuck)
+{
+	enum { FULL_QUOTA, NO_READY, NO_PAGER } why;
+};
+
+FIXTURE_VARIANT_ADD(stuck, full_quota) { .why = FULL_QUOTA };
+FIXTURE_VARIANT_ADD(stuck, no_ready) { .why = NO_READY };
+FIXTURE_VARIANT_ADD(stuck, no_pager) { .why = NO_PAGER };
+
+FIXTURE_SETUP(stuck)
+{
+	struct target_options o = {
+		.bytes = BYTES, .quota = QUOTA, .policy = "hold", .handshake_ms = LONG_MS,
+		.return_ms = LONG_MS,
+	};
+	struct extpager_event ev;
+	struct client filler;
+	struct io io;
+	uint64_t held;
+
+	target_gone(STUCK);
+	ASSERT_EQ(0, target_add(STUCK, &o));
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+	ASSERT_EQ(0, pager_attach(&self->p, STUCK, &self->object, NULL));
+	self->fd = target_open(STUCK, O_RDWR | O_NONBLOCK);
+	ASSERT_LE(0, self->fd);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, SOON));
+	if (variant->why == NO_READY) {
+		self->held[0] = ev;
+		return;
+	}
+	ASSERT_EQ(0, pager_ready(&self->p, &ev, 0, 0));
+	if (variant->why == NO_PAGER) {
+		ASSERT_EQ(0, pager_detach(&self->p, self->object));
+		return;
+	}
+	/* The page of the scene is here and clean: what waits is a store to it. */
+	ASSERT_EQ(0, pager_push(&self->p, self->object, ev.generation, 101, SCENE_PAGE * PAGE,
+				PAGE, NULL));
+	io = (struct io){ self->fd, 1000 * PAGE, QUOTA, 53 };
+	filler = client_start(write_pages, &io);
+	ASSERT_EQ(0, client_result(&filler, SOON));
+	/* On its way to write-back a page is not counted for a moment. */
+	for (held = 0; held < QUOTA; held += ev.length) {
+		ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
+		self->held[self->nr_held++] = ev;
+	}
+}
+
+FIXTURE_TEARDOWN(stuck)
+{
+	close(self->fd);
+	pager_close(&self->p);
+	EXPECT_TRUE(target_gone(STUCK));
+}
+
+static struct scene *stuck_scene(int fd, enum change change, bool store, struct client *client)
+{
+	struct scene *s = shared_memory(sizeof(*s));
+
+	*s = (struct scene){ .fd = fd, .change = change, .store = store };
+	*client = client_start(scene_main, s);
+	return WAIT_FOR(SOON, tasks_waiting(client->pid) == 1) ? s : NULL;
+}
+
+TEST_F(stuck, the_address_space_of_a_waiter_can_change)
+{
+	static const enum change changes[] = { UNMAP, MOVE, PROTECT, FORK };
+	struct client client[ARRAY_SIZE(changes)];
+	struct scene *s[ARRAY_SIZE(changes)];
+	unsigned int i;
+
+	BEHAVIOURS(101, 102);
+	PARTIAL(143);
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		s[i] = stuck_scene(self->fd, changes[i], variant->why == FULL_QUOTA, &client[i]);
+		ASSERT_NE(NULL, s[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(s); i++)
+		s[i]->go = true;
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		ASSERT_TRUE(WAIT_FOR(SOON, s[i]->changed)) {
+			TH_LOG("change %u", changes[i]);
+		}
+		EXPECT_TRUE(maps_are_readable(client[i].pid));
+		/* A writer at the quota looks up now and then. */
+		EXPECT_TRUE(WAIT_FOR(SOON, tasks_waiting(client[i].pid) == 1));
+	}
+
+	for (i = 0; i < self->nr_held; i++)
+		ASSERT_EQ(0, pager_return_done(&self->p, &self->held[i], 0));
+	if (variant->why == NO_READY)
+		ASSERT_EQ(0, pager_ready(&self->p, &self->held[0], 0, 0));
+	if (variant->why == NO_PAGER) {
+		ASSERT_EQ(0, pager_attach(&self->p, STUCK, NULL, NULL));
+		ASSERT_TRUE(object_ready(&self->p, NULL));
+	}
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		EXPECT_EQ(0, serve_client(&self->p, &client[i], 101, NULL));
+		EXPECT_EQ(changes[i] == FORK ? 0 : SIGSEGV, s[i]->signal);
+	}
+}
+
+TEST_F(stuck, a_waiter_dies_at_once)
+{
+	uint64_t best = UINT64_MAX, ms;
+	unsigned int i;
+
+	BEHAVIOURS(99);
+	for (i = 0; i < 3 && best > dying_limit(); i++) {
+		struct client client;
+
+		ASSERT_NE(NULL, stuck_scene(self->fd, FORK, variant->why == FULL_QUOTA, &client));
+		ms = dying_ms(&client);
+		ASSERT_GT(5000, ms);
+		if (ms < best)
+			best = ms;
+	}
+	EXPECT_GE(dying_limit(), best);
 }
 
 TEST_HARNESS_MAIN
