@@ -309,6 +309,43 @@ TEST_F(observe, an_access_and_its_error_are_traced_at_the_gate)
 	EXPECT_STREQ("2/-122 2/-122 1/-74 ", fate);
 }
 
+/* In each way: read(2), a touch and a store through a mapping. */
+static int use_page(void *arg)
+{
+	struct access *a = arg;
+	volatile uint8_t *map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, a->fd, 0);
+
+	if (map == MAP_FAILED || read_pages(a))
+		return 1;
+	(void)map[a->first * PAGE];
+	return touch_page(a);
+}
+
+/* Whoever finds the page pays nothing for the others' waits. */
+TEST_F(observe, a_page_that_is_here_does_not_meet_the_gate)
+{
+	struct access a = { self->fd, 5, 1, 1 };
+	struct extpager_event ev;
+	char fate[128];
+	struct client c;
+
+	PARTIAL(115);
+	ASSERT_TRUE(trace_begin());
+	c = client_start(read_pages, &a);
+	NEXT(DATA_REQUEST);
+	ASSERT_TRUE(WAIT_FOR(SOON, target_stat(NAME, EXTPAGER_A_STATS_GATE_WAITS) == 1));
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+	ASSERT_EQ(0, client_result(&c, SOON));
+	c = client_start(use_page, &a);
+	EXPECT_EQ(0, client_result(&c, SOON));
+	ASSERT_TRUE(trace_end());
+	/* The first read alone. */
+	waits(self->object, 5, fate, sizeof(fate));
+	EXPECT_STREQ("1/0", fate);
+	EXPECT_EQ(1, target_stat(NAME, EXTPAGER_A_STATS_GATE_WAITS));
+	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_QUOTA_WAITS));
+}
+
 /* ---- counters ---- */
 
 static bool stats_are(const char *target, uint32_t port, const uint64_t *want, uint64_t *is)
