@@ -458,8 +458,8 @@ struct gate_fault {
 /*
  * Whoever may retry waits without the fault lock; mmap, fork and munmap go on.
  * RETRY_NOWAIT does not wait at all: on 6.1 and 6.12 it comes from KVM alone,
- * which has a vCPU's fault tried so before a worker waits for the page. No other
- * system call leads there, so that the tests do not come by.
+ * which has a vCPU's fault tried so before a worker waits for the page; and from
+ * a module of the tests, since no other system call leads there.
  */
 static void gate_unlock(struct gate_fault *gf)
 {

@@ -26,18 +26,6 @@ def program(name, args="", timeout=30, called=None):
     return tree.Program(called or name, path, {"timeout": timeout}, args)
 
 
-def build_module(kernel):
-    """canary.ko, in a farm of links like that of the real one."""
-    farm = tree.BUILD / kernel.name / "canary"
-    farm.mkdir(parents=True, exist_ok=True)
-    for source in (tree.SELFTESTS / "canary/kmod").iterdir():
-        link = farm / source.name
-        link.unlink(missing_ok=True)
-        link.symlink_to(source)
-    tree.make(f"M={farm}", "CC=gcc-12", "modules", directory=kernel.dir / "build")
-    return farm / "canary.ko"
-
-
 def splat(base, what, reason):
     """The canary module does something that ends up on the console."""
     name = base.kernel.name
@@ -126,7 +114,7 @@ def run(session, names=("debug", "6.12")):
     for name in names:
         make_cases = cases_debug if name == "debug" else cases_stock
         kernel = tree.kernel(name)
-        module = build_module(kernel)
+        module = tree.build_test_module(kernel, "canary", "canary")
         base = guest.Boot("canary", kernel, [], module, tree.build_id(module))
         cases += [c for c in make_cases(base)
                   if any(session.wants(f"canary:{canary}") for canary in c.canaries)]

@@ -139,6 +139,10 @@ def initramfs(boot, nonce, path):
     cpio.file("tests/pagerctl.schema.json", tree.TOP / "doc/pagerctl.schema.json")
     for program in boot.programs:
         cpio.file(f"tests/programs/{program.name}", program.path)
+        if "module" in program.options:     # which the program loads itself
+            name = program.options["module"]
+            cpio.file(f"tests/helpers/{name}.ko",
+                      tree.build_test_module(boot.kernel, "extpager", name))
     # The tree's own binaries, at names that PATH and LD_LIBRARY_PATH know.
     for name, directory in (("bin", tree.BUILD / "bin"), ("lib", tree.BUILD / "lib"),
                             ("helpers", tree.BUILD / "selftests/helpers"),

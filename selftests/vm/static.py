@@ -18,11 +18,11 @@ CHECKPATCH_IGNORES = (
      "one-line inline functions in a row are a table"),
     (r"trace\.h$", "OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT,LINE_SPACING",
      "the layout of TRACE_EVENT"),
-    (r"^(uapi|lib|daemon|examples|bench|demo|selftests/(?!canary/kmod))",
+    (r"^(uapi|lib|daemon|examples|bench|demo|selftests/(?!\w+/kmod))",
      "BIT_MACRO,PREFER_KERNEL_TYPES,PREFER_DEFINED_ATTRIBUTE_MACRO,PREFER_FALLTHROUGH,"
      "ARRAY_SIZE,STRCPY,STRNCPY,ENOSYS,USE_NEGATIVE_ERRNO",
      "user space has no kernel macros, types and helpers, and its own use of errno"),
-    (r"^selftests/(?!canary/kmod)",
+    (r"^selftests/(?!\w+/kmod)",
      "OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT,LINE_SPACING,MACRO_ARG_REUSE,COMPLEX_MACRO,"
      "AVOID_EXTERNS,VOLATILE,MACRO_WITH_FLOW_CONTROL,EMBEDDED_FUNCTION_NAME,BRACES,"
      "MACRO_ARG_PRECEDENCE,MULTIPLE_ASSIGNMENTS,SPACING",

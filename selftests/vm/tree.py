@@ -14,7 +14,7 @@ SELFTESTS = TOP / "selftests"
 VM = BUILD / "vm"
 
 # Options of a "vm:" comment that need no machine of their own.
-SHARED = ("timeout", "kernels")
+SHARED = ("timeout", "kernels", "module")
 SWITCHES = ("mem", "smp", "swap", "disk", "disks", "params", "cmdline")
 TIMEOUT = 120
 
@@ -103,6 +103,18 @@ def build_module(kernel):
     if not path.exists():
         raise BuildError(f"there is no {path.relative_to(TOP)}")
     return path
+
+
+def build_test_module(kernel, directory, name):
+    """NAME.ko of a directory below selftests/, in a farm of links like that of the real one."""
+    farm = BUILD / kernel.name / name
+    farm.mkdir(parents=True, exist_ok=True)
+    for source in (SELFTESTS / directory / "kmod").iterdir():
+        link = farm / source.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(source)
+    make(f"M={farm}", "CC=gcc-12", "modules", directory=kernel.dir / "build")
+    return farm / f"{name}.ko"
 
 
 def options_of(source):
