@@ -25,7 +25,7 @@
 uint64_t test_seed(uint64_t salt);
 /* A cheap generator for patterns and choices; state is the caller's. */
 uint64_t test_random(uint64_t *state);
-/* Rounds: @full in check-deep, else @usual, @debug on the debug kernel. */
+/* Rounds: @full in check-deep, else @usual; on the debug kernel @debug, and ten times that. */
 unsigned int test_rounds(unsigned int full, unsigned int usual, unsigned int debug);
 bool on_debug_kernel(void);
 /* 6.12 is 612. */
