@@ -220,7 +220,18 @@ void drop_caches(void)
 	write_file("/proc/sys/vm/drop_caches", "3");
 }
 
+/* Its name is there before it can be opened. */
+static bool disk_opens(void)
+{
+	int fd = open(DISK, O_RDWR | O_CLOEXEC);
+	bool opens = fd >= 0 && lseek(fd, 0, SEEK_END) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return opens;
+}
+
 bool disk_ready(void)
 {
-	return !system("modprobe nvme") && WAIT_FOR(10000, !access(DISK, R_OK | W_OK));
+	return !system("modprobe nvme") && WAIT_FOR(10000, disk_opens());
 }
