@@ -54,6 +54,7 @@ class Outcome:
         self.problems = []                          # (reason, text)
         self.console = ""
         self.logs = None
+        self.power_off = None                       # seconds from "done" to the machine's end
 
     def problem(self, reason, text):
         self.problems.append((reason, text))
@@ -257,6 +258,8 @@ def _run(boot, report, work):
                                             f"\"{(listener.words or ['power on'])[-1]}\"")
                     break
                 time.sleep(0.05)
+            if ended and listener.words[-1:] == ["done"]:
+                outcome.power_off = time.monotonic() - listener.heard
         finally:
             qemu.kill()
             qemu.wait()
