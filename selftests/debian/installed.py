@@ -4,9 +4,11 @@
 """The first boot after the packages were installed: everything runs by itself, as
 it is shipped. Leaves dirty pages behind for power-off: see afterwards.py."""
 import glob
+import json
 import mmap
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from served_by_systemd import (PAGE, PATHS, journal, mark, on_disk, pattern, pid
 
 DISK = "/dev/nvme0n1"
 MIB = 1 << 20
+SCRIPTS = "/usr/share/extpager/bpftrace"
 
 
 def write_pages(path, data):
@@ -188,6 +191,76 @@ def test_no_module():
     run("systemctl", "start", "pagerd", "run-extpager-targets.mount")
     serves("db")
     assert os.path.ismount(PATHS)
+
+
+class Script:
+    """One for bpftrace, which runs; in `with`."""
+
+    def __init__(self, name, *words):
+        self.path = f"/tmp/{name}.said"
+        with open(self.path, "w") as file:
+            self.process = subprocess.Popen(["bpftrace", "-q", "-B", "none", f"{SCRIPTS}/{name}",
+                                             *words], stdout=file, stderr=file)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+
+    def said(self):
+        with open(self.path) as file:
+            return file.read()
+
+    def attached(self, message):
+        """What BEGIN prints is seen when the other probes are there as well."""
+        until(f"'{message}' is said",
+              lambda: message in self.said() or self.process.poll() is not None, 120)
+        assert self.process.poll() is None, self.said()
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(timeout=60) == 0, self.said()
+        return self.said()
+
+
+def slow_read(page):
+    """dd reads a page that its pager has not supplied for a second and a half."""
+    with open(f"{PATHS}/db", "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    os.kill(pid(), signal.SIGSTOP)
+    reader = subprocess.Popen(["dd", f"if={PATHS}/db", "of=/dev/null", "bs=4k", "count=1",
+                               f"skip={page}"], stderr=subprocess.DEVNULL)
+    until("the request is old", lambda: any(
+        request["age_ms"] > 1500 for request in
+        json.loads(run("pagerctl", "-j", "pending", "db"))["pending"]), 20)
+    os.kill(pid(), signal.SIGCONT)
+    assert reader.wait(timeout=60) == 0
+
+
+def test_scripts_for_bpftrace():
+    """Each script is one for this bpftrace and this kernel, and tells of a slow read."""
+    names = {os.path.basename(path) for path in glob.glob(f"{SCRIPTS}/*")}
+    assert names == {"extpager-latency.bt", "extpager-slow.bt", "extpager-waiters.bt"}, names
+    with Script("extpager-latency.bt") as latency, Script("extpager-slow.bt", "1000") as slow, \
+            Script("extpager-waiters.bt") as waiters:
+        latency.attached("Tracing requests")
+        slow.attached("OBJECT")
+        waiters.attached("Tracing accesses")
+        slow_read(4321)
+        said_of = latency.end(), slow.end(), waiters.end()
+    for text in said_of:
+        assert "WARNING" not in text and "ERROR:" not in text, text
+    # Microseconds, by powers of two.
+    assert re.search(r"^@us\[DATA_REQUEST, 0\]: *\n\[1M, 2M\) +\d", said_of[0], re.M), said_of[0]
+    # No other request was that slow, but what was read ahead may be one of its own.
+    _, *lines = said_of[1].strip().splitlines()
+    found = [re.match(r"\S+ +(\d+) DATA_REQUEST +(\d+) +(\d+) +0 0x", line) for line in lines]
+    assert lines and all(found), said_of[1]
+    numbers = [tuple(map(int, match.groups())) for match in found]
+    assert any(ms > 1500 and at <= 4321 < at + nr for ms, at, nr in numbers), said_of[1]
+    assert re.search(r"^@waits\[dd, 1, 0\]: \d+$", said_of[2], re.M), said_of[2]
 
 
 def test_before_power_off():

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """The bpftrace scripts name tracepoints, fields, operations and states that there are.
-bpftrace itself would need the module loaded to say so. KTAP."""
+bpftrace itself needs the module loaded to say so: see debian/installed.py. KTAP."""
 import re
 import sys
 from pathlib import Path

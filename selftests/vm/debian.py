@@ -20,7 +20,7 @@ NEXT = "srv/next"
 # depend on, so that the guest needs no network, and what the tests are written in.
 BASE = ("systemd-sysv", "udev", "kmod", "linux-image-amd64", "linux-headers-amd64", "dkms",
         "gcc", "libc6-dev", "pkg-config", "libnl-genl-3-dev", "liburing2", "libblkid1", "libcjson1",
-        "libinih1", "python3", "dmsetup", "procps")
+        "libinih1", "python3", "dmsetup", "procps", "bpftrace")
 # Emulated, and a compiler may be at work in it: systemd alone takes a minute.
 QUIET = 400
 # What the kernel says of the pages that installed.py leaves dirty without a pager.
