@@ -7,12 +7,13 @@ import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 
 from served import run, run_tests, show, until
-from served_by_systemd import (PATHS, journal, mark, on_disk, pattern, pid, said, serves,
+from served_by_systemd import (PATHS, STORES, journal, mark, on_disk, pattern, pid, said, serves,
                                targets, unit, until_up)
 
 DISK = "/dev/nvme0n1"
@@ -35,18 +36,52 @@ def installed_version(package="extpager-dkms"):
     return run("dpkg-query", "-W", "-f", "${Version}", package)
 
 
+def last_said(name, word):
+    """When systemd last said so of a unit in the boot before, in microseconds."""
+    lines = [json.loads(line) for line in journal(
+        "-b", "-1", "-u", name, "-o", "json", "--output-fields=MESSAGE").splitlines()]
+    times = [int(line["__MONOTONIC_TIMESTAMP"]) for line in lines
+             if line["MESSAGE"].startswith(f"{word} ")]
+    assert times, (name, word, lines[-10:])
+    return max(times)
+
+
+def test_starts_in_order():
+    """Each of stores, pagerd, mount and client begins when the one before it is up."""
+    names = ("srv-stores.mount", "pagerd", "run-extpager-targets.mount", "client")
+    for first, then in zip(names, names[1:]):
+        up = int(unit(first, "ActiveEnterTimestampMonotonic"))
+        begin = int(unit(then, "InactiveExitTimestampMonotonic"))
+        assert 0 < up <= begin, (first, up, then, begin)
+    # Behind sysinit.target pagerd comes after local-fs.target in any case: that the unit says
+    # so itself, only systemd's list shows.
+    after = unit("pagerd", "After").split()
+    assert {"local-fs.target", "blk-availability.service"} <= set(after), after
+
+
+def test_stopped_in_order():
+    """pagerd outlived its client, whose last words are in the store, and the store's file
+    system and device outlived pagerd."""
+    order = [("client", "Stopped"), ("run-extpager-targets.mount", "Unmounting"),
+             ("run-extpager-targets.mount", "Unmounted"), ("pagerd", "Stopping"),
+             ("pagerd", "Stopped"), ("srv-stores.mount", "Unmounting")]
+    times = [last_said(*event) for event in order]
+    assert times == sorted(times), list(zip(order, times))
+    devices = last_said("blk-availability", "Stopping")
+    assert devices >= last_said("pagerd", "Stopped"), (devices, times)
+    with open(f"{STORES}/last", "rb") as file:
+        assert file.read() == pattern("last words", 256)
+    # Its next end would be amid what follows.
+    run("systemctl", "disable", "--now", "client")
+
+
 def test_power_off_was_orderly():
     """pagerd's targets were written back at power-off, in time, and are there again."""
-    stop = [json.loads(line) for line in journal(
-        "-b", "-1", "-u", "pagerd", "-o", "json", "--output-fields=MESSAGE").splitlines()]
-    begin = max(int(line["__MONOTONIC_TIMESTAMP"]) for line in stop
-                if line["MESSAGE"].startswith("Stopping "))
-    end = max(int(line["__MONOTONIC_TIMESTAMP"]) for line in stop
-              if line["MESSAGE"].startswith("Stopped "))
-    assert begin < end < begin + 17000000, stop[-10:]
+    begin, end = last_said("pagerd", "Stopping"), last_said("pagerd", "Stopped")
+    assert begin < end < begin + 17000000, (begin, end)
     serves("db")
     assert on_disk(DISK, MIB, MIB) == pattern("power-off", 256)
-    assert set(targets()) == {"db", "state"}, targets()
+    assert set(targets()) == {"db", "state", "last"}, targets()
     with open(f"{PATHS}/state", "rb") as file:
         assert file.read() == pattern("file", 256)
 
@@ -142,6 +177,8 @@ def test_purge():
     the content of targets."""
     for name in targets():
         run("pagerctl", "target", "del", name)
+    # The administrator's own, which no package removes.
+    shutil.rmtree("/etc/systemd/system/pagerd.service.d")
     text = apt("purge", *PACKAGES)
     assert "/var/lib/extpager" in text, text
     assert left_over() == ["/var/lib/extpager"], (left_over(), text)

@@ -9,18 +9,55 @@ import mmap
 import os
 import pwd
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 from served import run, run_tests, show, until
-from served_by_systemd import (PAGE, PATHS, journal, mark, on_disk, pattern, pid, reload, said,
-                               serves, target_file, targets, unit, until_up)
+from served_by_systemd import (PAGE, PATHS, STORES, journal, mark, on_disk, pattern, pid, reload,
+                               said, serves, target_file, targets, unit, until_up)
 
 DISK = "/dev/nvme0n1"
 MIB = 1 << 20
 SCRIPTS = "/usr/share/extpager/bpftrace"
+UNITS = "/etc/systemd/system"
+# Its work is to be done at power-off, and late: when nothing but the order of units keeps
+# pagerd, which goes as soon as remote-fs-pre.target and whoever came after pagerd are gone.
+CLIENT = f"""\
+[Unit]
+Description=Client of a target
+RequiresMountsFor={PATHS}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=true
+ExecStop=sh -c 'while systemctl is-system-running | grep -q stopping && \\
+	systemctl -q is-active remote-fs-pre.target; do sleep 0.1; done'
+ExecStop=dd if={STORES}.last of={PATHS}/last bs=64k conv=notrunc,fsync
+
+[Install]
+WantedBy=multi-user.target
+"""
+# As that of LVM, which takes block devices away at its end.
+BLK_AVAILABILITY = """\
+[Unit]
+Description=Availability of block devices
+DefaultDependencies=no
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=true
+ExecStop=true
+
+[Install]
+WantedBy=sysinit.target
+"""
 
 
 def write_pages(path, data):
@@ -261,6 +298,31 @@ def test_scripts_for_bpftrace():
     numbers = [tuple(map(int, match.groups())) for match in found]
     assert any(ms > 1500 and at <= 4321 < at + nr for ms, at, nr in numbers), said_of[1]
     assert re.search(r"^@waits\[dd, 1, 0\]: \d+$", said_of[2], re.M), said_of[2]
+
+
+def test_client_until_power_off():
+    """A client that needs the mount has something to write when it is stopped, to a target
+    whose store is on a file system of its own: afterwards.py looks for it."""
+    os.mkdir(STORES)
+    run("truncate", "-s", "16M", f"{STORES}.img")
+    run("mkfs.ext4", "-q", f"{STORES}.img")
+    os.makedirs(f"{UNITS}/pagerd.service.d")
+    for path, text in (("pagerd.service.d/stores.conf", f"[Service]\nReadWritePaths={STORES}\n"),
+                       ("client.service", CLIENT), ("blk-availability.service", BLK_AVAILABILITY)):
+        with open(f"{UNITS}/{path}", "w") as file:
+            file.write(text)
+    with open("/etc/fstab", "a") as file:
+        file.write(f"{STORES}.img {STORES} ext4 loop 0 0\n")
+    with open(f"{STORES}.last", "wb") as file:
+        file.write(pattern("last words", 256))
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", "srv-stores.mount")
+    shutil.chown(STORES, "extpager", "extpager")
+    target_file("last", f"store = file:{STORES}/last?create=1\nsize = 1M\n")
+    run("systemctl", "restart", "pagerd")
+    serves("last")
+    run("systemctl", "enable", "--now", "client", "blk-availability")
+    assert unit("client", "ActiveState") == unit("blk-availability", "ActiveState") == "active"
 
 
 def test_before_power_off():

@@ -9,6 +9,8 @@ from served import run, until
 TARGETS = "/etc/extpager/targets.d"
 PATHS = "/run/extpager/targets"
 PAGE = 4096
+# A file system of its own, with the store of target "last": see installed.py.
+STORES = "/srv/stores"
 
 
 def unit(name, *properties):
