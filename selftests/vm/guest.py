@@ -190,7 +190,7 @@ def command(boot, work, initrd, drives, cmdline):
              "-append", " ".join((
                  "console=ttyS0 panic=-1 oops=panic panic_on_warn=1 softlockup_panic=1",
                  "workqueue.watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=60",
-                 "watchdog_thresh=30 nokaslr norandmaps loglevel=5", cmdline))]
+                 "watchdog_thresh=30 nokaslr norandmaps loglevel=5 log_buf_len=1M", cmdline))]
     for number, (device, path, flags) in enumerate(drives):
         words += ["-drive", f"if=none,id=drive{number},format=raw,file={path},{flags}",
                   "-device", f"{device},drive=drive{number}"]
