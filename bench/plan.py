@@ -43,7 +43,6 @@ class Goal:
 GOALS = (
     Goal("rand4k", "extpager-copy", "two-thread userfaultfd", {"6.12": 1.15, "6.1": 1.30}),
     Goal("rand4k", "extpager-copy", "two-thread userfaultfd", {"6.12": 0.95}, to_come=True),
-    Goal("rand4k", "extpager-watched", "extpager-copy", {"6.12": 1.01, "6.1": 1.01}),
     Goal("seq", "extpager-copy", "mmap", {"6.12": 0.55}, to_come=True),
     Goal("seq", "extpager-copy", "userfaultfd", {"6.12": 0.20}, to_come=True),
     Goal("cached", "extpager-copy", "mmap", {"6.12": 1.05, "6.1": 1.05}),

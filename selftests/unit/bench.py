@@ -26,7 +26,8 @@ KEYS = {"kernel", "case", "system", "instructions_per_page", "p50", "p99", "requ
 
 GOOD = {"kernel": "6.12.0", "case": "rand4k", "system": "extpager-copy", "pages": 100,
         "instructions_per_page": 200.0, "instructions": 20100, "p50": 190, "p99": 400,
-        "requests": 100, "watches": 0, "store_read_kib": 400, "store_written_kib": 0, "store_requests": 100,
+        "requests": 100, "watches": 0, "store_read_kib": 400, "store_written_kib": 0,
+        "store_requests": 100,
         "idle": 0, "sum": True, "bytes_copied": 8192, "bytes_zeroed": 4096, "void": []}
 WRITE = {**GOOD, "case": "write-msync", "store_read_kib": 0, "store_written_kib": 400}
 CACHED = {**GOOD, "case": "cached", "requests": 0, "store_read_kib": 0}
@@ -77,7 +78,7 @@ def a_short_run_measures_every_case_on_every_system():
     return complaints
 
 
-def cost_in_a_boot_of_its_own(system):
+def measured_in_a_boot_of_its_own(system):
     """Free pages lie otherwise where another has run before; it is half a percent."""
     with tempfile.TemporaryDirectory() as directory:
         done = subprocess.run([RUN, "--kernel", "6.12", "--report", directory, "rand4k", system],
@@ -85,15 +86,18 @@ def cost_in_a_boot_of_its_own(system):
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
         [result] = json.loads(Path(directory, "bench.json").read_text())["results"]
-    return result["instructions_per_page"]
+    return result
 
 
 def statistics_cost_a_pager_under_load_less_than_a_percent():
-    """Behaviour 135. A run in which they were not read would be void."""
-    alone, watched = (cost_in_a_boot_of_its_own(s) for s in ("extpager-copy", "extpager-watched"))
-    if watched <= 1.01 * alone:
+    """Behaviour 135: each time that they are read, of which there is one, by chance two, in
+    the twelfth of a second that is timed. A run in which they were not read would be void."""
+    alone, watched = (measured_in_a_boot_of_its_own(system)
+                      for system in ("extpager-copy", "extpager-watched"))
+    costs = [result["instructions_per_page"] for result in (alone, watched)]
+    if costs[1] <= (1 + 0.01 * watched["watches"]) * costs[0]:
         return []
-    return [f"{alone} instructions a page, {watched} if they are read"]
+    return [f"{costs[0]} instructions a page, {costs[1]} with {watched['watches']} readings"]
 
 
 def a_machine_that_does_not_count_is_refused():
