@@ -73,8 +73,17 @@ struct extpager_settings {
 	u32 policy;
 	u64 quota;			/* bytes */
 	u32 timeout_ms[EXTPAGER_PHASES];
+	u32 action[EXTPAGER_PHASES];	/* enum extpager_action, at the timeout */
+	u64 spill_limit;		/* bytes */
 	u32 grace_ms;
 };
+
+#define EXTPAGER_ACTIONS_DEFAULT {					\
+	[EXTPAGER_PHASE_HANDSHAKE]	= EXTPAGER_ACTION_ERROR,	\
+	[EXTPAGER_PHASE_PAGE_IN]	= EXTPAGER_ACTION_ERROR,	\
+	[EXTPAGER_PHASE_RETURN]		= EXTPAGER_ACTION_SPILL,	\
+	[EXTPAGER_PHASE_SYNC]		= EXTPAGER_ACTION_ERROR,	\
+}
 
 /* ---- requests ---- */
 
@@ -284,6 +293,9 @@ struct extpager_target {
 	unsigned long tick_at;		/* jiffies */
 	unsigned long deadline_at;	/* jiffies, if armed */
 	bool discard;
+
+	atomic_long_t nr_spilled;	/* pages, of all objects */
+	bool spill_full;		/* it took no more when it was last tried */
 
 	struct delayed_work deadline_work;
 	struct delayed_work grace_work;
@@ -632,6 +644,7 @@ void extpager_target_settings_changed(struct extpager_target *t);
 void extpager_target_stalled(struct extpager_target *t, enum extpager_phase phase);
 void extpager_target_answered(struct extpager_target *t);
 u64 extpager_target_dirty(struct extpager_target *t);
+u64 extpager_target_spilled(struct extpager_target *t);
 u64 extpager_target_quota(struct extpager_target *t);
 bool extpager_target_over_quota(struct extpager_target *t);
 u32 extpager_target_reported_state(struct extpager_target *t);

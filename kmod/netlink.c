@@ -29,6 +29,10 @@ static struct netlink_range_validation quota_range = {
 	.max = LLONG_MAX,
 };
 
+static struct netlink_range_validation spill_range = {
+	.max = LLONG_MAX,
+};
+
 static struct netlink_range_validation timeout_range = {
 	.min = 1,
 	.max = TIMEOUT_MAX_MS,
@@ -44,13 +48,20 @@ static const struct nla_policy target_policy[EXTPAGER_A_TARGET_MAX + 1] = {
 	[EXTPAGER_A_TARGET_READ_ONLY] = { .type = NLA_FLAG },
 	[EXTPAGER_A_TARGET_PAGER_UID] = { .type = NLA_U32 },
 	[EXTPAGER_A_TARGET_POLICY] = NLA_POLICY_RANGE(NLA_U32, EXTPAGER_POLICY_HOLD,
-						      EXTPAGER_POLICY_FAIL),
+						      EXTPAGER_POLICY_SPILL),
 	[EXTPAGER_A_TARGET_QUOTA] = NLA_POLICY_FULL_RANGE(NLA_U64, &quota_range),
 	[EXTPAGER_A_TARGET_HANDSHAKE_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &timeout_range),
 	[EXTPAGER_A_TARGET_PAGE_IN_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &timeout_range),
 	[EXTPAGER_A_TARGET_RETURN_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &timeout_range),
 	[EXTPAGER_A_TARGET_SYNC_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &timeout_range),
 	[EXTPAGER_A_TARGET_GRACE_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &timeout_range),
+	[EXTPAGER_A_TARGET_HANDSHAKE_ACTION] = NLA_POLICY_RANGE(NLA_U32, EXTPAGER_ACTION_WAIT,
+								EXTPAGER_ACTION_ERROR),
+	[EXTPAGER_A_TARGET_PAGE_IN_ACTION] = NLA_POLICY_RANGE(NLA_U32, EXTPAGER_ACTION_WAIT,
+							      EXTPAGER_ACTION_ERROR),
+	[EXTPAGER_A_TARGET_RETURN_ACTION] = NLA_POLICY_RANGE(NLA_U32, EXTPAGER_ACTION_ERROR,
+							     EXTPAGER_ACTION_SPILL),
+	[EXTPAGER_A_TARGET_SPILL_LIMIT] = NLA_POLICY_FULL_RANGE(NLA_U64, &spill_range),
 	[EXTPAGER_A_TARGET_DISCARD] = { .type = NLA_FLAG },
 };
 
@@ -164,6 +175,13 @@ static const int timeout_attr[EXTPAGER_PHASES] = {
 	[EXTPAGER_PHASE_SYNC]		= EXTPAGER_A_TARGET_SYNC_MS,
 };
 
+static const int action_attr[EXTPAGER_PHASES] = {
+	[EXTPAGER_PHASE_HANDSHAKE]	= EXTPAGER_A_TARGET_HANDSHAKE_ACTION,
+	[EXTPAGER_PHASE_PAGE_IN]	= EXTPAGER_A_TARGET_PAGE_IN_ACTION,
+	[EXTPAGER_PHASE_RETURN]		= EXTPAGER_A_TARGET_RETURN_ACTION,
+	/* A barrier that is late is an error. */
+};
+
 /* What add and set have in common. */
 static int read_settings(struct genl_info *info, struct extpager_settings *s)
 {
@@ -180,10 +198,15 @@ static int read_settings(struct genl_info *info, struct extpager_settings *s)
 	s->mode = mode;
 	read_u32(info, EXTPAGER_A_TARGET_POLICY, &s->policy);
 	read_u32(info, EXTPAGER_A_TARGET_GRACE_MS, &s->grace_ms);
-	for (i = 0; i < EXTPAGER_PHASES; i++)
+	for (i = 0; i < EXTPAGER_PHASES; i++) {
 		read_u32(info, timeout_attr[i], &s->timeout_ms[i]);
+		if (action_attr[i])
+			read_u32(info, action_attr[i], &s->action[i]);
+	}
 	if (info->attrs[EXTPAGER_A_TARGET_QUOTA])
 		s->quota = nla_get_u64(info->attrs[EXTPAGER_A_TARGET_QUOTA]);
+	if (info->attrs[EXTPAGER_A_TARGET_SPILL_LIMIT])
+		s->spill_limit = nla_get_u64(info->attrs[EXTPAGER_A_TARGET_SPILL_LIMIT]);
 	return 0;
 }
 
@@ -216,6 +239,8 @@ static int target_add_doit(struct sk_buff *skb, struct genl_info *info)
 		.policy		= EXTPAGER_POLICY_HOLD,
 		.quota		= default_quota(),
 		.timeout_ms	= { 10000, 30000, 30000, 60000 },
+		.action		= EXTPAGER_ACTIONS_DEFAULT,
+		.spill_limit	= LLONG_MAX,
 		.grace_ms	= 300000,
 	};
 	const char *name;
@@ -387,17 +412,26 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_GENERATION, generation) ?:
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_PORT, port) ?:
 	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_DIRTY, dirty, EXTPAGER_A_TARGET_PAD) ?:
+	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_SPILL_LIMIT, s.spill_limit,
+				EXTPAGER_A_TARGET_PAD) ?:
+	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_SPILLED, extpager_target_spilled(t),
+				EXTPAGER_A_TARGET_PAD) ?:
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_OPENS, opens) ?:
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_PENDING, extpager_target_pending(t));
 	if (!ret && s.read_only)
 		ret = nla_put_flag(skb, EXTPAGER_A_TARGET_READ_ONLY);
+	if (!ret && READ_ONCE(t->spill_full))
+		ret = nla_put_flag(skb, EXTPAGER_A_TARGET_SPILL_FULL);
 	if (!ret && store_used)
 		ret = nla_put_flag(skb, EXTPAGER_A_TARGET_STORE_USED);
 	if (!ret && uid_valid(s.pager_uid))
 		ret = nla_put_u32(skb, EXTPAGER_A_TARGET_PAGER_UID,
 				  from_kuid_munged(&init_user_ns, s.pager_uid));
-	for (i = 0; i < EXTPAGER_PHASES && !ret; i++)
+	for (i = 0; i < EXTPAGER_PHASES && !ret; i++) {
 		ret = nla_put_u32(skb, timeout_attr[i], s.timeout_ms[i]);
+		if (!ret && action_attr[i])
+			ret = nla_put_u32(skb, action_attr[i], s.action[i]);
+	}
 	return ret;
 }
 
@@ -419,7 +453,7 @@ static int put_stats(struct sk_buff *skb, struct extpager_target *t)
 	int ret, i;
 
 	ret = put_identity(skb, t, EXTPAGER_A_STATS_NAME, EXTPAGER_A_STATS_PORT);
-	for (i = EXTPAGER_A_STATS_PAD + 1; i <= EXTPAGER_A_STATS_PAGES_DISCARDED && !ret; i++)
+	for (i = EXTPAGER_A_STATS_PAD + 1; i < EXTPAGER_A_STATS_LATENCY && !ret; i++)
 		ret = nla_put_u64_64bit(skb, i, atomic64_read(&t->stats[i]),
 					EXTPAGER_A_STATS_PAD);
 	return ret ?: extpager_latency_put(skb, t);

@@ -267,6 +267,8 @@ static const struct extpager_settings own_settings = {
 	.policy		= EXTPAGER_POLICY_HOLD,
 	.quota		= 64 << 20,
 	.timeout_ms	= { 10000, 30000, 30000, 60000 },
+	.action		= EXTPAGER_ACTIONS_DEFAULT,
+	.spill_limit	= LLONG_MAX,
 	.grace_ms	= 300000,
 };
 

@@ -35,8 +35,13 @@ static ssize_t show_state(struct extpager_target *t, unsigned int what, char *bu
 
 static ssize_t show_policy(struct extpager_target *t, unsigned int what, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", READ_ONCE(t->settings.policy) == EXTPAGER_POLICY_HOLD ?
-			  "hold" : "fail");
+	static const char *const names[] = {
+		[EXTPAGER_POLICY_HOLD]	= "hold",
+		[EXTPAGER_POLICY_FAIL]	= "fail",
+		[EXTPAGER_POLICY_SPILL]	= "spill",
+	};
+
+	return sysfs_emit(buf, "%s\n", names[READ_ONCE(t->settings.policy)]);
 }
 
 static ssize_t show_size(struct extpager_target *t, unsigned int what, char *buf)
@@ -57,6 +62,11 @@ static ssize_t show_quota(struct extpager_target *t, unsigned int what, char *bu
 static ssize_t show_dirty(struct extpager_target *t, unsigned int what, char *buf)
 {
 	return sysfs_emit(buf, "%llu\n", extpager_target_dirty(t));
+}
+
+static ssize_t show_spilled(struct extpager_target *t, unsigned int what, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", extpager_target_spilled(t));
 }
 
 static ssize_t show_pending(struct extpager_target *t, unsigned int what, char *buf)
@@ -106,6 +116,7 @@ TARGET_ATTRIBUTE(size, show_size, 0);
 TARGET_ATTRIBUTE(read_only, show_read_only, 0);
 TARGET_ATTRIBUTE(quota, show_quota, 0);
 TARGET_ATTRIBUTE(dirty, show_dirty, 0);
+TARGET_ATTRIBUTE(spilled, show_spilled, 0);
 TARGET_ATTRIBUTE(pending, show_pending, 0);
 TARGET_ATTRIBUTE(port, show_port, 0);
 TARGET_ATTRIBUTE(resident, show_object, OBJECT_RESIDENT);
@@ -119,6 +130,7 @@ static struct attribute *target_attrs[] = {
 	&attr_read_only.attr,
 	&attr_quota.attr,
 	&attr_dirty.attr,
+	&attr_spilled.attr,
 	&attr_pending.attr,
 	&attr_port.attr,
 	&attr_resident.attr,
@@ -159,6 +171,10 @@ TARGET_ATTRIBUTE(quota_waits, show_counter, EXTPAGER_A_STATS_QUOTA_WAITS);
 TARGET_ATTRIBUTE(orphaned, show_counter, EXTPAGER_A_STATS_ORPHANED);
 TARGET_ATTRIBUTE(backlogged, show_counter, EXTPAGER_A_STATS_BACKLOGGED);
 TARGET_ATTRIBUTE(pages_discarded, show_counter, EXTPAGER_A_STATS_PAGES_DISCARDED);
+TARGET_ATTRIBUTE(pages_spilled, show_counter, EXTPAGER_A_STATS_PAGES_SPILLED);
+TARGET_ATTRIBUTE(pages_unspilled, show_counter, EXTPAGER_A_STATS_PAGES_UNSPILLED);
+TARGET_ATTRIBUTE(spills_failed, show_counter, EXTPAGER_A_STATS_SPILLS_FAILED);
+TARGET_ATTRIBUTE(warnings, show_counter, EXTPAGER_A_STATS_WARNINGS);
 
 static struct attribute *counter_attrs[] = {
 	&attr_inits.attr,
@@ -182,11 +198,15 @@ static struct attribute *counter_attrs[] = {
 	&attr_orphaned.attr,
 	&attr_backlogged.attr,
 	&attr_pages_discarded.attr,
+	&attr_pages_spilled.attr,
+	&attr_pages_unspilled.attr,
+	&attr_spills_failed.attr,
+	&attr_warnings.attr,
 	NULL,
 };
 
 static_assert(ARRAY_SIZE(counter_attrs) - 1 ==
-	      EXTPAGER_A_STATS_PAGES_DISCARDED - EXTPAGER_A_STATS_PAD);
+	      EXTPAGER_A_STATS_LATENCY - 1 - EXTPAGER_A_STATS_PAD);
 
 static const struct attribute_group counter_group = {
 	.name = "stats",

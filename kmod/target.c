@@ -612,6 +612,12 @@ u64 extpager_target_dirty(struct extpager_target *t)
 	       PAGE_SHIFT;
 }
 
+/* Bytes that only the spill has. */
+u64 extpager_target_spilled(struct extpager_target *t)
+{
+	return (u64)atomic_long_read(&t->nr_spilled) << PAGE_SHIFT;
+}
+
 #ifdef CONFIG_MEMCG
 /* A quarter of what the caller's memory cgroups allow it: pages. */
 static unsigned long memcg_share(void)

@@ -13,6 +13,14 @@
 enum extpager_policy {
 	EXTPAGER_POLICY_HOLD = 1,
 	EXTPAGER_POLICY_FAIL = 2,
+	EXTPAGER_POLICY_SPILL = 3,	/* hold, and dirty pages are spilled at once */
+};
+
+/* What a deadline does to those who wait. */
+enum extpager_action {
+	EXTPAGER_ACTION_WAIT = 1,	/* nothing: they wait on; handshake and page-in */
+	EXTPAGER_ACTION_ERROR = 2,
+	EXTPAGER_ACTION_SPILL = 3,	/* the kernel keeps the page's bytes; returns */
 };
 
 enum extpager_target_state {
@@ -32,6 +40,7 @@ enum extpager_event_type {
 	EXTPAGER_EVENT_ORPHANED = 5,
 	EXTPAGER_EVENT_STALLED = 6,
 	EXTPAGER_EVENT_RECOVERED = 7,
+	EXTPAGER_EVENT_SLOW = 8,	/* half a deadline is over */
 };
 
 enum extpager_latency_phase {
@@ -79,12 +88,18 @@ enum {
 	EXTPAGER_A_TARGET_RETURN_MS,	/* u32 */
 	EXTPAGER_A_TARGET_SYNC_MS,	/* u32 */
 	EXTPAGER_A_TARGET_GRACE_MS,	/* u32: how long clients wait for a successor */
+	EXTPAGER_A_TARGET_HANDSHAKE_ACTION,	/* u32: enum extpager_action: WAIT, ERROR */
+	EXTPAGER_A_TARGET_PAGE_IN_ACTION,	/* u32: WAIT, ERROR */
+	EXTPAGER_A_TARGET_RETURN_ACTION,	/* u32: ERROR, SPILL */
+	EXTPAGER_A_TARGET_SPILL_LIMIT,	/* u64: bytes in the spill, at most; 0: none */
 	EXTPAGER_A_TARGET_DISCARD,	/* flag: TARGET_DEL drops dirty pages */
 	EXTPAGER_A_TARGET_STATE,	/* u32: enum extpager_target_state */
 	EXTPAGER_A_TARGET_OBJECT,	/* u64: id of its object */
 	EXTPAGER_A_TARGET_GENERATION,	/* u32: of its object */
 	EXTPAGER_A_TARGET_PORT,		/* u32: attached port, 0 = none */
 	EXTPAGER_A_TARGET_DIRTY,	/* u64: bytes dirty or being returned */
+	EXTPAGER_A_TARGET_SPILLED,	/* u64: bytes in the spill, not yet acknowledged */
+	EXTPAGER_A_TARGET_SPILL_FULL,	/* flag: no limit, swap or memory is left for more */
 	EXTPAGER_A_TARGET_OPENS,	/* u32: open files and mappings' files */
 	EXTPAGER_A_TARGET_PENDING,	/* u32: unanswered requests */
 	EXTPAGER_A_TARGET_STORE_USED,	/* flag: a pager served it from this store */
@@ -122,6 +137,10 @@ enum {
 	EXTPAGER_A_STATS_ORPHANED,	/* pagers lost */
 	EXTPAGER_A_STATS_BACKLOGGED,	/* events that found the ring full */
 	EXTPAGER_A_STATS_PAGES_DISCARDED,	/* dirty pages given up */
+	EXTPAGER_A_STATS_PAGES_SPILLED,	/* put into the spill */
+	EXTPAGER_A_STATS_PAGES_UNSPILLED,	/* taken from the spill to serve an access or to return */
+	EXTPAGER_A_STATS_SPILLS_FAILED,	/* pages kept dirty: no limit, swap or memory left */
+	EXTPAGER_A_STATS_WARNINGS,	/* requests that half of a deadline passed over */
 	EXTPAGER_A_STATS_LATENCY,	/* nest, one a histogram */
 
 	__EXTPAGER_A_STATS_MAX,
