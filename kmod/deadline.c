@@ -62,7 +62,13 @@ static enum extpager_request_state deadline_expire(struct extpager_request *req,
 	case EXTPAGER_PHASE_PAGE_IN:
 		break;
 	case EXTPAGER_PHASE_RETURN:
-		return extpager_request_returned(req, error);
+		if (t->settings.action[phase] != EXTPAGER_ACTION_SPILL ||
+		    extpager_request_is_zero(req))
+			return extpager_request_returned(req, error);
+		/* The pages stay dirty, for the spill: nothing has failed yet. */
+		req->object->retry_at = jiffies + HZ;
+		error = -EAGAIN;
+		break;
 	default:
 		mapping_set_error(req->object->inode.i_mapping, error);
 	}

@@ -199,6 +199,8 @@ struct extpager_object {
 	u64 synced;			/* of these, covered by a SYNC_DONE */
 	unsigned long retry_at;		/* jiffies: background returns pause until then */
 	u64 nr_failures;
+	struct extpager_spill *spill;	/* spill.c; set once, read if @nr_spilled */
+	atomic_long_t nr_spilled;	/* pages */
 	struct extpager_failure failures[EXTPAGER_FAILURES_MAX];	/* a ring */
 };
 
@@ -230,6 +232,12 @@ static inline bool extpager_object_unsynced(const struct extpager_object *obj)
 static inline struct extpager_object *extpager_file_object(struct file *file)
 {
 	return extpager_object(file->f_mapping->host);
+}
+
+/* Does the kernel itself have content of the object that its pager has not? */
+static inline bool extpager_object_keeps(const struct extpager_object *obj)
+{
+	return READ_ONCE(obj->zeros) || atomic_long_read(&obj->nr_spilled);
 }
 
 /* ---- latencies ---- */
@@ -296,10 +304,12 @@ struct extpager_target {
 
 	atomic_long_t nr_spilled;	/* pages, of all objects */
 	bool spill_full;		/* it took no more when it was last tried */
+	bool squeezed;			/* a writer waits, and nothing is answered; under @lock */
 
 	struct delayed_work deadline_work;
 	struct delayed_work grace_work;
 	struct delayed_work resend_work;
+	struct delayed_work spill_work;
 	struct work_struct flush_work;
 	struct work_struct drain_work;
 
@@ -397,6 +407,7 @@ struct extpager_handle {
 /* main.c */
 extern struct workqueue_struct *extpager_wq;
 extern struct workqueue_struct *extpager_slow_wq;
+extern struct workqueue_struct *extpager_spill_wq;
 extern bool extpager_unprivileged_pagers;
 
 /* chardev.c */
@@ -581,6 +592,7 @@ void extpager_folio_failed(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error);
 int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 		  const void __user *buf);
+void extpager_send_range(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t last,
 			  xa_mark_t tag, struct writeback_control *wbc);
 int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier);
@@ -590,6 +602,25 @@ int extpager_wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last
 int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t last);
 bool extpager_object_clean(struct extpager_object *obj);
 unsigned long extpager_object_dirty_pages(struct extpager_object *obj);
+
+/* spill.c: dirty pages that the pager does not take */
+bool extpager_target_spills(const struct extpager_target *t);
+void extpager_spill_kick(struct extpager_target *t);
+void extpager_spill_work(struct work_struct *work);
+bool __extpager_spilled(struct extpager_object *obj, pgoff_t index);
+int extpager_spill_read(struct extpager_object *obj, struct folio *folio);
+void __extpager_spill_acknowledged(struct extpager_object *obj, pgoff_t index);
+void extpager_spill_drop(struct extpager_object *obj, pgoff_t first, pgoff_t last);
+unsigned long extpager_spill_only(struct extpager_object *obj);
+bool extpager_spill_resent(struct extpager_object *obj, pgoff_t index);
+bool extpager_spill_goes_first(struct extpager_object *obj);
+void extpager_spill_free(struct extpager_object *obj);
+
+/* Is the spill the place where the page's content is, or was when the cache's was clean? */
+static inline bool extpager_spilled(struct extpager_object *obj, pgoff_t index)
+{
+	return unlikely(atomic_long_read(&obj->nr_spilled)) && __extpager_spilled(obj, index);
+}
 
 /* copy.c */
 int extpager_copy_in(struct extpager_object *obj, struct folio *folio, pgoff_t index,
@@ -642,7 +673,9 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 void extpager_target_orphan(struct extpager_target *t, struct extpager_port *port);
 void extpager_target_settings_changed(struct extpager_target *t);
 void extpager_target_stalled(struct extpager_target *t, enum extpager_phase phase);
-void extpager_target_answered(struct extpager_target *t);
+void extpager_target_squeezed(struct extpager_target *t, struct extpager_object *obj);
+void extpager_target_answered(struct extpager_target *t, u16 op);
+bool extpager_target_missed(const struct extpager_target *t);
 u64 extpager_target_dirty(struct extpager_target *t);
 u64 extpager_target_spilled(struct extpager_target *t);
 u64 extpager_target_quota(struct extpager_target *t);

@@ -493,6 +493,14 @@ static u32 fault_access(const struct vm_fault *vmf)
 	return vmf->flags & FAULT_FLAG_WRITE ? EXTPAGER_ACCESS_WRITE : EXTPAGER_ACCESS_READ;
 }
 
+/* As extpager_object_status(); for what is in the spill no pager is needed. */
+static int gate_status(struct extpager_object *obj, pgoff_t index)
+{
+	int status = extpager_object_status(obj);
+
+	return status && status != -ENODEV && extpager_spilled(obj, index) ? 0 : status;
+}
+
 /* @again: it could not be asked for before. */
 static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf, bool again)
 {
@@ -507,7 +515,7 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf, b
 	bool asked = true;
 	int ret;
 
-	ret = extpager_object_status(obj);
+	ret = gate_status(obj, index);
 	if (ret == -EAGAIN) {
 		if (nowait)
 			return -EAGAIN;
@@ -703,7 +711,9 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 	while (!extpager_page_uptodate(mapping, index)) {
 		if (is_own_pager(obj, current->mm))
 			return -EDEADLK;
-		ret = extpager_object_wait_ready(obj);
+		ret = gate_status(obj, index);
+		if (ret == -EAGAIN)
+			ret = extpager_object_wait_ready(obj);
 		if (ret)
 			break;
 		waiter_add(&w, obj, index, access);
@@ -751,16 +761,18 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 	return ret;
 }
 
-static u64 pages_returned(struct extpager_target *t)
+/* Pages that have left the quota for good, or for the spill. */
+static u64 pages_gone(struct extpager_target *t)
 {
-	return atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_RETURNED]);
+	return atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_RETURNED]) +
+	       atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_SPILLED]);
 }
 
 /**
  * extpager_gate_dirty() - wait until the target may have one more dirty page
  * @obj: object
  *
- * Who has seen as many pages return as it may have dirty goes on in any case:
+ * Who has seen as many pages go as it may have dirty goes on in any case:
  * it is others, with a larger share, who keep the target full.
  *
  * Return: 0, -EINTR, -EDEADLK: the caller is the pager; -ENODEV, -EIO: the
@@ -770,7 +782,7 @@ int extpager_gate_dirty(struct extpager_object *obj)
 {
 	struct extpager_target *t = obj->target;
 	unsigned long since = jiffies;
-	u64 first = pages_returned(t), seen = first, now;
+	u64 first = pages_gone(t), seen = first, now;
 	int ret, status = 0;
 
 	if (!extpager_target_over_quota(t))
@@ -786,14 +798,16 @@ int extpager_gate_dirty(struct extpager_object *obj)
 						   status != -EAGAIN), HZ / 10);
 		if (ret < 0)
 			return -EINTR;
-		now = pages_returned(t);
+		now = pages_gone(t);
 		if (now - first >= extpager_target_quota(t))
 			return 0;
-		if (now != seen || READ_ONCE(t->state) != EXTPAGER_STATE_STALLED)
+		if (now != seen || !extpager_target_missed(t))
 			since = jiffies;
 		else if (jiffies_to_msecs(jiffies - since) >
 			 READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
 			return -EIO;
+		if (!ret && now == seen)
+			extpager_target_squeezed(t, obj);
 		seen = now;
 	} while (!ret);
 	return status == -EAGAIN ? 0 : status;

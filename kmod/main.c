@@ -12,7 +12,9 @@ MODULE_PARM_DESC(unprivileged_pagers,
 
 /* Progress under memory pressure may hang on these workers; none waits for a pager. */
 struct workqueue_struct *extpager_wq;
-/* These do: what they wait for is ended by the others. */
+/* These wait for memory and swap. */
+struct workqueue_struct *extpager_spill_wq;
+/* And these for pagers: what they wait for is ended by the others. */
 struct workqueue_struct *extpager_slow_wq;
 
 /* Nobody can be asked any more: what is dirty now goes with the machine. */
@@ -23,7 +25,8 @@ static int say_what_is_lost(struct notifier_block *nb, unsigned long action, voi
 
 	while ((t = extpager_target_next(&id))) {
 		/* A dead target's super block may be gone. */
-		u64 dirty = t->state == EXTPAGER_STATE_DEAD ? 0 : extpager_target_dirty(t);
+		u64 dirty = t->state == EXTPAGER_STATE_DEAD ? 0 :
+			    extpager_target_dirty(t) + extpager_target_spilled(t);
 
 		if (dirty && t->named)
 			pr_warn("target %s: %llu dirty bytes were not returned and are lost\n",
@@ -44,12 +47,13 @@ static int __init extpager_init(void)
 	if (!extpager_wq)
 		return -ENOMEM;
 	extpager_slow_wq = alloc_workqueue("extpager_slow", WQ_UNBOUND, 0);
+	extpager_spill_wq = alloc_workqueue("extpager_spill", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	ret = -ENOMEM;
-	if (!extpager_slow_wq)
-		goto err_wq;
+	if (!extpager_slow_wq || !extpager_spill_wq)
+		goto err_queues;
 	ret = extpager_object_cache_init();
 	if (ret)
-		goto err_slow_wq;
+		goto err_queues;
 	ret = extpager_pathfs_init();
 	if (ret)
 		goto err_cache;
@@ -75,9 +79,11 @@ err_pathfs:
 	extpager_pathfs_exit();
 err_cache:
 	extpager_object_cache_destroy();
-err_slow_wq:
-	destroy_workqueue(extpager_slow_wq);
-err_wq:
+err_queues:
+	if (extpager_spill_wq)
+		destroy_workqueue(extpager_spill_wq);
+	if (extpager_slow_wq)
+		destroy_workqueue(extpager_slow_wq);
 	destroy_workqueue(extpager_wq);
 	return ret;
 }
@@ -94,6 +100,7 @@ static void __exit extpager_exit(void)
 	flush_workqueue(extpager_wq);
 	rcu_barrier();
 	destroy_workqueue(extpager_wq);
+	destroy_workqueue(extpager_spill_wq);
 	rcu_barrier();
 	extpager_object_cache_destroy();
 	extpager_gate_exit();

@@ -75,21 +75,44 @@ void extpager_folio_failed(struct extpager_object *obj, struct folio *folio)
 /* With an error the page stays dirty; under write-back nobody can take it away. */
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error)
 {
+	struct address_space *mapping = obj->inode.i_mapping;
+
 	if (error)
-		filemap_dirty_folio(obj->inode.i_mapping, folio);
+		filemap_dirty_folio(mapping, folio);
+	else if (unlikely(atomic_long_read(&obj->nr_spilled)))
+		__extpager_spill_acknowledged(obj, folio->index);
+	/* Nothing was said of it: who waits for its return goes on waiting. */
+	if (error == -EAGAIN)
+		tag_pages_for_writeback(mapping, folio->index, folio->index);
 	folio_end_writeback(folio);
 }
 
 /* ---- page-in ---- */
 
-/* A page of a zeroed range that the pager does not know of yet. */
-static void folio_zeroed(struct extpager_object *obj, struct folio *folio)
+/*
+ * A locked page of the cache that the pager need not be asked for: of a zeroed
+ * range that it does not know of yet, or in the spill. False: it must be;
+ * else the page is here, or gone with an @error.
+ */
+static bool folio_kept(struct extpager_object *obj, struct folio *folio, int *error)
 {
 	pgoff_t index = folio->index;
 
-	folio_zero_range(folio, 0, folio_size(folio));
-	extpager_folio_supplied(obj, folio);
-	extpager_gate_wake(obj, index, 1, 0);
+	*error = 0;
+	if (likely(!extpager_object_keeps(obj)))
+		return false;
+	if (extpager_zeros_overlap(obj, index, index))
+		folio_zero_range(folio, 0, folio_size(folio));
+	else if (extpager_spilled(obj, index))
+		*error = extpager_spill_read(obj, folio);
+	else
+		return false;
+	if (*error)
+		extpager_folio_failed(obj, folio);
+	else
+		extpager_folio_supplied(obj, folio);
+	extpager_gate_wake(obj, index, 1, *error);
+	return true;
 }
 
 /* Requests for pages of the range are answered here: with zeros. */
@@ -207,13 +230,13 @@ static void extpager_readahead(struct readahead_control *rac)
 	pgoff_t index = 0;
 	struct folio *folio;
 	unsigned int left;
+	int error;
 
 	for (left = readahead_count(rac); (folio = readahead_folio(rac)); left--) {
-		if (unlikely(extpager_zeros_overlap(obj, folio->index, folio->index))) {
+		if (folio_kept(obj, folio, &error)) {
 			if (nr)
 				submit_data_request(obj, req, index, nr);
 			nr = 0;
-			folio_zeroed(obj, folio);
 			continue;
 		}
 		if (!nr) {
@@ -253,7 +276,7 @@ int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_h
 		    (readahead_gfp_mask(mapping) & ~__GFP_FS) | __GFP_NOWARN;
 	struct extpager_request *req;
 	struct folio *folio;
-	int ret = -ENOMEM;
+	int ret = -ENOMEM, error;
 
 	filemap_invalidate_lock_shared(mapping);
 	folio = filemap_alloc_folio(gfp, 0);
@@ -266,10 +289,8 @@ int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_h
 	}
 	/* Locked, it stays in the cache. */
 	folio_put(folio);
-	if (unlikely(extpager_zeros_overlap(obj, index, index))) {
-		folio_zeroed(obj, folio);
+	if (folio_kept(obj, folio, &error))
 		goto unlock;
-	}
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
 	if (req) {
 		req->folios[0] = folio;
@@ -295,10 +316,10 @@ static int extpager_read_folio(struct file *file, struct folio *folio)
 	pgoff_t index = folio->index;
 	int ret;
 
-	if (extpager_zeros_overlap(obj, index, index)) {
-		folio_zeroed(obj, folio);
-		return 0;
-	}
+	if (folio_kept(obj, folio, &ret) && ret != -EAGAIN)
+		return ret;
+	if (ret)
+		goto again;
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
 	if (req) {
 		req->folios[0] = folio;
@@ -311,6 +332,7 @@ static int extpager_read_folio(struct file *file, struct folio *folio)
 	ret = extpager_object_status(obj);
 	if (ret && ret != -EAGAIN)
 		return ret;
+again:
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	schedule_timeout_killable(1);
@@ -371,7 +393,7 @@ int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 	    READ_ONCE(obj->generation) != generation)
 		goto out_unlock;
 	ret = -EEXIST;
-	if (extpager_zeros_overlap(obj, index, index))
+	if (extpager_zeros_overlap(obj, index, index) || extpager_spilled(obj, index))
 		goto out_unlock;
 	ret = -ENOMEM;
 	folio = filemap_alloc_folio(gfp, 0);
@@ -468,28 +490,17 @@ static bool run_add(struct return_run *run, struct folio *folio, bool *full)
 	if (!folio_clear_dirty_for_io(folio))
 		return false;
 	/* The record may be gone when the run is sent. */
-	if (unlikely(extpager_request_recorded(obj, EXTPAGER_EV_DATA_RETURN, index, 1)))
+	if (unlikely(extpager_request_recorded(obj, EXTPAGER_EV_DATA_RETURN, index, 1) ||
+		     extpager_spill_resent(obj, index)))
 		run->req->flags |= EXTPAGER_EVF_RESENT;
 	folio_start_writeback(folio);
 	run->req->folios[run->req->nr++] = folio;
 	return true;
 }
 
-/**
- * extpager_return_range() - give dirty pages of a range to the pager
- * @obj: object
- * @index: first page
- * @last: last page
- * @tag: PAGECACHE_TAG_DIRTY or PAGECACHE_TAG_TOWRITE
- * @wbc: NULL, or what write-back wants
- *
- * Never waits for the pager: pages that cannot go now - already being
- * returned, no request to be had, no pager - stay dirty and keep their tag.
- *
- * Return: 0, or -ENOTCONN: there is no pager to give them to.
- */
-int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t last,
-			  xa_mark_t tag, struct writeback_control *wbc)
+/* Without waiting for the pager: what cannot go now stays dirty, and keeps its tag. */
+static void send_range(struct extpager_object *obj, pgoff_t index, pgoff_t last, xa_mark_t tag,
+		       struct writeback_control *wbc)
 {
 	bool sync = wbc && wbc->sync_mode == WB_SYNC_ALL;
 	struct return_run run = { .obj = obj };
@@ -497,11 +508,6 @@ int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t la
 	struct folio_batch batch;
 	unsigned int i;
 
-	if (extpager_object_status(obj)) {
-		/* Whole pages may have been written before anybody had to ask. */
-		extpager_object_use(obj);
-		return -ENOTCONN;
-	}
 	folio_batch_init(&batch);
 	while (!full && filemap_get_folios_tag(obj->inode.i_mapping, &index, last, tag, &batch)) {
 		for (i = 0; i < folio_batch_count(&batch) && !full; i++) {
@@ -523,6 +529,45 @@ int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t la
 		cond_resched();
 	}
 	run_send(&run);
+}
+
+/* Give dirty pages to the pager even if others go to the spill meanwhile. */
+void extpager_send_range(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	send_range(obj, first, last, PAGECACHE_TAG_DIRTY, NULL);
+}
+
+/**
+ * extpager_return_range() - give dirty pages of a range to the pager, or to the spill
+ * @obj: object
+ * @index: first page
+ * @last: last page
+ * @tag: PAGECACHE_TAG_DIRTY or PAGECACHE_TAG_TOWRITE
+ * @wbc: NULL, or what write-back wants
+ *
+ * Never waits for the pager: pages that cannot go now - already being
+ * returned, no request to be had, no pager - stay dirty and keep their tag.
+ *
+ * Return: 0, or -ENOTCONN: there is no pager to give them to.
+ */
+int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t last,
+			  xa_mark_t tag, struct writeback_control *wbc)
+{
+	struct extpager_target *t = obj->target;
+	bool spill = extpager_target_spills(t);
+
+	/* It takes all that is dirty; what it cannot take is for the pager. */
+	if (spill) {
+		extpager_spill_kick(t);
+		spill = !READ_ONCE(t->spill_full);
+	}
+	if (extpager_object_status(obj)) {
+		/* Whole pages may have been written before anybody had to ask. */
+		extpager_object_use(obj);
+		return -ENOTCONN;
+	}
+	if (!spill)
+		send_range(obj, index, last, tag, wbc);
 	return 0;
 }
 
@@ -534,8 +579,15 @@ static int extpager_writepages(struct address_space *mapping, struct writeback_c
 	xa_mark_t tag = PAGECACHE_TAG_DIRTY;
 
 	/* After a failure the flusher pauses; who syncs does not. */
-	if (!sync && time_before(jiffies, READ_ONCE(obj->retry_at)))
+	if (!sync && time_before(jiffies, READ_ONCE(obj->retry_at))) {
+		if (extpager_target_spills(obj->target))
+			extpager_spill_kick(obj->target);
 		return 0;
+	}
+	if (!sync && extpager_spill_goes_first(obj)) {
+		extpager_spill_kick(obj->target);
+		return 0;
+	}
 	if (wbc->range_cyclic) {
 		index = 0;
 		last = -1;
@@ -587,19 +639,37 @@ int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t l
 	return ret ? -EINTR : 0;
 }
 
+/* Is a pager that has missed a deadline not worth waiting for any more? */
+static bool sync_is_overdue(struct extpager_object *obj, unsigned long since)
+{
+	struct extpager_target *t = obj->target;
+
+	return extpager_target_missed(t) &&
+	       jiffies_to_msecs(jiffies - since) >=
+	       READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]);
+}
+
+/* All who sync are to hear of it, once. */
+static int sync_failed(struct extpager_object *obj)
+{
+	mapping_set_error(obj->inode.i_mapping, -EIO);
+	return -EIO;
+}
+
 /*
  * Send what is tagged and wait for all of the range. -EAGAIN: the pager went; an
  * error: of a zeroed range that keeps pages back, or of a pager that has missed
  * a deadline, which is not waited for once more.
  */
-static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t last,
+			 unsigned long since)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
 	struct writeback_control wbc = {
 		.sync_mode = WB_SYNC_ALL,
 		.nr_to_write = LONG_MAX,
 	};
-	errseq_t since = errseq_sample(&mapping->wb_err);
+	errseq_t before = errseq_sample(&mapping->wb_err);
 	int ret;
 
 	tag_pages_for_writeback(mapping, first, last);
@@ -615,12 +685,39 @@ static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t las
 		ret = extpager_zeros_status(obj, first, last);
 		if (ret && ret != -EAGAIN)
 			return ret;
-		ret = errseq_check(&mapping->wb_err, since);
-		if (ret && READ_ONCE(obj->target->state) == EXTPAGER_STATE_STALLED)
+		ret = errseq_check(&mapping->wb_err, before);
+		if (ret && extpager_target_missed(obj->target))
 			return ret;
+		/* The spill may be full. */
+		if (sync_is_overdue(obj, since))
+			return sync_failed(obj);
 		if (schedule_timeout_killable(1), fatal_signal_pending(current))
 			return -EINTR;
 	}
+}
+
+/* Wait until nothing of the object is in the spill; as return_tagged(). */
+static int wait_unspilled(struct extpager_object *obj, unsigned long since)
+{
+	struct extpager_target *t = obj->target;
+	long left = LONG_MAX, now;
+	int ret;
+
+	while ((now = atomic_long_read(&obj->nr_spilled))) {
+		if (extpager_object_status(obj))
+			return -EAGAIN;
+		/* It is taken, bit by bit. */
+		if (now < left && left != LONG_MAX)
+			since = jiffies;
+		left = now;
+		if (sync_is_overdue(obj, since))
+			return sync_failed(obj);
+		ret = wait_event_killable_timeout(t->wait, !atomic_long_read(&obj->nr_spilled) ||
+						  extpager_object_status(obj), HZ / 10);
+		if (ret < 0)
+			return -EINTR;
+	}
+	return 0;
 }
 
 /* A failure is seen once: soon the range is asked again. */
@@ -688,6 +785,7 @@ static int barrier_request(struct extpager_object *obj)
 int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier)
 {
 	pgoff_t first = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
+	unsigned long since = jiffies;
 	int ret, zeros;
 
 	do {
@@ -697,7 +795,9 @@ int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, 
 			if (ret)
 				break;
 			zeros = extpager_wait_zeros(obj, first, last);
-			ret = zeros == -EINTR ? zeros : return_tagged(obj, first, last) ?: zeros;
+			ret = zeros == -EINTR ? zeros : wait_unspilled(obj, since) ?:
+			      return_tagged(obj, first, last, since) ?:
+			      wait_unspilled(obj, since) ?: zeros;
 		}
 		if (!ret && barrier)
 			ret = barrier_request(obj);
@@ -715,10 +815,10 @@ bool extpager_object_clean(struct extpager_object *obj)
 	xa_lock_irq(pages);
 	marked = xa_marked(pages, PAGECACHE_TAG_DIRTY) || xa_marked(pages, PAGECACHE_TAG_WRITEBACK);
 	xa_unlock_irq(pages);
-	return !marked && !extpager_object_unsynced(obj) && !READ_ONCE(obj->zeros);
+	return !marked && !extpager_object_unsynced(obj) && !extpager_object_keeps(obj);
 }
 
-/* Pages that only this cache has: dirty, or being returned. */
+/* Pages that only the kernel has: dirty, being returned, or in the spill. */
 unsigned long extpager_object_dirty_pages(struct extpager_object *obj)
 {
 	XA_STATE(xas, &obj->inode.i_mapping->i_pages, 0);
@@ -737,7 +837,7 @@ unsigned long extpager_object_dirty_pages(struct extpager_object *obj)
 		}
 	}
 	rcu_read_unlock();
-	return nr;
+	return nr + extpager_spill_only(obj);
 }
 
 const struct address_space_operations extpager_aops = {

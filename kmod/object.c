@@ -76,7 +76,16 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->terminating = false;
 	obj->retry_at = jiffies;
 	obj->nr_failures = 0;
+	obj->spill = NULL;
+	atomic_long_set(&obj->nr_spilled, 0);
 	return &obj->inode;
+}
+
+static void object_evict_inode(struct inode *inode)
+{
+	truncate_inode_pages_final(inode->i_mapping);
+	clear_inode(inode);
+	extpager_spill_free(extpager_object(inode));
 }
 
 static void object_free_inode(struct inode *inode)
@@ -131,7 +140,7 @@ static int object_sync_fs(struct super_block *sb, int wait)
 		 * Without a pager the pages stay dirty; sync must not wait for the
 		 * next one, nor once more for one that has just missed a deadline.
 		 */
-		if (READ_ONCE(t->state) == EXTPAGER_STATE_LIVE && !extpager_object_status(obj))
+		if (!extpager_target_missed(t) && !extpager_object_status(obj))
 			ret = extpager_return_sync(obj, 0, LLONG_MAX, true) ?: ret;
 		else if (!extpager_object_clean(obj))
 			ret = -EIO;
@@ -143,6 +152,7 @@ const struct super_operations extpager_object_sops = {
 	.alloc_inode	= object_alloc_inode,
 	.free_inode	= object_free_inode,
 	.drop_inode	= generic_delete_inode,
+	.evict_inode	= object_evict_inode,
 	.sync_fs	= object_sync_fs,
 	.statfs		= simple_statfs,
 };
@@ -419,6 +429,8 @@ void extpager_object_init_done(struct extpager_object *obj, int error, u32 attri
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_READY);
 		if (!list_empty(&t->parked))
 			mod_delayed_work(extpager_wq, &t->resend_work, 0);
+		if (atomic_long_read(&obj->nr_spilled))
+			extpager_spill_kick(t);
 		if (!atomic_read(&obj->opens))
 			object_kick(obj, 0);
 	} else if (expired && !obj->initialised) {
@@ -703,6 +715,7 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 	if (discard && !extpager_object_clean(obj)) {
 		extpager_count_add(t, PAGES_DISCARDED, extpager_object_dirty_pages(obj));
 		truncate_inode_pages(obj->inode.i_mapping, 0);
+		extpager_spill_drop(obj, 0, ULONG_MAX);
 	}
 	/* Who asked for the end is told of it, even if there never was a beginning. */
 	if (req && (was == EXTPAGER_OBJECT_READY || obj->destroy))

@@ -350,6 +350,6 @@ void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re
 	if (re->out_result)
 		extpager_count(t, BAD_REPLIES);
 	else if (unlikely(READ_ONCE(t->state) == EXTPAGER_STATE_STALLED))
-		extpager_target_answered(t);
+		extpager_target_answered(t, re->op);
 	extpager_target_put(t);
 }

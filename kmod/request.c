@@ -442,6 +442,9 @@ static void settle_return(struct extpager_request *req, int error)
 	spin_unlock(&t->lock);
 	for (i = 0; i < req->nr; i++)
 		extpager_folio_returned(req->object, req->folios[i], error);
+	/* What failed may go to the spill, or more may come from there. */
+	if (atomic_long_read(&t->nr_spilled) || (error && extpager_target_spills(t)))
+		extpager_spill_kick(t);
 }
 
 /* @state is what extpager_request_close() said; drops the reference that it took. */

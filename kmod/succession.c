@@ -17,7 +17,7 @@
  */
 void extpager_requests_orphan(struct extpager_target *t)
 {
-	bool hold = t->settings.policy == EXTPAGER_POLICY_HOLD;
+	bool hold = t->settings.policy != EXTPAGER_POLICY_FAIL;
 	struct extpager_request *req;
 	unsigned int i;
 

@@ -73,6 +73,7 @@ static void target_free(struct work_struct *work)
 	cancel_delayed_work_sync(&t->deadline_work);
 	cancel_delayed_work_sync(&t->grace_work);
 	cancel_delayed_work_sync(&t->resend_work);
+	cancel_delayed_work_sync(&t->spill_work);
 	cancel_work_sync(&t->flush_work);
 	extpager_requests_destroy(t);
 	kfree(t->settings.store);
@@ -167,7 +168,7 @@ static void drain_work(struct work_struct *work)
 	} while (again);
 	if (ret) {
 		pr_warn("target %s: not deleted, %llu dirty bytes could not be returned\n",
-			t->settings.name, extpager_target_dirty(t));
+			t->settings.name, extpager_target_dirty(t) + extpager_target_spilled(t));
 		extpager_notify(t, EXTPAGER_EVENT_CHANGED);
 		iput(&obj->inode);
 	} else {
@@ -207,6 +208,7 @@ struct extpager_target *extpager_target_create(const struct extpager_settings *s
 	INIT_DELAYED_WORK(&t->deadline_work, extpager_deadline_work);
 	INIT_DELAYED_WORK(&t->grace_work, grace_work);
 	INIT_DELAYED_WORK(&t->resend_work, resend_work);
+	INIT_DELAYED_WORK(&t->spill_work, extpager_spill_work);
 	INIT_WORK(&t->flush_work, flush_pages_work);
 	INIT_WORK(&t->drain_work, drain_work);
 
@@ -280,6 +282,7 @@ void extpager_target_destroy(struct extpager_target *t)
 	cancel_delayed_work_sync(&t->deadline_work);
 	cancel_delayed_work_sync(&t->grace_work);
 	cancel_delayed_work_sync(&t->resend_work);
+	cancel_delayed_work_sync(&t->spill_work);
 	cancel_work_sync(&t->flush_work);
 	wake_up_all(&t->wait);
 	extpager_target_put(t);
@@ -473,6 +476,7 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 		again = t->state == EXTPAGER_STATE_ORPHANED;
 		t->port = port;
 		t->grace_over = false;
+		t->squeezed = false;
 		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
 	}
 	spin_unlock(&t->lock);
@@ -508,7 +512,8 @@ void extpager_target_orphan(struct extpager_target *t, struct extpager_port *por
 	}
 	t->port = NULL;
 	t->orphaning = true;
-	hold = t->settings.policy == EXTPAGER_POLICY_HOLD;
+	t->squeezed = false;
+	hold = t->settings.policy != EXTPAGER_POLICY_FAIL;
 	if (t->state != EXTPAGER_STATE_DEAD)
 		WRITE_ONCE(t->state, EXTPAGER_STATE_ORPHANED);
 	list_for_each_entry(obj, &t->objects, node) {
@@ -533,6 +538,8 @@ void extpager_target_orphan(struct extpager_target *t, struct extpager_port *por
 	spin_lock(&t->lock);
 	t->orphaning = false;
 	spin_unlock(&t->lock);
+	if (extpager_target_spills(t))
+		extpager_spill_kick(t);
 	wake_up_all(&t->wait);
 }
 
@@ -542,10 +549,12 @@ void extpager_target_settings_changed(struct extpager_target *t)
 	spin_lock(&t->lock);
 	extpager_deadlines_shorten(t);
 	if (t->state == EXTPAGER_STATE_ORPHANED && !t->grace_over &&
-	    t->settings.policy == EXTPAGER_POLICY_HOLD)
+	    t->settings.policy != EXTPAGER_POLICY_FAIL)
 		mod_delayed_work(extpager_wq, &t->grace_work,
 				 msecs_to_jiffies(t->settings.grace_ms));
 	spin_unlock(&t->lock);
+	if (extpager_target_spills(t))
+		extpager_spill_kick(t);
 	wake_up_all(&t->wait);
 }
 
@@ -561,7 +570,11 @@ void extpager_target_stalled(struct extpager_target *t, enum extpager_phase phas
 	changed = t->state == EXTPAGER_STATE_LIVE;
 	if (changed)
 		WRITE_ONCE(t->state, EXTPAGER_STATE_STALLED);
+	if (t->state == EXTPAGER_STATE_STALLED)
+		WRITE_ONCE(t->squeezed, false);
 	spin_unlock(&t->lock);
+	if (extpager_target_spills(t))
+		extpager_spill_kick(t);
 	if (!changed)
 		return;
 	if (t->named)
@@ -571,17 +584,60 @@ void extpager_target_stalled(struct extpager_target *t, enum extpager_phase phas
 	extpager_notify(t, EXTPAGER_EVENT_STALLED);
 }
 
-void extpager_target_answered(struct extpager_target *t)
+/**
+ * extpager_target_squeezed() - a writer waits at the quota, and no return is answered
+ * @t: target
+ * @obj: object that it writes to
+ *
+ * What is asked of the pager, or of the next one, may be answered yet; dirty
+ * pages go to the spill meanwhile, if they may.
+ */
+void extpager_target_squeezed(struct extpager_target *t, struct extpager_object *obj)
+{
+	bool changed = false, stalled = false;
+
+	if (READ_ONCE(t->squeezed) ||
+	    READ_ONCE(t->settings.action[EXTPAGER_PHASE_RETURN]) != EXTPAGER_ACTION_SPILL)
+		return;
+	spin_lock(&t->lock);
+	stalled = t->state == EXTPAGER_STATE_LIVE &&
+		  (t->nr_pending[EXTPAGER_PHASE_RETURN] || obj->state == EXTPAGER_OBJECT_INIT);
+	changed = stalled || t->state == EXTPAGER_STATE_ORPHANED;
+	if (stalled)
+		WRITE_ONCE(t->state, EXTPAGER_STATE_STALLED);
+	if (changed)
+		WRITE_ONCE(t->squeezed, true);
+	spin_unlock(&t->lock);
+	if (changed)
+		extpager_spill_kick(t);
+	if (stalled)
+		extpager_notify(t, EXTPAGER_EVENT_STALLED);
+}
+
+/* Has the pager missed a deadline, and not answered since? */
+bool extpager_target_missed(const struct extpager_target *t)
+{
+	return READ_ONCE(t->state) == EXTPAGER_STATE_STALLED && !READ_ONCE(t->squeezed);
+}
+
+/* @op: of a reply that was taken. A full quota only a return's answer makes emptier. */
+void extpager_target_answered(struct extpager_target *t, u16 op)
 {
 	bool changed;
 
 	spin_lock(&t->lock);
-	changed = t->state == EXTPAGER_STATE_STALLED;
-	if (changed)
+	changed = t->state == EXTPAGER_STATE_STALLED &&
+		  (!t->squeezed || op == EXTPAGER_RE_RETURN_DONE);
+	if (changed) {
 		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
+		WRITE_ONCE(t->squeezed, false);
+	}
 	spin_unlock(&t->lock);
-	if (changed)
-		extpager_notify(t, EXTPAGER_EVENT_RECOVERED);
+	if (!changed)
+		return;
+	if (atomic_long_read(&t->nr_spilled))
+		extpager_spill_kick(t);
+	extpager_notify(t, EXTPAGER_EVENT_RECOVERED);
 }
 
 u32 extpager_target_reported_state(struct extpager_target *t)

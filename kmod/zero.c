@@ -91,6 +91,8 @@ void extpager_request_send_zero(struct extpager_request *req)
 {
 	struct extpager_target *t = req->target;
 
+	/* No page of the range is in the cache, and none comes but as zeros. */
+	extpager_spill_drop(req->object, req->index, req->index + req->nr - 1);
 	spin_lock(&t->lock);
 	req->announced = false;
 	if (req->state == EXTPAGER_REQUEST_PARKED && extpager_request_may_submit(req)) {

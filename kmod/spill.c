@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The spill: what Mach called double paging to the default pager. Dirty pages
+ * that a pager does not take are copied to a file of the kernel's own, which
+ * swap backs; they end write-back clean and can be reclaimed.
+ *
+ * A page stands in the spill from its copy until a return of it is
+ * acknowledged. As long as it does, a cached page that is dirty or being
+ * returned is newer than the copy, a clean one is the same, and of a page that
+ * is not in the cache the copy is the content: no pager is asked. To be
+ * returned it becomes a dirty page of the cache again, and goes the way of all.
+ *
+ * One worker a target copies, brings back and frees. A page's standing changes
+ * only while nobody else can have its folio: under write-back, which is the
+ * worker's or the return's that is acknowledged; or, of a zeroed range, when
+ * the cache has none of its pages.
+ */
+#include <linux/highmem.h>
+#include <linux/memcontrol.h>
+#include <linux/pagevec.h>
+#include <linux/ratelimit.h>
+#include <linux/sched/mm.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+
+#include "extpager.h"
+
+/* Marks of a page's entry. */
+#define SPILL_STALE	XA_MARK_0	/* acknowledged: its memory is to be freed */
+#define SPILL_IN_RUN	XA_MARK_1
+#define SPILL_RESENT	XA_MARK_2	/* an earlier pager may have been given it */
+
+/* Pages on their way back at once: a fourth of the smallest memory cgroup's. */
+#define UNSPILL_PAGES	1024
+/* Swap that is left to others, in pages. */
+#define SWAP_RESERVE	1024
+
+/* Neighbours that were spilled one after the other; those of a list, in order. */
+struct spill_run {
+	struct list_head node;
+	pgoff_t index;
+	unsigned int nr;
+};
+
+/* Made by the worker at the first page; goes with the inode. */
+struct extpager_spill {
+	struct file *file;
+	struct xarray pages;
+	struct list_head runs;		/* oldest first; the worker's alone */
+	bool starved;			/* no memory to bring pages back */
+};
+
+/**
+ * extpager_target_spills() - do dirty pages go to the spill now?
+ * @t: target
+ */
+bool extpager_target_spills(const struct extpager_target *t)
+{
+	bool spill = READ_ONCE(t->settings.action[EXTPAGER_PHASE_RETURN]) == EXTPAGER_ACTION_SPILL;
+
+	switch (READ_ONCE(t->state)) {
+	case EXTPAGER_STATE_STALLED:
+		return spill;
+	case EXTPAGER_STATE_ORPHANED:
+		switch (READ_ONCE(t->settings.policy)) {
+		case EXTPAGER_POLICY_SPILL:
+			return true;
+		case EXTPAGER_POLICY_HOLD:
+			return spill && READ_ONCE(t->squeezed);
+		}
+		return false;
+	default:
+		return false;
+	}
+}
+
+/* Have the worker look; from any context. */
+void extpager_spill_kick(struct extpager_target *t)
+{
+	mod_delayed_work(extpager_spill_wq, &t->spill_work, 0);
+}
+
+/* ---- one page ---- */
+
+bool __extpager_spilled(struct extpager_object *obj, pgoff_t index)
+{
+	struct extpager_spill *s;
+
+	/* Pairs with spill_page(). */
+	smp_rmb();
+	s = obj->spill;
+	return xa_load(&s->pages, index) && !xa_get_mark(&s->pages, index, SPILL_STALE);
+}
+
+/* The spill's page with a reference, or an ERR_PTR. */
+static struct page *spill_get_page(struct extpager_spill *s, pgoff_t index, gfp_t gfp)
+{
+	return shmem_read_mapping_page_gfp(s->file->f_mapping, index,
+					   (gfp & ~__GFP_FS) | __GFP_NOWARN);
+}
+
+/**
+ * extpager_spill_read() - fill a locked folio of the cache from the spill
+ * @obj: object
+ * @folio: order 0, of a page that stands in the spill
+ *
+ * Return: 0, -EAGAIN: no memory now; or the error of swap.
+ */
+int extpager_spill_read(struct extpager_object *obj, struct folio *folio)
+{
+	struct page *page = spill_get_page(obj->spill, folio->index, GFP_HIGHUSER_MOVABLE);
+
+	if (IS_ERR(page))
+		return PTR_ERR(page) == -ENOMEM ? -EAGAIN : PTR_ERR(page);
+	copy_highpage(folio_page(folio, 0), page);
+	put_page(page);
+	extpager_count(obj->target, PAGES_UNSPILLED);
+	return 0;
+}
+
+static void spill_leave(struct extpager_object *obj, pgoff_t index)
+{
+	xa_clear_mark(&obj->spill->pages, index, SPILL_RESENT);
+	xa_set_mark(&obj->spill->pages, index, SPILL_STALE);
+	atomic_long_dec(&obj->nr_spilled);
+	atomic_long_dec(&obj->target->nr_spilled);
+}
+
+/* Is the page's return one of which an earlier pager may know? */
+bool extpager_spill_resent(struct extpager_object *obj, pgoff_t index)
+{
+	return extpager_spilled(obj, index) &&
+	       xa_get_mark(&obj->spill->pages, index, SPILL_RESENT);
+}
+
+/* Do pages of the spill go before those that are only dirty? */
+bool extpager_spill_goes_first(struct extpager_object *obj)
+{
+	return atomic_long_read(&obj->nr_spilled) && !READ_ONCE(obj->spill->starved);
+}
+
+/* A return of the page was acknowledged; it is under write-back yet. */
+void __extpager_spill_acknowledged(struct extpager_object *obj, pgoff_t index)
+{
+	if (__extpager_spilled(obj, index))
+		spill_leave(obj, index);
+}
+
+/**
+ * extpager_spill_drop() - pages of the spill that nobody wants any more
+ * @obj: object
+ * @first: first page
+ * @last: last page
+ *
+ * The cache has none of them, and none comes: the range is zeroed, or the
+ * object gone. The worker frees their memory.
+ */
+void extpager_spill_drop(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	unsigned long index;
+	void *entry;
+
+	if (!atomic_long_read(&obj->nr_spilled))
+		return;
+	xa_for_each_range(&obj->spill->pages, index, entry, first, last)
+		if (__extpager_spilled(obj, index))
+			spill_leave(obj, index);
+}
+
+/* Pages that only the spill has. */
+unsigned long extpager_spill_only(struct extpager_object *obj)
+{
+	struct xarray *cache = &obj->inode.i_mapping->i_pages;
+	unsigned long index, nr = 0;
+	void *entry;
+
+	if (!atomic_long_read(&obj->nr_spilled))
+		return 0;
+	xa_for_each(&obj->spill->pages, index, entry)
+		nr += __extpager_spilled(obj, index) &&
+		      !xa_get_mark(cache, index, PAGECACHE_TAG_DIRTY) &&
+		      !xa_get_mark(cache, index, PAGECACHE_TAG_WRITEBACK);
+	return nr;
+}
+
+/* ---- into the spill ---- */
+
+/* Nobody looks for it. */
+static void forget_page(struct extpager_spill *s, pgoff_t index)
+{
+	loff_t start = (loff_t)index << PAGE_SHIFT;
+
+	shmem_truncate_range(file_inode(s->file), start, start + PAGE_SIZE - 1);
+	xa_erase(&s->pages, index);
+}
+
+static struct extpager_spill *spill_create(struct extpager_object *obj)
+{
+	struct extpager_spill *s = kzalloc(sizeof(*s), GFP_NOFS | __GFP_NOWARN);
+
+	if (!s)
+		return NULL;
+	s->file = shmem_file_setup("extpager-spill", PAGE_ALIGN(i_size_read(&obj->inode)),
+				   VM_NORESERVE);
+	if (IS_ERR(s->file)) {
+		kfree(s);
+		return NULL;
+	}
+	xa_init(&s->pages);
+	INIT_LIST_HEAD(&s->runs);
+	/* Pairs with __extpager_spilled(), through nr_spilled. */
+	smp_store_release(&obj->spill, s);
+	return s;
+}
+
+/* Has swap room for what the spill has in memory, and one page more? */
+static bool swap_has_room(struct extpager_object *obj)
+{
+	struct inode *inode = file_inode(obj->spill->file);
+	long resident = atomic_long_read(&obj->nr_spilled) - (long)READ_ONCE(SHMEM_I(inode)->swapped);
+
+	return get_nr_swap_pages() - resident > SWAP_RESERVE;
+}
+
+static bool limit_has_room(struct extpager_target *t)
+{
+	return atomic_long_read(&t->nr_spilled) < READ_ONCE(t->settings.spill_limit) >> PAGE_SHIFT;
+}
+
+/* The page is going to be in a run, if it is not in one yet. */
+static int run_add(struct extpager_spill *s, pgoff_t index)
+{
+	struct spill_run *run;
+
+	if (xa_get_mark(&s->pages, index, SPILL_IN_RUN))
+		return 0;
+	run = list_empty(&s->runs) ? NULL : list_last_entry(&s->runs, struct spill_run, node);
+	if (run && run->index + run->nr == index && run->nr < EXTPAGER_REQUEST_PAGES) {
+		run->nr++;
+		return 0;
+	}
+	run = kmalloc(sizeof(*run), GFP_NOFS | __GFP_NOWARN | __GFP_ACCOUNT);
+	if (!run)
+		return -ENOMEM;
+	run->index = index;
+	run->nr = 1;
+	list_add_tail(&run->node, &s->runs);
+	return 0;
+}
+
+/* Who paid for the folio pays for what is done for it; to be put. */
+static struct mem_cgroup *folio_payer(struct folio *folio)
+{
+	struct mem_cgroup *memcg = NULL;
+
+	if (mem_cgroup_disabled())
+		return NULL;
+	rcu_read_lock();
+	memcg = folio_memcg(folio);
+	if (memcg && !css_tryget(&memcg->css))
+		memcg = NULL;
+	rcu_read_unlock();
+	return memcg;
+}
+
+/* Folio under write-back: whoever writes to it meanwhile makes it dirty again. */
+static int copy_out(struct extpager_object *obj, struct folio *folio)
+{
+	struct extpager_spill *s = obj->spill;
+	pgoff_t index = folio->index;
+	struct page *page;
+	void *old;
+	int ret;
+
+	/* Rather an error than somebody's end. */
+	page = spill_get_page(s, index, GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL);
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+	lock_page(page);
+	copy_highpage(page, folio_page(folio, 0));
+	/* A clean page of shared memory is dropped by reclaim. */
+	set_page_dirty(page);
+	unlock_page(page);
+	put_page(page);
+
+	old = xa_store(&s->pages, index, xa_mk_value(0), GFP_NOFS | __GFP_NOWARN | __GFP_ACCOUNT);
+	ret = xa_err(old) ?: run_add(s, index);
+	if (ret) {
+		/* Without a run nobody would bring it back. */
+		if (!old || xa_err(old))
+			forget_page(s, index);
+		return ret;
+	}
+	xa_set_mark(&s->pages, index, SPILL_IN_RUN);
+	if (extpager_request_recorded(obj, EXTPAGER_EV_DATA_RETURN, index, 1))
+		xa_set_mark(&s->pages, index, SPILL_RESENT);
+	if (!old || xa_get_mark(&s->pages, index, SPILL_STALE)) {
+		xa_clear_mark(&s->pages, index, SPILL_STALE);
+		/* Pairs with __extpager_spilled(): entry and marks come first. */
+		smp_wmb();
+		atomic_long_inc(&obj->nr_spilled);
+		atomic_long_inc(&obj->target->nr_spilled);
+	}
+	extpager_count(obj->target, PAGES_SPILLED);
+	return 0;
+}
+
+static int spill_page(struct extpager_object *obj, struct folio *folio)
+{
+	struct mem_cgroup *memcg, *old;
+	int ret;
+
+	if (!obj->spill && !spill_create(obj))
+		return -ENOMEM;
+	if (!extpager_spilled(obj, folio->index)) {
+		if (!limit_has_room(obj->target))
+			return -EDQUOT;
+		if (!swap_has_room(obj))
+			return -ENOSPC;
+	}
+	memcg = folio_payer(folio);
+	old = set_active_memcg(memcg);
+	ret = copy_out(obj, folio);
+	set_active_memcg(old);
+	mem_cgroup_put(memcg);
+	return ret;
+}
+
+/* @error: why nothing more was spilled when it was last tried; 0: it was. */
+static void spill_is_full(struct extpager_target *t, int error)
+{
+	bool was = t->spill_full;
+
+	WRITE_ONCE(t->spill_full, error);
+	if (error)
+		extpager_count(t, SPILLS_FAILED);
+	if (error && !was && t->named)
+		pr_warn_ratelimited("target %s: nothing more is spilled: %s\n", t->settings.name,
+				    error == -EDQUOT ? "its limit is reached" :
+				    error == -ENOSPC ? "no free swap" : "no memory");
+}
+
+/* Folio locked: is it a dirty page that a return could take? */
+static bool may_spill(struct extpager_object *obj, struct folio *folio)
+{
+	return folio->mapping == obj->inode.i_mapping && folio_test_dirty(folio) &&
+	       !folio_test_writeback(folio) &&
+	       !extpager_zeros_overlap(obj, folio->index, folio->index) &&
+	       folio_clear_dirty_for_io(folio);
+}
+
+/* Returns 0, or why a page stays dirty. */
+static int spill_folio(struct extpager_object *obj, struct folio *folio)
+{
+	int ret;
+
+	/* Whoever holds it will be done with it by the next time. */
+	if (!folio_trylock(folio))
+		return 0;
+	if (!may_spill(obj, folio)) {
+		folio_unlock(folio);
+		return 0;
+	}
+	folio_start_writeback(folio);
+	folio_unlock(folio);
+	ret = spill_page(obj, folio);
+	if (ret)
+		extpager_folio_returned(obj, folio, -EAGAIN);
+	else
+		folio_end_writeback(folio);
+	return ret;
+}
+
+static int spill_object(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	struct folio_batch batch;
+	pgoff_t index = 0;
+	unsigned int i;
+	int ret = 0;
+
+	folio_batch_init(&batch);
+	while (!ret && extpager_target_spills(t) &&
+	       filemap_get_folios_tag(obj->inode.i_mapping, &index, -1, PAGECACHE_TAG_DIRTY,
+				      &batch)) {
+		for (i = 0; i < folio_batch_count(&batch) && !ret; i++)
+			ret = spill_folio(obj, batch.folios[i]);
+		folio_batch_release(&batch);
+		wake_up_all(&t->wait);
+		cond_resched();
+	}
+	return ret;
+}
+
+/* ---- and back ---- */
+
+/* Swap could not give it back: as when a disk loses what it acknowledged. */
+static void spill_lost(struct extpager_object *obj, pgoff_t index, int error)
+{
+	pr_err_ratelimited("target %s: page %lu is lost, swap failed: %d\n",
+			   obj->target->settings.name, index, error);
+	mapping_set_error(obj->inode.i_mapping, -EIO);
+	spill_leave(obj, index);
+}
+
+/* Bring a page into the cache at the cost of who paid for it in the spill. */
+static int unspill_read(struct extpager_object *obj, pgoff_t index)
+{
+	struct page *page = spill_get_page(obj->spill, index,
+					   GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL);
+	struct mem_cgroup *memcg, *old;
+	int ret = PTR_ERR_OR_ZERO(page);
+
+	if (ret && ret != -ENOMEM)
+		spill_lost(obj, index, ret);
+	if (ret)
+		return ret;
+	memcg = folio_payer(page_folio(page));
+	old = set_active_memcg(memcg);
+	ret = extpager_request_page(obj, index, false);
+	set_active_memcg(old);
+	mem_cgroup_put(memcg);
+	put_page(page);
+	return ret == -EEXIST ? 0 : ret;
+}
+
+/* Make a page that stands in the spill a dirty one of the cache. */
+static int unspill_page(struct extpager_object *obj, pgoff_t index)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	bool done = false;
+
+	/* Clean, it may go again before it has been marked. */
+	while (!done && extpager_spilled(obj, index) &&
+	       !extpager_zeros_overlap(obj, index, index)) {
+		struct folio *folio = filemap_get_folio(mapping, index);
+
+		if (IS_ERR(folio)) {
+			int ret = unspill_read(obj, index);
+
+			if (ret)
+				return ret == -ENOMEM ? ret : 0;
+			continue;
+		}
+		folio_lock(folio);
+		done = folio->mapping == mapping && folio_test_uptodate(folio);
+		if (done && !folio_test_writeback(folio) && extpager_spilled(obj, index))
+			folio_mark_dirty(folio);
+		folio_unlock(folio);
+		folio_put(folio);
+		cond_resched();
+	}
+	return 0;
+}
+
+static void run_forget(struct extpager_spill *s, struct spill_run *run)
+{
+	unsigned int i;
+
+	for (i = 0; i < run->nr; i++)
+		xa_clear_mark(&s->pages, run->index + i, SPILL_IN_RUN);
+	list_del(&run->node);
+	kfree(run);
+}
+
+/* Does a page of the run stand in the spill, and nowhere newer? */
+static bool run_is_wanted(struct extpager_object *obj, const struct spill_run *run)
+{
+	unsigned int i;
+
+	for (i = 0; i < run->nr; i++)
+		if (extpager_spilled(obj, run->index + i))
+			return true;
+	return false;
+}
+
+/* 0, or -ENOMEM: a part stays where it is. */
+static int unspill_run(struct extpager_object *obj, struct spill_run *run)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < run->nr && !ret; i++)
+		ret = unspill_page(obj, run->index + i);
+	WRITE_ONCE(obj->spill->starved, ret);
+	if (!ret)
+		extpager_send_range(obj, run->index, run->index + run->nr - 1);
+	return ret;
+}
+
+/*
+ * Oldest first, few at a time. A pager that has missed a deadline is asked to
+ * take the oldest run; what becomes of that tells whether it is back.
+ */
+static void unspill_object(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	struct extpager_spill *s = obj->spill;
+	bool probe = READ_ONCE(t->state) == EXTPAGER_STATE_STALLED;
+	s64 most = min_t(u64, UNSPILL_PAGES, READ_ONCE(t->settings.quota) >> (PAGE_SHIFT + 1));
+	struct spill_run *run, *next;
+
+	list_for_each_entry_safe(run, next, &s->runs, node) {
+		if (!run_is_wanted(obj, run)) {
+			run_forget(s, run);
+			continue;
+		}
+		if (extpager_object_status(obj) ||
+		    (probe && READ_ONCE(t->nr_pending[EXTPAGER_PHASE_RETURN])) ||
+		    wb_stat_sum(&t->sb->s_bdi->wb, WB_WRITEBACK) >= most)
+			return;
+		if (unspill_run(obj, run) || probe)
+			return;
+		/* From here on they are dirty pages like any other. */
+		run_forget(s, run);
+		cond_resched();
+	}
+}
+
+/* ---- the worker ---- */
+
+static void free_stale(struct extpager_spill *s)
+{
+	unsigned long index;
+	void *entry;
+
+	xa_for_each_marked(&s->pages, index, entry, SPILL_STALE) {
+		forget_page(s, index);
+		cond_resched();
+	}
+}
+
+void extpager_spill_work(struct work_struct *work)
+{
+	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
+						 spill_work);
+	struct extpager_object *obj = NULL;
+	int full = 0;
+
+	while ((obj = extpager_object_next(t, obj))) {
+		full = spill_object(obj) ?: full;
+		if (obj->spill) {
+			free_stale(obj->spill);
+			unspill_object(obj);
+		}
+	}
+	spill_is_full(t, full);
+	wake_up_all(&t->wait);
+	/* Answers and writers set it going, too. */
+	if (full || atomic_long_read(&t->nr_spilled))
+		queue_delayed_work(extpager_spill_wq, &t->spill_work, HZ);
+}
+
+/* The inode goes: nobody looks any more. */
+void extpager_spill_free(struct extpager_object *obj)
+{
+	struct extpager_spill *s = obj->spill;
+	struct spill_run *run, *next;
+
+	if (!s)
+		return;
+	extpager_spill_drop(obj, 0, ULONG_MAX);
+	list_for_each_entry_safe(run, next, &s->runs, node)
+		kfree(run);
+	xa_destroy(&s->pages);
+	fput(s->file);
+	kfree(s);
+}
