@@ -147,7 +147,7 @@ class Session:
                 continue
             if self.deep:
                 program = replace(program, options={**program.options,
-                                                    "timeout": program.timeout * 4})
+                                                    "timeout": program.timeout * 10})
             globs = [g for g in self.only if manifest.matches(program.name, [g.partition(":")[0]])]
             if self.only and not globs:
                 continue
