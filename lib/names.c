@@ -25,6 +25,13 @@ static const char *const state_names[] = {
 static const char *const policy_names[] = {
 	[EXTPAGER_POLICY_HOLD] = "hold",
 	[EXTPAGER_POLICY_FAIL] = "fail",
+	[EXTPAGER_POLICY_SPILL] = "spill",
+};
+
+static const char *const action_names[] = {
+	[EXTPAGER_ACTION_WAIT] = "wait",
+	[EXTPAGER_ACTION_ERROR] = "error",
+	[EXTPAGER_ACTION_SPILL] = "spill",
 };
 
 static const char *const event_names[] = {
@@ -35,6 +42,7 @@ static const char *const event_names[] = {
 	[EXTPAGER_EVENT_ORPHANED] = "orphaned",
 	[EXTPAGER_EVENT_STALLED] = "stalled",
 	[EXTPAGER_EVENT_RECOVERED] = "recovered",
+	[EXTPAGER_EVENT_SLOW] = "slow",
 };
 
 /* By attribute of STATS_GET; NULL for those that are no counters. */
@@ -60,6 +68,10 @@ static const char *const counter_names[] = {
 	[EXTPAGER_A_STATS_ORPHANED] = "orphaned",
 	[EXTPAGER_A_STATS_BACKLOGGED] = "backlogged",
 	[EXTPAGER_A_STATS_PAGES_DISCARDED] = "pages-discarded",
+	[EXTPAGER_A_STATS_PAGES_SPILLED] = "pages-spilled",
+	[EXTPAGER_A_STATS_PAGES_UNSPILLED] = "pages-unspilled",
+	[EXTPAGER_A_STATS_SPILLS_FAILED] = "spills-failed",
+	[EXTPAGER_A_STATS_WARNINGS] = "warnings",
 	[EXTPAGER_A_STATS_LATENCY] = NULL,
 };
 
@@ -94,6 +106,11 @@ const char *extpager_state_name(unsigned int state)
 const char *extpager_policy_name(unsigned int policy)
 {
 	return name_of(policy_names, NR(policy_names), policy);
+}
+
+const char *extpager_action_name(unsigned int action)
+{
+	return name_of(action_names, NR(action_names), action);
 }
 
 const char *extpager_event_name(unsigned int event)

@@ -13,6 +13,10 @@
 
 _Static_assert((int)EXTPAGER_HOLD == (int)EXTPAGER_POLICY_HOLD, "same policy");
 _Static_assert((int)EXTPAGER_FAIL == (int)EXTPAGER_POLICY_FAIL, "same policy");
+_Static_assert((int)EXTPAGER_SPILL == (int)EXTPAGER_POLICY_SPILL, "same policy");
+_Static_assert((int)EXTPAGER_ACT_WAIT == (int)EXTPAGER_ACTION_WAIT, "same action");
+_Static_assert((int)EXTPAGER_ACT_ERROR == (int)EXTPAGER_ACTION_ERROR, "same action");
+_Static_assert((int)EXTPAGER_ACT_SPILL == (int)EXTPAGER_ACTION_SPILL, "same action");
 
 static struct nla_policy policy[EXTPAGER_A_TARGET_MAX + 1] = {
 	[EXTPAGER_A_TARGET_NAME] = { .type = NLA_STRING },
@@ -30,11 +34,17 @@ static struct nla_policy policy[EXTPAGER_A_TARGET_MAX + 1] = {
 	[EXTPAGER_A_TARGET_RETURN_MS] = { .type = NLA_U32 },
 	[EXTPAGER_A_TARGET_SYNC_MS] = { .type = NLA_U32 },
 	[EXTPAGER_A_TARGET_GRACE_MS] = { .type = NLA_U32 },
+	[EXTPAGER_A_TARGET_HANDSHAKE_ACTION] = { .type = NLA_U32 },
+	[EXTPAGER_A_TARGET_PAGE_IN_ACTION] = { .type = NLA_U32 },
+	[EXTPAGER_A_TARGET_RETURN_ACTION] = { .type = NLA_U32 },
+	[EXTPAGER_A_TARGET_SPILL_LIMIT] = { .type = NLA_U64 },
 	[EXTPAGER_A_TARGET_STATE] = { .type = NLA_U32 },
 	[EXTPAGER_A_TARGET_OBJECT] = { .type = NLA_U64 },
 	[EXTPAGER_A_TARGET_GENERATION] = { .type = NLA_U32 },
 	[EXTPAGER_A_TARGET_PORT] = { .type = NLA_U32 },
 	[EXTPAGER_A_TARGET_DIRTY] = { .type = NLA_U64 },
+	[EXTPAGER_A_TARGET_SPILLED] = { .type = NLA_U64 },
+	[EXTPAGER_A_TARGET_SPILL_FULL] = { .type = NLA_FLAG },
 	[EXTPAGER_A_TARGET_OPENS] = { .type = NLA_U32 },
 	[EXTPAGER_A_TARGET_PENDING] = { .type = NLA_U32 },
 	[EXTPAGER_A_TARGET_STORE_USED] = { .type = NLA_FLAG },
@@ -62,11 +72,17 @@ static const struct member members[EXTPAGER_A_TARGET_MAX + 1] = {
 	[EXTPAGER_A_TARGET_RETURN_MS] = MEMBER(return_ms, EXTPAGER_SET_RETURN),
 	[EXTPAGER_A_TARGET_SYNC_MS] = MEMBER(sync_ms, EXTPAGER_SET_SYNC),
 	[EXTPAGER_A_TARGET_GRACE_MS] = MEMBER(grace_ms, EXTPAGER_SET_GRACE),
+	[EXTPAGER_A_TARGET_HANDSHAKE_ACTION] = MEMBER(handshake_action,
+						      EXTPAGER_SET_HANDSHAKE_ACTION),
+	[EXTPAGER_A_TARGET_PAGE_IN_ACTION] = MEMBER(page_in_action, EXTPAGER_SET_PAGE_IN_ACTION),
+	[EXTPAGER_A_TARGET_RETURN_ACTION] = MEMBER(return_action, EXTPAGER_SET_RETURN_ACTION),
+	[EXTPAGER_A_TARGET_SPILL_LIMIT] = MEMBER(spill_limit, EXTPAGER_SET_SPILL_LIMIT),
 	[EXTPAGER_A_TARGET_STATE] = MEMBER(state, 0),
 	[EXTPAGER_A_TARGET_OBJECT] = MEMBER(object, 0),
 	[EXTPAGER_A_TARGET_GENERATION] = MEMBER(generation, 0),
 	[EXTPAGER_A_TARGET_PORT] = MEMBER(port, 0),
 	[EXTPAGER_A_TARGET_DIRTY] = MEMBER(dirty, 0),
+	[EXTPAGER_A_TARGET_SPILLED] = MEMBER(spilled, 0),
 	[EXTPAGER_A_TARGET_OPENS] = MEMBER(opens, 0),
 	[EXTPAGER_A_TARGET_PENDING] = MEMBER(pending, 0),
 };
@@ -133,6 +149,7 @@ static int get_target(struct nlmsghdr *nlh, struct extpager_target *t, unsigned 
 	t->pager_uid = EXTPAGER_NO_UID;
 	t->set |= EXTPAGER_SET_READ_ONLY | EXTPAGER_SET_PAGER_UID;
 	t->store_used = tb[EXTPAGER_A_TARGET_STORE_USED];
+	t->spill_full = tb[EXTPAGER_A_TARGET_SPILL_FULL];
 	for (int attr = 0; attr <= EXTPAGER_A_TARGET_MAX; attr++) {
 		if (!members[attr].offset || !tb[attr])
 			continue;

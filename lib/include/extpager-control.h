@@ -21,8 +21,21 @@ struct extpager_ctl;
  * enum extpager_ctl_policy - what clients see while there is no pager
  * @EXTPAGER_HOLD: a pause, for the grace time at most
  * @EXTPAGER_FAIL: errors at once
+ * @EXTPAGER_SPILL: as EXTPAGER_HOLD, and the kernel spills dirty pages at once
  */
-enum extpager_ctl_policy { EXTPAGER_HOLD = 1, EXTPAGER_FAIL = 2 };
+enum extpager_ctl_policy { EXTPAGER_HOLD = 1, EXTPAGER_FAIL = 2, EXTPAGER_SPILL = 3 };
+
+/**
+ * enum extpager_ctl_action - what becomes of a request at its deadline
+ * @EXTPAGER_ACT_WAIT: nothing, who waits for it waits on; not of returns
+ * @EXTPAGER_ACT_ERROR: who waits for it gets an error; a return stays dirty
+ * @EXTPAGER_ACT_SPILL: the kernel keeps the pages in its spill; of returns only
+ */
+enum extpager_ctl_action {
+	EXTPAGER_ACT_WAIT = 1,
+	EXTPAGER_ACT_ERROR = 2,
+	EXTPAGER_ACT_SPILL = 3,
+};
 
 /* Members of struct extpager_target that are meant, see @set. */
 #define EXTPAGER_SET_STORE	(1U << 0)
@@ -39,9 +52,15 @@ enum extpager_ctl_policy { EXTPAGER_HOLD = 1, EXTPAGER_FAIL = 2 };
 #define EXTPAGER_SET_SYNC	(1U << 11)
 #define EXTPAGER_SET_GRACE	(1U << 12)
 #define EXTPAGER_SET_BYTES	(1U << 13)
+#define EXTPAGER_SET_HANDSHAKE_ACTION	(1U << 14)
+#define EXTPAGER_SET_PAGE_IN_ACTION	(1U << 15)
+#define EXTPAGER_SET_RETURN_ACTION	(1U << 16)
+#define EXTPAGER_SET_SPILL_LIMIT	(1U << 17)
 
 /* A pager_uid that is nobody's. */
 #define EXTPAGER_NO_UID		UINT32_MAX
+/* A spill_limit that is none. */
+#define EXTPAGER_NO_LIMIT	INT64_MAX
 
 /**
  * struct extpager_target - a target as it is, or as it shall be
@@ -70,6 +89,13 @@ enum extpager_ctl_policy { EXTPAGER_HOLD = 1, EXTPAGER_FAIL = 2 };
  * @object: id of its object
  * @dirty: bytes dirty or on their way back
  * @store_used: a pager was asked for content since @store was named
+ * @spill_limit: bytes that may be in the spill, at most; 0: nothing is spilled;
+ *	EXTPAGER_NO_LIMIT
+ * @spilled: bytes in the spill, which @dirty has not; told only
+ * @handshake_action: at the deadline @handshake_ms: EXTPAGER_ACT_WAIT or _ERROR
+ * @page_in_action: at the deadline @page_in_ms: the same
+ * @return_action: at the deadline @return_ms: EXTPAGER_ACT_ERROR or _SPILL
+ * @spill_full: the spill took no more when it was last tried; told only
  */
 struct extpager_target {
 	size_t size;
@@ -90,6 +116,10 @@ struct extpager_target {
 	uint64_t object;
 	uint64_t dirty;
 	bool store_used;
+	uint64_t spill_limit;
+	uint64_t spilled;
+	uint32_t handshake_action, page_in_action, return_action;
+	bool spill_full;
 };
 
 /**
@@ -349,6 +379,13 @@ const char *extpager_state_name(unsigned int state);
  * Return: the name, or "unknown".
  */
 const char *extpager_policy_name(unsigned int policy);
+/**
+ * extpager_action_name - name of what a deadline does
+ * @action: enum extpager_ctl_action
+ *
+ * Return: the name, or "unknown".
+ */
+const char *extpager_action_name(unsigned int action);
 /**
  * extpager_event_name - name of an event's type
  * @event: enum extpager_event_type

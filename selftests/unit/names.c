@@ -37,22 +37,28 @@ static void states(void **state)
 static void policies(void **state)
 {
 	(void)state;
-	every_number_has_a_name_of_its_own(extpager_policy_name, EXTPAGER_POLICY_FAIL);
+	every_number_has_a_name_of_its_own(extpager_policy_name, EXTPAGER_POLICY_SPILL);
 	assert_string_equal(extpager_policy_name(EXTPAGER_HOLD), "hold");
+}
+
+static void actions(void **state)
+{
+	(void)state;
+	every_number_has_a_name_of_its_own(extpager_action_name, EXTPAGER_ACTION_SPILL);
+	assert_string_equal(extpager_action_name(EXTPAGER_ACT_ERROR), "error");
 }
 
 static void events(void **state)
 {
 	(void)state;
-	every_number_has_a_name_of_its_own(extpager_event_name, EXTPAGER_EVENT_RECOVERED);
+	every_number_has_a_name_of_its_own(extpager_event_name, EXTPAGER_EVENT_SLOW);
 	assert_string_equal(extpager_event_name(EXTPAGER_EVENT_ADDED), "added");
 }
 
 static void counters(void **state)
 {
 	(void)state;
-	for (unsigned int i = EXTPAGER_A_STATS_PAD + 1; i <= EXTPAGER_A_STATS_PAGES_DISCARDED;
-	     i++) {
+	for (unsigned int i = EXTPAGER_A_STATS_PAD + 1; i < EXTPAGER_A_STATS_LATENCY; i++) {
 		assert_non_null(xp_counter_name(i));
 		for (unsigned int j = EXTPAGER_A_STATS_PAD + 1; j < i; j++)
 			assert_string_not_equal(xp_counter_name(i), xp_counter_name(j));
@@ -79,6 +85,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(states),
 		cmocka_unit_test(policies),
+		cmocka_unit_test(actions),
 		cmocka_unit_test(events),
 		cmocka_unit_test(counters),
 		cmocka_unit_test(requests_phases_and_places),

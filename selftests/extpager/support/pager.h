@@ -162,9 +162,12 @@ int try_write(volatile uint8_t *p, uint8_t value, void **where);
 
 struct target_options {
 	uint64_t bytes;
-	const char *policy;		/* "hold", "fail", NULL = default */
+	const char *policy;		/* "hold", "fail", "spill", NULL = default */
 	unsigned int handshake_ms, page_in_ms, return_ms, sync_ms, grace_ms;
+	unsigned int handshake_action, page_in_action, return_action;	/* EXTPAGER_ACTION_* */
 	uint64_t quota;
+	uint64_t spill_limit;		/* EXTPAGER_NO_LIMIT is the default */
+	bool no_spill;			/* a spill_limit of 0 */
 	bool read_only;
 	unsigned int mode;		/* 0 = default */
 	int pager_uid;			/* 0 = none */
@@ -180,6 +183,9 @@ uint64_t target_stat(const char *name, unsigned int attribute);
 /* enum extpager_target_state, 0 if there is none. */
 unsigned int target_state(const char *name);
 uint64_t target_dirty(const char *name);
+/* Bytes in the spill, UINT64_MAX if it cannot be had. */
+uint64_t target_spilled(const char *name);
+bool target_spill_full(const char *name);
 /* open(2) flags; fd or -errno. Through the ioctl OPEN. */
 int target_open(const char *name, int flags);
 /* The path file system, mounted at first use; a target's path in a static buffer. */

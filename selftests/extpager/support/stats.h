@@ -8,7 +8,7 @@
 #include "pager.h"
 
 /* Counters are indexed by EXTPAGER_A_STATS_*. */
-#define STATS (EXTPAGER_A_STATS_PAGES_DISCARDED + 1)
+#define STATS EXTPAGER_A_STATS_LATENCY
 
 /* All of @target's, or if that is NULL of the unnamed objects of @port. */
 bool stats_get(const char *target, uint32_t port, uint64_t *stats);

@@ -34,6 +34,16 @@ static int do_set(struct extpager_ctl *c, void *arg)
 	return extpager_target_set(c, arg);
 }
 
+static uint32_t policy_of(const char *name)
+{
+	uint32_t policy = EXTPAGER_HOLD;
+
+	/* Of an unknown name a value that the kernel refuses. */
+	while (policy <= EXTPAGER_SPILL && strcmp(extpager_policy_name(policy), name))
+		policy++;
+	return policy;
+}
+
 #define SET(flag, member, value) do {				\
 	if ((value) != 0) {					\
 		t.set |= EXTPAGER_SET_##flag;			\
@@ -49,13 +59,19 @@ static struct extpager_target from_options(const char *name, const struct target
 	snprintf(t.name, sizeof(t.name), "%s", name);
 	SET(BYTES, bytes, o->bytes);
 	if (o->policy)
-		SET(POLICY, policy, !strcmp(o->policy, "fail") ? EXTPAGER_FAIL : EXTPAGER_HOLD);
+		SET(POLICY, policy, policy_of(o->policy));
 	SET(HANDSHAKE, handshake_ms, o->handshake_ms);
 	SET(PAGE_IN, page_in_ms, o->page_in_ms);
 	SET(RETURN, return_ms, o->return_ms);
 	SET(SYNC, sync_ms, o->sync_ms);
 	SET(GRACE, grace_ms, o->grace_ms);
+	SET(HANDSHAKE_ACTION, handshake_action, o->handshake_action);
+	SET(PAGE_IN_ACTION, page_in_action, o->page_in_action);
+	SET(RETURN_ACTION, return_action, o->return_action);
 	SET(QUOTA, quota, o->quota);
+	SET(SPILL_LIMIT, spill_limit, o->spill_limit);
+	if (o->no_spill)
+		t.set |= EXTPAGER_SET_SPILL_LIMIT;
 	SET(READ_ONLY, read_only, o->read_only);
 	SET(MODE, mode, o->mode);
 	SET(PAGER_UID, pager_uid, (uint32_t)o->pager_uid);
@@ -121,6 +137,20 @@ uint64_t target_dirty(const char *name)
 	struct get g = { .name = name };
 
 	return with_ctl(do_get, &g) ? UINT64_MAX : g.t.dirty;
+}
+
+uint64_t target_spilled(const char *name)
+{
+	struct get g = { .name = name };
+
+	return with_ctl(do_get, &g) ? UINT64_MAX : g.t.spilled;
+}
+
+bool target_spill_full(const char *name)
+{
+	struct get g = { .name = name };
+
+	return !with_ctl(do_get, &g) && g.t.spill_full;
 }
 
 struct stat_query { const char *name; unsigned int attribute; uint64_t value; };
