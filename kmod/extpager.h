@@ -305,6 +305,7 @@ struct extpager_target {
 	atomic_long_t nr_spilled;	/* pages, of all objects */
 	bool spill_full;		/* it took no more when it was last tried */
 	bool squeezed;			/* a writer waits, and nothing is answered; under @lock */
+	unsigned long stalled_at;	/* jiffies; under @lock */
 
 	struct delayed_work deadline_work;
 	struct delayed_work grace_work;
@@ -508,6 +509,7 @@ long extpager_object_ioctl(struct file *file, unsigned int cmd, unsigned long pa
 /* latency.c */
 void extpager_latency_answered(struct extpager_request *req, enum extpager_phase phase, u64 now);
 void extpager_latency_woken(struct extpager_target *t, u64 woken);
+u64 extpager_latency_mean(struct extpager_target *t, enum extpager_phase phase);
 int extpager_latency_put(struct sk_buff *skb, struct extpager_target *t);
 
 /* pending.c */
@@ -538,6 +540,7 @@ int extpager_zeros_status(struct extpager_object *obj, pgoff_t first, pgoff_t la
 void extpager_requests_orphan(struct extpager_target *t);
 void extpager_requests_give_up(struct extpager_target *t, struct extpager_object *obj,
 			       int error, bool zeros);
+void extpager_requests_withdraw(struct extpager_object *obj);
 void extpager_requests_cancel(struct extpager_object *obj, int error);
 void extpager_requests_resend(struct extpager_target *t);
 
@@ -614,6 +617,8 @@ void extpager_spill_drop(struct extpager_object *obj, pgoff_t first, pgoff_t las
 unsigned long extpager_spill_only(struct extpager_object *obj);
 bool extpager_spill_resent(struct extpager_object *obj, pgoff_t index);
 bool extpager_spill_goes_first(struct extpager_object *obj);
+void extpager_spill_quiesce(struct extpager_object *obj);
+void extpager_spill_discard(struct extpager_object *obj);
 void extpager_spill_free(struct extpager_object *obj);
 
 /* Is the spill the place where the page's content is, or was when the cache's was clean? */

@@ -768,6 +768,15 @@ static u64 pages_gone(struct extpager_target *t)
 	       atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_SPILLED]);
 }
 
+/* How long a writer at the quota waits for an answer before its target is STALLED: jiffies. */
+static unsigned long patience(struct extpager_target *t)
+{
+	u64 mean = extpager_latency_mean(t, EXTPAGER_PHASE_RETURN);
+
+	/* A store that is always slow is not stuck. */
+	return HZ / 10 + min_t(u64, nsecs_to_jiffies(4 * mean), HZ);
+}
+
 /**
  * extpager_gate_dirty() - wait until the target may have one more dirty page
  * @obj: object
@@ -781,7 +790,7 @@ static u64 pages_gone(struct extpager_target *t)
 int extpager_gate_dirty(struct extpager_object *obj)
 {
 	struct extpager_target *t = obj->target;
-	unsigned long since = jiffies;
+	unsigned long since = jiffies, moved = jiffies;
 	u64 first = pages_gone(t), seen = first, now;
 	int ret, status = 0;
 
@@ -806,7 +815,9 @@ int extpager_gate_dirty(struct extpager_object *obj)
 		else if (jiffies_to_msecs(jiffies - since) >
 			 READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
 			return -EIO;
-		if (!ret && now == seen)
+		if (now != seen)
+			moved = jiffies;
+		else if (!ret && time_after_eq(jiffies, moved + patience(t)))
 			extpager_target_squeezed(t, obj);
 		seen = now;
 	} while (!ret);

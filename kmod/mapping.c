@@ -696,24 +696,34 @@ static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t las
 	}
 }
 
-/* Wait until nothing of the object is in the spill; as return_tagged(). */
-static int wait_unspilled(struct extpager_object *obj, unsigned long since)
+static bool in_spill(struct extpager_object *obj)
+{
+	return atomic_long_read(&obj->nr_spilled);
+}
+
+/*
+ * Wait until nothing of the object is to be returned before what is dirty
+ * (extpager_spill_goes_first), or nothing is in the spill; as return_tagged().
+ */
+static int wait_unspilled(struct extpager_object *obj, bool (*left)(struct extpager_object *obj),
+			  unsigned long since)
 {
 	struct extpager_target *t = obj->target;
-	long left = LONG_MAX, now;
+	long before = 0, now;
 	int ret;
 
-	while ((now = atomic_long_read(&obj->nr_spilled))) {
+	while (left(obj)) {
 		if (extpager_object_status(obj))
 			return -EAGAIN;
 		/* It is taken, bit by bit. */
-		if (now < left && left != LONG_MAX)
+		now = atomic_long_read(&obj->nr_spilled);
+		if (now < before)
 			since = jiffies;
-		left = now;
+		before = now;
 		if (sync_is_overdue(obj, since))
 			return sync_failed(obj);
-		ret = wait_event_killable_timeout(t->wait, !atomic_long_read(&obj->nr_spilled) ||
-						  extpager_object_status(obj), HZ / 10);
+		ret = wait_event_killable_timeout(t->wait, !left(obj) || extpager_object_status(obj),
+						  HZ / 10);
 		if (ret < 0)
 			return -EINTR;
 	}
@@ -795,9 +805,10 @@ int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, 
 			if (ret)
 				break;
 			zeros = extpager_wait_zeros(obj, first, last);
-			ret = zeros == -EINTR ? zeros : wait_unspilled(obj, since) ?:
+			ret = zeros == -EINTR ? zeros :
+			      wait_unspilled(obj, extpager_spill_goes_first, since) ?:
 			      return_tagged(obj, first, last, since) ?:
-			      wait_unspilled(obj, since) ?: zeros;
+			      wait_unspilled(obj, in_spill, since) ?: zeros;
 		}
 		if (!ret && barrier)
 			ret = barrier_request(obj);

@@ -349,7 +349,9 @@ void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re
 	}
 	if (re->out_result)
 		extpager_count(t, BAD_REPLIES);
-	else if (unlikely(READ_ONCE(t->state) == EXTPAGER_STATE_STALLED))
+	/* An answer that comes too late is a sign of life, too. */
+	if (unlikely(READ_ONCE(t->state) == EXTPAGER_STATE_STALLED) &&
+	    (!re->out_result || re->out_result == -ENOENT))
 		extpager_target_answered(t, re->op);
 	extpager_target_put(t);
 }

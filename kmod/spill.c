@@ -33,6 +33,8 @@
 
 /* Pages on their way back at once: a fourth of the smallest memory cgroup's. */
 #define UNSPILL_PAGES	1024
+/* Of which a pager that has missed a deadline is asked to take so many. */
+#define PROBE_PAGES	16
 /* Swap that is left to others, in pages. */
 #define SWAP_RESERVE	1024
 
@@ -47,7 +49,7 @@ struct spill_run {
 struct extpager_spill {
 	struct file *file;
 	struct xarray pages;
-	struct list_head runs;		/* oldest first; the worker's alone */
+	struct list_head runs;		/* oldest first; written by the worker alone */
 	bool starved;			/* no memory to bring pages back */
 };
 
@@ -134,10 +136,11 @@ bool extpager_spill_resent(struct extpager_object *obj, pgoff_t index)
 	       xa_get_mark(&obj->spill->pages, index, SPILL_RESENT);
 }
 
-/* Do pages of the spill go before those that are only dirty? */
+/* Are there pages in the spill that are to be returned before what is dirty? */
 bool extpager_spill_goes_first(struct extpager_object *obj)
 {
-	return atomic_long_read(&obj->nr_spilled) && !READ_ONCE(obj->spill->starved);
+	return atomic_long_read(&obj->nr_spilled) && !list_empty_careful(&obj->spill->runs) &&
+	       !READ_ONCE(obj->spill->starved);
 }
 
 /* A return of the page was acknowledged; it is under write-back yet. */
@@ -214,18 +217,17 @@ static struct extpager_spill *spill_create(struct extpager_object *obj)
 	return s;
 }
 
-/* Has swap room for what the spill has in memory, and one page more? */
-static bool swap_has_room(struct extpager_object *obj)
+/* Has swap room for what the spill has in memory, and more? 0, or why not. */
+static int spill_has_room(struct extpager_object *obj)
 {
-	struct inode *inode = file_inode(obj->spill->file);
-	long resident = atomic_long_read(&obj->nr_spilled) - (long)READ_ONCE(SHMEM_I(inode)->swapped);
+	struct extpager_target *t = obj->target;
+	long resident = atomic_long_read(&obj->nr_spilled);
 
-	return get_nr_swap_pages() - resident > SWAP_RESERVE;
-}
-
-static bool limit_has_room(struct extpager_target *t)
-{
-	return atomic_long_read(&t->nr_spilled) < READ_ONCE(t->settings.spill_limit) >> PAGE_SHIFT;
+	if (atomic_long_read(&t->nr_spilled) >= READ_ONCE(t->settings.spill_limit) >> PAGE_SHIFT)
+		return -EDQUOT;
+	if (obj->spill)
+		resident -= READ_ONCE(SHMEM_I(file_inode(obj->spill->file))->swapped);
+	return get_nr_swap_pages() - resident > SWAP_RESERVE ? 0 : -ENOSPC;
 }
 
 /* The page is going to be in a run, if it is not in one yet. */
@@ -313,12 +315,9 @@ static int spill_page(struct extpager_object *obj, struct folio *folio)
 
 	if (!obj->spill && !spill_create(obj))
 		return -ENOMEM;
-	if (!extpager_spilled(obj, folio->index)) {
-		if (!limit_has_room(obj->target))
-			return -EDQUOT;
-		if (!swap_has_room(obj))
-			return -ENOSPC;
-	}
+	ret = extpager_spilled(obj, folio->index) ? 0 : spill_has_room(obj);
+	if (ret)
+		return ret;
 	memcg = folio_payer(folio);
 	old = set_active_memcg(memcg);
 	ret = copy_out(obj, folio);
@@ -372,18 +371,25 @@ static int spill_folio(struct extpager_object *obj, struct folio *folio)
 	return ret;
 }
 
+/* 0, or why something stays dirty. */
 static int spill_object(struct extpager_object *obj)
 {
+	struct address_space *mapping = obj->inode.i_mapping;
 	struct extpager_target *t = obj->target;
 	struct folio_batch batch;
 	pgoff_t index = 0;
 	unsigned int i;
-	int ret = 0;
+	int ret;
 
+	ret = spill_has_room(obj);
+	if (ret)
+		return mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) ||
+		       mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) ? ret : 0;
+	/* What the pager has not taken by now is not waited for. */
+	extpager_requests_withdraw(obj);
 	folio_batch_init(&batch);
 	while (!ret && extpager_target_spills(t) &&
-	       filemap_get_folios_tag(obj->inode.i_mapping, &index, -1, PAGECACHE_TAG_DIRTY,
-				      &batch)) {
+	       filemap_get_folios_tag(mapping, &index, -1, PAGECACHE_TAG_DIRTY, &batch)) {
 		for (i = 0; i < folio_batch_count(&batch) && !ret; i++)
 			ret = spill_folio(obj, batch.folios[i]);
 		folio_batch_release(&batch);
@@ -454,66 +460,71 @@ static int unspill_page(struct extpager_object *obj, pgoff_t index)
 	return 0;
 }
 
-static void run_forget(struct extpager_spill *s, struct spill_run *run)
+/* The run's first pages are in it no more; with the last ones it goes. */
+static void run_shorten(struct extpager_spill *s, struct spill_run *run, unsigned int nr)
 {
-	unsigned int i;
-
-	for (i = 0; i < run->nr; i++)
-		xa_clear_mark(&s->pages, run->index + i, SPILL_IN_RUN);
+	for (; nr; nr--, run->nr--)
+		xa_clear_mark(&s->pages, run->index++, SPILL_IN_RUN);
+	if (run->nr)
+		return;
 	list_del(&run->node);
 	kfree(run);
 }
 
-/* Does a page of the run stand in the spill, and nowhere newer? */
-static bool run_is_wanted(struct extpager_object *obj, const struct spill_run *run)
+/* How many of the run's first pages do not stand in the spill any more? */
+static unsigned int run_over(struct extpager_object *obj, const struct spill_run *run)
 {
 	unsigned int i;
 
 	for (i = 0; i < run->nr; i++)
 		if (extpager_spilled(obj, run->index + i))
-			return true;
-	return false;
+			break;
+	return i;
 }
 
-/* 0, or -ENOMEM: a part stays where it is. */
-static int unspill_run(struct extpager_object *obj, struct spill_run *run)
+/* Have pages returned. 0, or -ENOMEM: a part stays where it is. */
+static int unspill_pages(struct extpager_object *obj, pgoff_t index, unsigned int nr)
 {
 	unsigned int i;
 	int ret = 0;
 
-	for (i = 0; i < run->nr && !ret; i++)
-		ret = unspill_page(obj, run->index + i);
+	for (i = 0; i < nr && !ret; i++)
+		ret = unspill_page(obj, index + i);
 	WRITE_ONCE(obj->spill->starved, ret);
 	if (!ret)
-		extpager_send_range(obj, run->index, run->index + run->nr - 1);
+		extpager_send_range(obj, index, index + nr - 1);
 	return ret;
 }
 
 /*
  * Oldest first, few at a time. A pager that has missed a deadline is asked to
- * take the oldest run; what becomes of that tells whether it is back.
+ * take the oldest; what becomes of that tells whether it is back.
  */
 static void unspill_object(struct extpager_object *obj)
 {
 	struct extpager_target *t = obj->target;
 	struct extpager_spill *s = obj->spill;
 	bool probe = READ_ONCE(t->state) == EXTPAGER_STATE_STALLED;
-	s64 most = min_t(u64, UNSPILL_PAGES, READ_ONCE(t->settings.quota) >> (PAGE_SHIFT + 1));
-	struct spill_run *run, *next;
+	s64 most = probe ? PROBE_PAGES :
+		   min_t(u64, UNSPILL_PAGES, READ_ONCE(t->settings.quota) >> (PAGE_SHIFT + 1));
+	struct spill_run *run;
 
-	list_for_each_entry_safe(run, next, &s->runs, node) {
-		if (!run_is_wanted(obj, run)) {
-			run_forget(s, run);
+	while ((run = list_first_entry_or_null(&s->runs, struct spill_run, node))) {
+		s64 room = most - wb_stat_sum(&t->sb->s_bdi->wb, WB_WRITEBACK);
+		unsigned int over = run_over(obj, run);
+
+		if (over) {
+			run_shorten(s, run, over);
 			continue;
 		}
-		if (extpager_object_status(obj) ||
-		    (probe && READ_ONCE(t->nr_pending[EXTPAGER_PHASE_RETURN])) ||
-		    wb_stat_sum(&t->sb->s_bdi->wb, WB_WRITEBACK) >= most)
+		if (extpager_object_status(obj) || room <= 0 ||
+		    (probe && READ_ONCE(t->nr_pending[EXTPAGER_PHASE_RETURN])))
 			return;
-		if (unspill_run(obj, run) || probe)
+		room = min_t(s64, room, run->nr);
+		if (unspill_pages(obj, run->index, room) || probe)
 			return;
 		/* From here on they are dirty pages like any other. */
-		run_forget(s, run);
+		run_shorten(s, run, room);
 		cond_resched();
 	}
 }
@@ -539,7 +550,11 @@ void extpager_spill_work(struct work_struct *work)
 	int full = 0;
 
 	while ((obj = extpager_object_next(t, obj))) {
-		full = spill_object(obj) ?: full;
+		/* Who ended it gives up what it has in the spill. */
+		if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
+			continue;
+		if (extpager_target_spills(t))
+			full = spill_object(obj) ?: full;
 		if (obj->spill) {
 			free_stale(obj->spill);
 			unspill_object(obj);
@@ -547,9 +562,29 @@ void extpager_spill_work(struct work_struct *work)
 	}
 	spill_is_full(t, full);
 	wake_up_all(&t->wait);
-	/* Answers and writers set it going, too. */
-	if (full || atomic_long_read(&t->nr_spilled))
+	/* Answers and write-back set it going, too. */
+	if (extpager_target_spills(t) || atomic_long_read(&t->nr_spilled))
 		queue_delayed_work(extpager_spill_wq, &t->spill_work, HZ);
+}
+
+/**
+ * extpager_spill_quiesce() - the worker lets go of an object that is GONE
+ * @obj: object
+ *
+ * Context: may sleep, not the worker.
+ */
+void extpager_spill_quiesce(struct extpager_object *obj)
+{
+	if (cancel_delayed_work_sync(&obj->target->spill_work))
+		extpager_spill_kick(obj->target);
+}
+
+/* Of an object that the worker has let go of: all that it has in the spill goes. */
+void extpager_spill_discard(struct extpager_object *obj)
+{
+	extpager_spill_drop(obj, 0, ULONG_MAX);
+	if (obj->spill)
+		free_stale(obj->spill);
 }
 
 /* The inode goes: nobody looks any more. */

@@ -92,6 +92,36 @@ void extpager_requests_give_up(struct extpager_target *t, struct extpager_object
 }
 
 /**
+ * extpager_requests_withdraw() - have what is being returned go another way
+ * @obj: object of a target that is STALLED
+ *
+ * Returns that were made before it stalled end; their pages are dirty again.
+ * Later ones are to show whether the pager is back.
+ */
+void extpager_requests_withdraw(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	struct extpager_request *req;
+	bool found;
+
+	do {
+		found = false;
+		spin_lock(&t->lock);
+		list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node) {
+			if (req->object != obj || extpager_request_is_zero(req) ||
+			    !time_before(req->made, t->stalled_at))
+				continue;
+			extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
+			found = true;
+			break;
+		}
+		spin_unlock(&t->lock);
+		if (found)
+			extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
+	} while (found);
+}
+
+/**
  * extpager_requests_cancel() - end all that is asked about an object
  * @obj: object that nobody may ask about any more
  * @error: for those who wait

@@ -558,6 +558,13 @@ void extpager_target_settings_changed(struct extpager_target *t)
 	wake_up_all(&t->wait);
 }
 
+/* target->lock held. */
+static void target_stall(struct extpager_target *t)
+{
+	t->stalled_at = jiffies;
+	WRITE_ONCE(t->state, EXTPAGER_STATE_STALLED);
+}
+
 /* @phase: of the first deadline that was missed. */
 void extpager_target_stalled(struct extpager_target *t, enum extpager_phase phase)
 {
@@ -569,7 +576,7 @@ void extpager_target_stalled(struct extpager_target *t, enum extpager_phase phas
 	spin_lock(&t->lock);
 	changed = t->state == EXTPAGER_STATE_LIVE;
 	if (changed)
-		WRITE_ONCE(t->state, EXTPAGER_STATE_STALLED);
+		target_stall(t);
 	if (t->state == EXTPAGER_STATE_STALLED)
 		WRITE_ONCE(t->squeezed, false);
 	spin_unlock(&t->lock);
@@ -604,7 +611,7 @@ void extpager_target_squeezed(struct extpager_target *t, struct extpager_object 
 		  (t->nr_pending[EXTPAGER_PHASE_RETURN] || obj->state == EXTPAGER_OBJECT_INIT);
 	changed = stalled || t->state == EXTPAGER_STATE_ORPHANED;
 	if (stalled)
-		WRITE_ONCE(t->state, EXTPAGER_STATE_STALLED);
+		target_stall(t);
 	if (changed)
 		WRITE_ONCE(t->squeezed, true);
 	spin_unlock(&t->lock);
