@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who pays for what a pager does not take: its writer's memory cgroup, in memory
+ * and in swap, and never more than it may have. Whatever comes, nobody is killed.
+ */
+/* vm: swap=512M timeout=400 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "behaviours.h"
+#include "support/object.h"
+#include "support/pager.h"
+#include "support/stamper.h"
+#include "support/worker.h"
+
+#define NAME	"charged"
+/* Counts of a CPU's own are rough. */
+#define SLACK	(64 * PAGE)
+#define CGROUP	"/sys/fs/cgroup/extpager-charged"
+/* How long is waited for what must not happen: that a writer gets through. */
+#define NEVER_MS 3000
+
+static unsigned int short_ms(void)
+{
+	return on_debug_kernel() ? 3000 : 500;
+}
+
+/* A client in a memory cgroup, with a pager that is a process. */
+FIXTURE(charged)
+{
+	struct stamper s;
+	int fd;
+	struct worker w, reclaimer;
+};
+
+#define BIG	(128 * MIB)
+
+FIXTURE_SETUP(charged)
+{
+	if (target_state(NAME))
+		target_gone(NAME);
+	ASSERT_LT(0, read_number("/proc/meminfo", "SwapTotal"));
+	mkdir(CGROUP, 0755);
+	ASSERT_TRUE(write_file(CGROUP "/memory.max", "64M"));
+	ASSERT_TRUE(write_file(CGROUP "/memory.swap.max", "max"));
+	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = BIG }));
+	ASSERT_TRUE(stamper_start(&self->s, NAME, BIG));
+	self->fd = target_open(NAME, O_RDWR);
+	ASSERT_LE(0, self->fd);
+	ASSERT_TRUE(worker_start(&self->w, self->fd, BIG));
+	ASSERT_TRUE(worker_start(&self->reclaimer, self->fd, BIG));
+}
+
+FIXTURE_TEARDOWN(charged)
+{
+	worker_stop(&self->w);
+	worker_stop(&self->reclaimer);
+	close(self->fd);
+	stamper_stop(&self->s);
+	EXPECT_TRUE(target_gone(NAME));
+	EXPECT_TRUE(WAIT_FOR(SOON, !rmdir(CGROUP)));
+}
+
+static long do_join_cgroup(struct order *o)
+{
+	return write_file(CGROUP "/cgroup.procs", "0") ? 0 : -errno;
+}
+
+/* MiB by MiB; the bytes that went. */
+static long do_write_on(struct order *o)
+{
+	struct order part = *o;
+	uint64_t end = o->offset + o->length;
+	long n = 0;
+
+	part.length = MIB;
+	for (; part.offset < end; part.offset += MIB) {
+		n = do_write(&part);
+		if (n != (long)MIB)
+			return n < 0 ? n : (long)(part.offset - o->offset) + n;
+	}
+	return o->length;
+}
+
+static long cgroup_number(const char *file, const char *key)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), CGROUP "/%s", file);
+	return read_number(path, key);
+}
+
+/* What the cgroup is charged for: in memory, without what is clean, and in swap. */
+static uint64_t spill_charge(void)
+{
+	return cgroup_number("memory.stat", "shmem") + cgroup_number("memory.swap.current", NULL);
+}
+
+#define CGROUP_MS 100000	/* ms: for 128 MiB through a small door of a slow machine */
+
+/* All comes home after @what, with the pager alive. */
+static bool all_home(struct stamper *s, struct worker *w, uint64_t length, uint64_t seed)
+{
+	worker_begin(w, do_fsync, 0, 0, 0);
+	return worker_end(w, CGROUP_MS) == 0 && target_spilled(NAME) == 0 &&
+	       target_dirty(NAME) == 0 && stamper_wrong(s, 0, length, seed) == 0;
+}
+
+TEST_F_TIMEOUT(charged, writer_whose_pager_is_stopped_goes_on_at_its_own_cost, 250)
+{
+	struct worker *w = &self->w;
+	uint64_t length = on_debug_kernel() ? 80 * MIB : BIG, spilled;
+
+	BEHAVIOURS(91, 145);
+	ASSERT_EQ(0, worker_do(w, do_join_cgroup, 0, 0, 0));
+	stamper_freeze(&self->s);
+	worker_begin(w, do_write_on, 0, length, 1);
+	EXPECT_EQ((long)length, worker_end(w, CGROUP_MS));
+	EXPECT_EQ(EXTPAGER_STATE_STALLED, target_state(NAME));
+	spilled = target_spilled(NAME);
+	/* A quarter of the cgroup may be dirty. */
+	EXPECT_LE(length - 16 * MIB - SLACK, spilled);
+	EXPECT_LE(spilled, spill_charge() + SLACK);
+	EXPECT_GE((long)(64 * MIB), cgroup_number("memory.current", NULL));
+	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
+	/* Its pages are read where they are. */
+	EXPECT_EQ(0, worker_do(w, do_read, 0, 4 * MIB, 1));
+	stamper_thaw(&self->s);
+	EXPECT_TRUE(all_home(&self->s, w, length, 1));
+	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
+	/* And nobody pays any more. */
+	EXPECT_TRUE(WAIT_FOR(SOON, spill_charge() < MIB));
+}
+
+/* Nothing is spilled: so it is a pause, and no more. */
+TEST_F_TIMEOUT(charged, writer_whose_pager_is_stopped_is_paused_without_a_spill, 250)
+{
+	struct worker *w = &self->w;
+	uint64_t length = on_debug_kernel() ? 80 * MIB : BIG;
+
+	BEHAVIOURS(145);
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .no_spill = true,
+								.return_ms = 60000 }));
+	ASSERT_EQ(0, worker_do(w, do_join_cgroup, 0, 0, 0));
+	stamper_freeze(&self->s);
+	worker_begin(w, do_write_on, 0, length, 1);
+	EXPECT_TRUE(WAIT_FOR(SOON, target_stat(NAME, EXTPAGER_A_STATS_QUOTA_WAITS) > 0));
+	EXPECT_FALSE(WAIT_FOR(NEVER_MS, !worker_busy(w)));
+	EXPECT_GE(16 * MIB + SLACK, target_dirty(NAME));
+	EXPECT_EQ(0, target_spilled(NAME));
+	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
+	stamper_thaw(&self->s);
+	EXPECT_EQ((long)length, worker_end(w, CGROUP_MS));
+	EXPECT_TRUE(all_home(&self->s, w, length, 1));
+	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
+}
+
+/* What is spilled cannot be put into swap, and fills the cgroup. */
+TEST_F_TIMEOUT(charged, writer_that_may_not_swap_is_paused_and_not_killed, 250)
+{
+	struct worker *w = &self->w;
+	uint64_t length = on_debug_kernel() ? 80 * MIB : BIG;
+
+	BEHAVIOURS(91, 145);
+	ASSERT_TRUE(write_file(CGROUP "/memory.max", "32M"));
+	ASSERT_TRUE(write_file(CGROUP "/memory.swap.max", "0"));
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = 60000 }));
+	ASSERT_EQ(0, worker_do(w, do_join_cgroup, 0, 0, 0));
+	stamper_freeze(&self->s);
+	worker_begin(w, do_write_on, 0, length, 1);
+	EXPECT_TRUE(WAIT_FOR(CGROUP_MS / 2, target_spill_full(NAME)));
+	EXPECT_FALSE(WAIT_FOR(NEVER_MS, !worker_busy(w)));
+	EXPECT_LT(0, target_stat(NAME, EXTPAGER_A_STATS_SPILLS_FAILED));
+	EXPECT_GE(32 * MIB, target_spilled(NAME));
+	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
+	stamper_thaw(&self->s);
+	EXPECT_EQ((long)length, worker_end(w, CGROUP_MS));
+	EXPECT_TRUE(all_home(&self->s, w, length, 1));
+	EXPECT_FALSE(target_spill_full(NAME));
+	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
+}
+
+/* Ask for everything back until no page of the range is here, or for some seconds. */
+static long do_reclaim(struct order *o)
+{
+	bool gone = WAIT_FOR(5000, (write_file(CGROUP "/memory.reclaim", "32M"),
+				    do_resident(o) == 0));
+
+	return gone ? 0 : do_resident(o);
+}
+
+TEST_F(charged, reclaim_does_not_wait_for_a_pager_that_is_stopped)
+{
+	struct worker *w = &self->w;
+	uint64_t start;
+
+	BEHAVIOURS(54);
+	PARTIAL(97);
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
+	ASSERT_EQ(0, worker_do(w, do_join_cgroup, 0, 0, 0));
+	stamper_freeze(&self->s);
+	ASSERT_EQ((long)(4 * MIB), worker_do(w, do_write, 0, 4 * MIB, 1));
+	EXPECT_EQ(-EIO, worker_do(w, do_fsync, 0, 0, 0));
+	EXPECT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 4 * MIB));
+	start = now_ms();
+	/* The oldest of them it may be asked to take all the while, in one request. */
+	EXPECT_EQ(0, worker_do(&self->reclaimer, do_reclaim, 2 * MIB, 2 * MIB, 0));
+	EXPECT_GE(on_debug_kernel() ? 20000 : 10000, now_ms() - start);
+	EXPECT_EQ(0, worker_do(w, do_check, 0, 4 * MIB, 1));
+	EXPECT_LE(4 * MIB, spill_charge() + SLACK);
+	stamper_thaw(&self->s);
+	EXPECT_TRUE(all_home(&self->s, w, 4 * MIB, 1));
+}
+
+TEST_HARNESS_MAIN
