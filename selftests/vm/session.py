@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from . import behaviours, debian, guest, ktap, manifest, tree
+from . import behaviours, debian, guest, ktap, manifest, plots, tree
 
 # Names before the colon that stand for no test program.
 KINDS = ("canary", "mutant", "static", "unit", "demo", "boot")
@@ -104,6 +104,7 @@ class Session:
                 if result.verdict == "fail":
                     self._quote(said_in(run.output, result.name))
             return
+        plots.draw(run.program.name, place, run.output)
         if run.complaint:
             self._complain(run.program.name, place, run.parser.running, run.complaint)
             self._quote(run.output)
