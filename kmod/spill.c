@@ -125,8 +125,10 @@ static void spill_leave(struct extpager_object *obj, pgoff_t index)
 {
 	xa_clear_mark(&obj->spill->pages, index, SPILL_RESENT);
 	xa_set_mark(&obj->spill->pages, index, SPILL_STALE);
-	atomic_long_dec(&obj->nr_spilled);
 	atomic_long_dec(&obj->target->nr_spilled);
+	/* The worker frees what was acknowledged; of the last page nobody else tells it. */
+	if (atomic_long_dec_and_test(&obj->nr_spilled))
+		extpager_spill_kick(obj->target);
 }
 
 /* Is the page's return one of which an earlier pager may know? */
@@ -217,17 +219,39 @@ static struct extpager_spill *spill_create(struct extpager_object *obj)
 	return s;
 }
 
-/* Has swap room for what the spill has in memory, and more? 0, or why not. */
-static int spill_has_room(struct extpager_object *obj)
+#ifdef CONFIG_MEMCG
+/* Pages that a memory cgroup may yet have in swap. */
+static long memcg_swap_room(struct mem_cgroup *memcg)
+{
+	long room = LONG_MAX;
+
+	for (; memcg; memcg = parent_mem_cgroup(memcg))
+		room = min_t(long, room, (long)READ_ONCE(memcg->swap.max) -
+					 (long)page_counter_read(&memcg->swap));
+	return room;
+}
+#else
+static long memcg_swap_room(struct mem_cgroup *memcg)
+{
+	return LONG_MAX;
+}
+#endif
+
+/*
+ * Is there room for a page more? Not in memory alone: what the spill has there
+ * must have a place in swap, for @memcg too. 0, or why not.
+ */
+static int spill_has_room(struct extpager_object *obj, struct mem_cgroup *memcg)
 {
 	struct extpager_target *t = obj->target;
 	long resident = atomic_long_read(&obj->nr_spilled);
+	long room = min(get_nr_swap_pages() - SWAP_RESERVE, memcg_swap_room(memcg));
 
 	if (atomic_long_read(&t->nr_spilled) >= READ_ONCE(t->settings.spill_limit) >> PAGE_SHIFT)
 		return -EDQUOT;
 	if (obj->spill)
 		resident -= READ_ONCE(SHMEM_I(file_inode(obj->spill->file))->swapped);
-	return get_nr_swap_pages() - resident > SWAP_RESERVE ? 0 : -ENOSPC;
+	return room > resident ? 0 : -ENOSPC;
 }
 
 /* The page is going to be in a run, if it is not in one yet. */
@@ -303,8 +327,8 @@ static int copy_out(struct extpager_object *obj, struct folio *folio)
 		smp_wmb();
 		atomic_long_inc(&obj->nr_spilled);
 		atomic_long_inc(&obj->target->nr_spilled);
+		extpager_count(obj->target, PAGES_SPILLED);
 	}
-	extpager_count(obj->target, PAGES_SPILLED);
 	return 0;
 }
 
@@ -315,13 +339,13 @@ static int spill_page(struct extpager_object *obj, struct folio *folio)
 
 	if (!obj->spill && !spill_create(obj))
 		return -ENOMEM;
-	ret = extpager_spilled(obj, folio->index) ? 0 : spill_has_room(obj);
-	if (ret)
-		return ret;
 	memcg = folio_payer(folio);
-	old = set_active_memcg(memcg);
-	ret = copy_out(obj, folio);
-	set_active_memcg(old);
+	ret = extpager_spilled(obj, folio->index) ? 0 : spill_has_room(obj, memcg);
+	if (!ret) {
+		old = set_active_memcg(memcg);
+		ret = copy_out(obj, folio);
+		set_active_memcg(old);
+	}
 	mem_cgroup_put(memcg);
 	return ret;
 }
@@ -381,7 +405,7 @@ static int spill_object(struct extpager_object *obj)
 	unsigned int i;
 	int ret;
 
-	ret = spill_has_room(obj);
+	ret = spill_has_room(obj, NULL);
 	if (ret)
 		return mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) ||
 		       mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) ? ret : 0;
