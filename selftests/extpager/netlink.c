@@ -112,6 +112,14 @@ TEST_F(netlink, values_out_of_range_and_of_wrong_lengths_are_refused)
 		EXTPAGER_A_TARGET_HANDSHAKE_MS, EXTPAGER_A_TARGET_PAGE_IN_MS,
 		EXTPAGER_A_TARGET_RETURN_MS, EXTPAGER_A_TARGET_SYNC_MS, EXTPAGER_A_TARGET_GRACE_MS,
 	};
+	static const struct {
+		uint16_t attr;
+		uint32_t least, most;
+	} actions[] = {
+		{ EXTPAGER_A_TARGET_HANDSHAKE_ACTION, EXTPAGER_ACTION_WAIT, EXTPAGER_ACTION_ERROR },
+		{ EXTPAGER_A_TARGET_PAGE_IN_ACTION, EXTPAGER_ACTION_WAIT, EXTPAGER_ACTION_ERROR },
+		{ EXTPAGER_A_TARGET_RETURN_ACTION, EXTPAGER_ACTION_ERROR, EXTPAGER_ACTION_SPILL },
+	};
 	char store[EXTPAGER_STORE_MAX + 2];
 	unsigned int i;
 
@@ -131,7 +139,7 @@ TEST_F(netlink, values_out_of_range_and_of_wrong_lengths_are_refused)
 	EXPECT_REFUSED(EINVAL, TARGET_ADD, ADD, with_u64(UID, 0));
 	EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, with_u32(MODE, 01000));
 	EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, with_u32(POLICY, 0));
-	EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, with_u32(POLICY, EXTPAGER_POLICY_FAIL + 1));
+	EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, with_u32(POLICY, EXTPAGER_POLICY_SPILL + 1));
 	EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, with_u64(QUOTA, 4096));
 	EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, with_u64(QUOTA, ~0ULL));
 	EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, put(&m, EXTPAGER_A_TARGET_READ_ONLY, "x", 1));
@@ -140,11 +148,30 @@ TEST_F(netlink, values_out_of_range_and_of_wrong_lengths_are_refused)
 		EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, put_u32(&m, timeouts[i], 86400001));
 		EXPECT_REFUSED(EINVAL, TARGET_ADD, ADD, put(&m, timeouts[i], "x", 1));
 	}
+	EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD, with_u64(SPILL_LIMIT, 1ULL << 63));
+	EXPECT_REFUSED(EINVAL, TARGET_ADD, ADD, with_u32(SPILL_LIMIT, 0));
+	for (i = 0; i < ARRAY_SIZE(actions); i++) {
+		EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD,
+			       put_u32(&m, actions[i].attr, actions[i].least - 1));
+		EXPECT_REFUSED(ERANGE, TARGET_ADD, ADD,
+			       put_u32(&m, actions[i].attr, actions[i].most + 1));
+		EXPECT_REFUSED(EINVAL, TARGET_ADD, ADD, put_u64(&m, actions[i].attr, 2));
+	}
 	memset(store, 's', sizeof(store));
 	store[sizeof(store) - 1] = 0;
 	EXPECT_REFUSED(EINVAL, TARGET_ADD, ADD, put_string(&m, EXTPAGER_A_TARGET_STORE, store));
 	store[EXTPAGER_STORE_MAX] = 0;
 	EXPECT_EQ(0, TELL(TARGET_ADD, ADD, put_string(&m, EXTPAGER_A_TARGET_STORE, store)));
+	/* The ends of the ranges. */
+	EXPECT_EQ(0, TELL(TARGET_SET, name_it(NAME), with_u64(SPILL_LIMIT, 0),
+			  with_u32(POLICY, EXTPAGER_POLICY_SPILL)));
+	EXPECT_EQ(0, TELL(TARGET_SET, name_it(NAME), with_u64(SPILL_LIMIT, INT64_MAX)));
+	for (i = 0; i < ARRAY_SIZE(actions); i++) {
+		EXPECT_EQ(0, TELL(TARGET_SET, name_it(NAME),
+				  put_u32(&m, actions[i].attr, actions[i].least)));
+		EXPECT_EQ(0, TELL(TARGET_SET, name_it(NAME),
+				  put_u32(&m, actions[i].attr, actions[i].most)));
+	}
 #undef ADD
 }
 

@@ -248,13 +248,20 @@ static void take_stats(struct nlmsghdr *nh, void *arg)
 		seen->latency |= bits(latency + 1, end_of(latency));
 }
 
+/* Of a spill that takes no more, of which there is none here. */
+static bool is_told_elsewhere(const struct told *t)
+{
+	return t->attribute == EXTPAGER_A_TARGET_SPILL_FULL &&
+	       (t->cmd == EXTPAGER_CMD_TARGET_GET || t->cmd == EXTPAGER_CMD_EVENT);
+}
+
 static uint64_t in_spec(unsigned int cmd, enum kind kind)
 {
 	uint64_t want = 0;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(told); i++)
-		if (told[i].cmd == cmd && told[i].kind == kind)
+		if (told[i].cmd == cmd && told[i].kind == kind && !is_told_elsewhere(&told[i]))
 			want |= 1ULL << told[i].attribute;
 	return want;
 }

@@ -138,7 +138,7 @@ enum {
 	EXTPAGER_A_STATS_BACKLOGGED,	/* events that found the ring full */
 	EXTPAGER_A_STATS_PAGES_DISCARDED,	/* dirty pages given up */
 	EXTPAGER_A_STATS_PAGES_SPILLED,	/* put into the spill */
-	EXTPAGER_A_STATS_PAGES_UNSPILLED,	/* read from it, for an access or a return */
+	EXTPAGER_A_STATS_PAGES_UNSPILLED,	/* taken from it, for an access or a return */
 	EXTPAGER_A_STATS_SPILLS_FAILED,	/* pages kept dirty: no limit, swap or memory left */
 	EXTPAGER_A_STATS_WARNINGS,	/* requests that half of a deadline passed over */
 	EXTPAGER_A_STATS_LATENCY,	/* nest, one a histogram */
