@@ -109,7 +109,7 @@ static void check_work(const struct extpager_target *t)
 		 t->name);
 	if (t->state == EXTPAGER_STATE_STALLED)
 		finding(PROBLEM, "stalled", t->name, mend,
-			"its pager has missed a deadline, and has answered nothing since");
+			"its pager does not answer: a deadline was missed, or writers wait");
 	if (t->quota && t->dirty >= t->quota - t->quota / 8) {
 		snprintf(mend, sizeof(mend),
 			 "pagerctl latency %s tells how slow its store is; pagerctl target set %s --quota SIZE lets writers go further",
@@ -118,6 +118,27 @@ static void check_work(const struct extpager_target *t)
 			"writers are held up: %s are dirty, of at most %s",
 			units_format_size(t->dirty, dirty, sizeof(dirty)),
 			units_format_size(t->quota, quota, sizeof(quota)));
+	}
+}
+
+/* What is in the spill is nowhere else, and the spill is memory and swap. */
+static void check_spill(const struct extpager_target *t)
+{
+	char mend[MEND_MAX], spilled[UNITS_MAX], limit[SETTING_MAX];
+
+	units_format_size(t->spilled, spilled, sizeof(spilled));
+	if (t->spilled && !t->port)
+		finding(PROBLEM, "spilled", t->name, "start its pager, which gets them first",
+			"%s that were written to it are in its spill, which is lost with the machine",
+			spilled);
+	if (t->spill_full) {
+		snprintf(mend, sizeof(mend),
+			 "see to its pager; meanwhile add swap, or pagerctl target set %s --spill-limit SIZE",
+			 t->name);
+		finding(PROBLEM, "spill-full", t->name, mend,
+			"its spill takes no more: %s are in it, its limit is %s", spilled,
+			setting_format(setting_find("spill-limit", strlen("spill-limit")), t,
+				       limit));
 	}
 }
 
@@ -215,6 +236,7 @@ void check_targets(const struct machine *m)
 	for (i = 0; i < all.nr; i++) {
 		check_pager(m, &all.have[i]);
 		check_work(&all.have[i]);
+		check_spill(&all.have[i]);
 		check_saved(&all.have[i]);
 	}
 	conf_list("", TARGET_FILES, check_file, complain, &all);

@@ -47,7 +47,7 @@ static const char end[] =
 "		URI)\n"
 "			mapfile -t COMPREPLY < <(compgen -W \"$stores\" -- \"$cur\")\n"
 "			compopt -o nospace 2> /dev/null ;;\n"
-"		*'|'*) mapfile -t COMPREPLY < <(compgen -W \"${value//|/ }\" -- \"$cur\") ;;\n"
+"		*'|'*) mapfile -t COMPREPLY < <(compgen -W \"${value//|/ }\" -X '[A-Z]*' -- \"$cur\") ;;\n"
 "		esac\n"
 "		return\n"
 "	done\n"

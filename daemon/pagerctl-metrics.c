@@ -45,6 +45,10 @@ static const struct {
 	{ "orphaned", "Pagers lost" },
 	{ "backlogged", "Events that found the ring full" },
 	{ "pages-discarded", "Dirty pages given up" },
+	{ "pages-spilled", "Pages put into the spill" },
+	{ "pages-unspilled", "Pages taken from the spill" },
+	{ "spills-failed", "Pages that the spill did not take" },
+	{ "warnings", "Requests that half of a deadline passed over" },
 };
 
 /* ---- asking ------------------------------------------------------------ */
@@ -101,7 +105,7 @@ static void labels(const struct extpager_stats *s)
 		printf("port=\"%" PRIu32 "\"", s->port);
 }
 
-enum gauge { SIZE, DIRTY, QUOTA, PENDING, OPENS, ATTACHED };
+enum gauge { SIZE, DIRTY, QUOTA, SPILLED, SPILL_LIMIT, SPILL_FULL, PENDING, OPENS, ATTACHED };
 
 static uint64_t gauge_of(const struct extpager_target *t, enum gauge gauge)
 {
@@ -112,6 +116,12 @@ static uint64_t gauge_of(const struct extpager_target *t, enum gauge gauge)
 		return t->dirty;
 	case QUOTA:
 		return t->quota;
+	case SPILLED:
+		return t->spilled;
+	case SPILL_LIMIT:
+		return t->spill_limit;
+	case SPILL_FULL:
+		return t->spill_full;
 	case PENDING:
 		return t->pending;
 	case OPENS:
@@ -225,6 +235,10 @@ static void print_all(const struct all *all)
 	print_gauge(all, SIZE, "target_size_bytes", "bytes", "Size of a target");
 	print_gauge(all, DIRTY, "target_dirty_bytes", "bytes", "Dirty or on their way back");
 	print_gauge(all, QUOTA, "target_quota_bytes", "bytes", "Dirty at a time, at most");
+	print_gauge(all, SPILLED, "target_spilled_bytes", "bytes", "In the spill");
+	print_gauge(all, SPILL_LIMIT, "target_spill_limit_bytes", "bytes",
+		    "In the spill, at most");
+	print_gauge(all, SPILL_FULL, "target_spill_full", NULL, "Whether the spill takes no more");
 	print_gauge(all, PENDING, "target_pending_requests", NULL, "Unanswered requests");
 	print_gauge(all, OPENS, "target_opens", NULL, "Open files and mappings");
 	for (i = 0; i < sizeof(counter_help) / sizeof(counter_help[0]); i++)

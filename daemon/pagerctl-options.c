@@ -102,13 +102,13 @@ static void help_line(const char *name, const char *arg, const char *help, void 
 	if (option && option->letter)
 		snprintf(letter, sizeof(letter), "-%c, ", option->letter);
 	snprintf(left, sizeof(left), "%s--%s %s", letter, name, arg ? arg : "");
-	printf("  %-26s %s\n", left, help);
+	printf("  %-29s %s\n", left, help);
 }
 
 void options_help(unsigned int command)
 {
 	options_each(command, help_line, NULL);
-	printf("  %-26s %s\n", "-j, --json", "machine-readable output");
+	printf("  %-29s %s\n", "-j, --json", "machine-readable output");
 }
 
 static void take_setting(const struct setting *s, const char *text, const char *usage,

@@ -105,14 +105,19 @@ static void await_change(struct extpager_ctl *events, uint64_t left_ms)
 		extpager_ctl_read(events, ignore_event, NULL);
 }
 
+/* What its store does not have yet. */
+static const char *unsaved(const struct extpager_target *t, char buf[UNITS_MAX])
+{
+	return units_format_size(t->dirty + t->spilled, buf, UNITS_MAX);
+}
+
 static void show_progress(const struct extpager_target *t)
 {
 	char size[UNITS_MAX];
 
 	if (!isatty(STDERR_FILENO))
 		return;
-	fprintf(stderr, "\r%s: %s dirty \033[K", t->name,
-		units_format_size(t->dirty, size, sizeof(size)));
+	fprintf(stderr, "\r%s: %s dirty \033[K", t->name, unsaved(t, size));
 }
 
 static void end_progress(void)
@@ -145,7 +150,7 @@ static int await_end(struct extpager_ctl *c, struct extpager_ctl *events, const 
 		if (t.state != EXTPAGER_STATE_DRAINING && t.state != EXTPAGER_STATE_DEAD) {
 			end_progress();
 			return fail("target '%s': not deleted: %s could not be returned to its store; see what pagerd says, or give them up with --discard",
-				    name, units_format_size(t.dirty, size, sizeof(size)));
+				    name, unsaved(&t, size));
 		}
 		now = now_ms();
 		if (now >= end)
@@ -156,7 +161,7 @@ static int await_end(struct extpager_ctl *c, struct extpager_ctl *events, const 
 	end_progress();
 	return fail("target '%s': not gone after %s: %s dirty, opened by %" PRIu32 ", %s; the deletion goes on",
 		    name, units_format_time(wait_ms, limit, sizeof(limit)),
-		    units_format_size(t.dirty, size, sizeof(size)), t.opens,
+		    unsaved(&t, size), t.opens,
 		    t.port ? "its pager is there" : "it has no pager: start pagerd");
 }
 
@@ -209,6 +214,9 @@ cJSON *target_json(const struct extpager_target *t)
 	cJSON_AddBoolToObject(object, "store_used", t->store_used);
 	json_u64(object, "dirty", t->dirty);
 	json_u64(object, "quota", t->quota);
+	json_u64(object, "spilled", t->spilled);
+	json_u64(object, "spill_limit", t->spill_limit);
+	cJSON_AddBoolToObject(object, "spill_full", t->spill_full);
 	json_u64(object, "port", t->port);
 	json_u64(object, "object", t->object);
 	json_u64(object, "generation", t->generation);
@@ -225,6 +233,12 @@ cJSON *target_json(const struct extpager_target *t)
 	json_u64(object, "page_in_timeout_ms", t->page_in_ms);
 	json_u64(object, "return_timeout_ms", t->return_ms);
 	json_u64(object, "sync_timeout_ms", t->sync_ms);
+	cJSON_AddStringToObject(object, "handshake_action",
+				extpager_action_name(t->handshake_action));
+	cJSON_AddStringToObject(object, "page_in_action",
+				extpager_action_name(t->page_in_action));
+	cJSON_AddStringToObject(object, "return_action",
+				extpager_action_name(t->return_action));
 	json_u64(object, "grace_ms", t->grace_ms);
 	return object;
 }
@@ -251,6 +265,19 @@ static void show_time(const char *key, uint64_t ms)
 static void show_number(const char *key, uint64_t value)
 {
 	printf("  %-18s %" PRIu64 "\n", key, value);
+}
+
+/* In the spill, and whether more would go there. */
+static void show_spill(const struct extpager_target *t)
+{
+	char text[UNITS_MAX];
+
+	printf("  %-18s %s%s\n", "spilled", units_format_size(t->spilled, text, sizeof(text)),
+	       t->spill_full ? ", full" : "");
+	if (t->spill_limit == EXTPAGER_NO_LIMIT)
+		show_text("spill-limit", "unlimited");
+	else
+		show_size("spill-limit", t->spill_limit);
 }
 
 static void show_user(const char *key, uint32_t uid)
@@ -282,6 +309,7 @@ static void show_target(const struct extpager_target *t)
 		show_text("pager", "none");
 	show_size("dirty", t->dirty);
 	show_size("quota", t->quota);
+	show_spill(t);
 	show_number("opened", t->opens);
 	show_number("pending requests", t->pending);
 	show_user("owner", t->uid);
@@ -296,6 +324,9 @@ static void show_target(const struct extpager_target *t)
 	show_time("page-in-timeout", t->page_in_ms);
 	show_time("return-timeout", t->return_ms);
 	show_time("sync-timeout", t->sync_ms);
+	show_text("handshake-action", extpager_action_name(t->handshake_action));
+	show_text("page-in-action", extpager_action_name(t->page_in_action));
+	show_text("return-action", extpager_action_name(t->return_action));
 	show_time("grace", t->grace_ms);
 	show_number("object", t->object);
 	show_number("generation", t->generation);
@@ -335,12 +366,14 @@ static int add_json(const struct extpager_target *t, void *arg)
 
 static int add_row(const struct extpager_target *t, void *arg)
 {
-	char size[UNITS_MAX], dirty[UNITS_MAX], port[UNITS_MAX], opens[UNITS_MAX];
+	char size[UNITS_MAX], dirty[UNITS_MAX], spilled[UNITS_MAX];
+	char port[UNITS_MAX], opens[UNITS_MAX];
 	const char *const cells[] = {
 		t->name,
 		extpager_state_name(t->state),
 		units_format_size(t->bytes, size, sizeof(size)),
 		units_format_size(t->dirty, dirty, sizeof(dirty)),
+		units_format_size(t->spilled, spilled, sizeof(spilled)),
 		opens,
 		port,
 		t->read_only ? "ro" : "rw",
@@ -359,7 +392,8 @@ static int add_row(const struct extpager_target *t, void *arg)
 int target_list(struct args *args)
 {
 	static const char *const names[] = {
-		"NAME", "STATE", ">SIZE", ">DIRTY", ">OPEN", ">PAGER", "ACCESS", "STORE",
+		"NAME", "STATE", ">SIZE", ">DIRTY", ">SPILLED", ">OPEN", ">PAGER", "ACCESS",
+		"STORE",
 	};
 	struct extpager_ctl *c = open_ctl();
 	int ret;

@@ -18,14 +18,14 @@
 
 #define INTERVAL_MS	2000
 /* Columns beside the name, and those of a terminal that does not say. */
-#define OTHERS		63
+#define OTHERS		70
 #define COLUMNS		80
 
 /* One target at one moment. */
 struct sample {
 	char name[64];
 	uint64_t faults, supplied, returned;	/* pages the last two */
-	uint64_t dirty, quota;
+	uint64_t dirty, quota, spilled;
 	uint32_t state, pending, port;
 };
 
@@ -61,6 +61,7 @@ static int take_target(const struct extpager_target *t, void *arg)
 	strcpy(s->name, t->name);
 	s->dirty = t->dirty;
 	s->quota = t->quota;
+	s->spilled = t->spilled;
 	s->state = t->state;
 	s->pending = t->pending;
 	s->port = t->port;
@@ -171,6 +172,7 @@ static void print_json(const struct line *lines, size_t nr, uint64_t ms)
 		json_u64(item, "returned_bytes_per_s", lines[i].returned);
 		json_u64(item, "dirty", s->dirty);
 		json_u64(item, "quota", s->quota);
+		json_u64(item, "spilled", s->spilled);
 		json_u64(item, "pending", s->pending);
 		cJSON_AddItemToArray(array, item);
 	}
@@ -180,7 +182,7 @@ static void print_json(const struct line *lines, size_t nr, uint64_t ms)
 static void print_table(const struct line *lines, size_t nr, bool live)
 {
 	const char *end = live ? "\033[K\n" : "\n";
-	char text[3][UNITS_MAX], line[160];
+	char text[4][UNITS_MAX], line[160];
 	int columns, rows, name;
 	size_t i, shown = nr;
 
@@ -194,17 +196,19 @@ static void print_table(const struct line *lines, size_t nr, bool live)
 		shown = rows - 2;
 	if (live)
 		fputs("\033[H", stdout);
-	snprintf(line, sizeof(line), "%-*s %-8s %9s %11s %11s %10s %7s", name, "TARGET", "STATE",
-		 "FAULTS/s", "SUPPLIED/s", "RETURNED/s", "DIRTY", "PENDING");
+	snprintf(line, sizeof(line), "%-*s %-8s %8s %10s %10s %10s %10s %7s", name, "TARGET",
+		 "STATE", "FAULTS/s", "SUPPLIED/s", "RETURNED/s", "DIRTY", "SPILLED", "PENDING");
 	printf("%.*s%s", columns, line, end);
 	for (i = 0; i < shown; i++) {
 		const struct line *l = &lines[i];
 
-		snprintf(line, sizeof(line), "%-*.*s %-8s %9" PRIu64 " %11s %11s %10s %7" PRIu32,
-			 name, name, l->now->name, extpager_state_name(l->now->state), l->faults,
+		snprintf(line, sizeof(line),
+			 "%-*.*s %-8s %8" PRIu64 " %10s %10s %10s %10s %7" PRIu32, name, name,
+			 l->now->name, extpager_state_name(l->now->state), l->faults,
 			 units_format_size(l->supplied, text[0], sizeof(text[0])),
 			 units_format_size(l->returned, text[1], sizeof(text[1])),
 			 units_format_size(l->now->dirty, text[2], sizeof(text[2])),
+			 units_format_size(l->now->spilled, text[3], sizeof(text[3])),
 			 l->now->pending);
 		printf("%.*s%s", columns, line, end);
 	}

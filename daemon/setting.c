@@ -31,10 +31,12 @@ const struct setting settings[SETTINGS] = {
 	  "clients may only read" },
 	{ "pager-uid", "USER|none", SETTING_PAGER, EXTPAGER_SET_PAGER_UID, AT(pager_uid), false,
 	  "who may be its pager without CAP_SYS_ADMIN" },
-	{ "policy", "hold|fail", SETTING_POLICY, EXTPAGER_SET_POLICY, AT(policy), false,
+	{ "policy", "hold|fail|spill", SETTING_POLICY, EXTPAGER_SET_POLICY, AT(policy), false,
 	  "a pause, or errors, while there is no pager" },
 	{ "quota", "SIZE", SETTING_SIZE, EXTPAGER_SET_QUOTA, AT(quota), false,
 	  "most bytes dirty at a time" },
+	{ "spill-limit", "SIZE|unlimited", SETTING_LIMIT, EXTPAGER_SET_SPILL_LIMIT,
+	  AT(spill_limit), false, "most bytes in the spill" },
 	{ "handshake-timeout", "TIME", SETTING_TIME, EXTPAGER_SET_HANDSHAKE, AT(handshake_ms),
 	  false, "for the pager to become ready" },
 	{ "page-in-timeout", "TIME", SETTING_TIME, EXTPAGER_SET_PAGE_IN, AT(page_in_ms), false,
@@ -43,6 +45,12 @@ const struct setting settings[SETTINGS] = {
 	  "for a write-back" },
 	{ "sync-timeout", "TIME", SETTING_TIME, EXTPAGER_SET_SYNC, AT(sync_ms), false,
 	  "for a flush" },
+	{ "handshake-action", "wait|error", SETTING_ACTION, EXTPAGER_SET_HANDSHAKE_ACTION,
+	  AT(handshake_action), false, "when no pager is ready in time" },
+	{ "page-in-action", "wait|error", SETTING_ACTION, EXTPAGER_SET_PAGE_IN_ACTION,
+	  AT(page_in_action), false, "when a read is late" },
+	{ "return-action", "error|spill", SETTING_ACTION, EXTPAGER_SET_RETURN_ACTION,
+	  AT(return_action), false, "when a write-back is late" },
 	{ "grace", "TIME", SETTING_TIME, EXTPAGER_SET_GRACE, AT(grace_ms), false,
 	  "how long clients wait for a new pager" },
 };
@@ -67,6 +75,12 @@ const struct setting *setting_find(const char *name, size_t len)
 			return &settings[i];
 	}
 	return NULL;
+}
+
+/* Of settings whose values are words. */
+static const char *(*names_of(const struct setting *s))(unsigned int nr)
+{
+	return s->kind == SETTING_POLICY ? extpager_policy_name : extpager_action_name;
 }
 
 /* ---- reading ----------------------------------------------------------- */
@@ -134,14 +148,29 @@ static bool parse_gid(const char *text, uint32_t *gid)
 	return group;
 }
 
-static bool parse_policy(const char *text, uint32_t *policy)
+/* One of the words that @words parts by |; its number is where @name has it. */
+static bool parse_word(const char *text, const char *words, const char *(*name)(unsigned int nr),
+		       uint32_t *value)
 {
-	if (!strcmp(text, "hold"))
-		*policy = EXTPAGER_HOLD;
-	else if (!strcmp(text, "fail"))
-		*policy = EXTPAGER_FAIL;
-	else
-		return false;
+	size_t len = strlen(text), word;
+
+	for (;; words += word + 1) {
+		word = strcspn(words, "|");
+		if (word == len && !memcmp(words, text, len))
+			break;
+		if (!words[word])
+			return false;
+	}
+	for (*value = 1; strcmp(name(*value), text); ++*value)
+		;
+	return true;
+}
+
+static bool parse_limit(const char *text, uint64_t *limit)
+{
+	if (strcmp(text, "unlimited"))
+		return !units_parse_size(text, limit);
+	*limit = EXTPAGER_NO_LIMIT;
 	return true;
 }
 
@@ -188,9 +217,15 @@ static int parse_value(const struct setting *s, const char *text, void *at, char
 		if (!parse_u32(text, 8, 0777, at))
 			return refuse(why, len, "'%s' is not octal, 777 at most", text);
 		return 0;
+	case SETTING_LIMIT:
+		if (!parse_limit(text, at))
+			return refuse(why, len,
+				      "'%s' is no size; write it as 64M, 0 or unlimited", text);
+		return 0;
 	case SETTING_POLICY:
-		if (!parse_policy(text, at))
-			return refuse(why, len, "'%s' is neither hold nor fail", text);
+	case SETTING_ACTION:
+		if (!parse_word(text, s->arg, names_of(s), at))
+			return refuse(why, len, "'%s' is none of %s", text, s->arg);
 		return 0;
 	}
 	return -EINVAL;
@@ -233,6 +268,12 @@ const char *setting_format(const struct setting *s, const struct extpager_target
 	case SETTING_STORE:
 		snprintf(buf, SETTING_MAX, "%s", (const char *)t + s->offset);
 		break;
+	case SETTING_LIMIT:
+		if (value_u64(s, t) == EXTPAGER_NO_LIMIT) {
+			strcpy(buf, "unlimited");
+			break;
+		}
+		/* fall through */
 	case SETTING_SIZE:
 		units_write_size(value_u64(s, t), buf, SETTING_MAX);
 		break;
@@ -253,7 +294,8 @@ const char *setting_format(const struct setting *s, const struct extpager_target
 		snprintf(buf, SETTING_MAX, "%04o", value_u32(s, t));
 		break;
 	case SETTING_POLICY:
-		strcpy(buf, extpager_policy_name(value_u32(s, t)));
+	case SETTING_ACTION:
+		strcpy(buf, names_of(s)(value_u32(s, t)));
 		break;
 	}
 	return buf;

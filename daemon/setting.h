@@ -17,13 +17,15 @@
 enum setting_kind {
 	SETTING_FLAG,		/* bool: yes or no */
 	SETTING_STORE,		/* char[]: a store URI */
-	SETTING_SIZE,		/* uint64_t */
+	SETTING_SIZE,		/* uint64_t, not 0 */
+	SETTING_LIMIT,		/* uint64_t: a size, also 0, or EXTPAGER_NO_LIMIT */
 	SETTING_TIME,		/* uint32_t: ms */
 	SETTING_UID,		/* uint32_t */
 	SETTING_PAGER,		/* uint32_t: a user or EXTPAGER_NO_UID */
 	SETTING_GID,		/* uint32_t */
 	SETTING_MODE,		/* uint32_t */
-	SETTING_POLICY,		/* uint32_t */
+	SETTING_POLICY,		/* uint32_t: one of the words that its arg shows */
+	SETTING_ACTION,		/* the same */
 };
 
 /**
@@ -46,7 +48,7 @@ struct setting {
 	const char *help;
 };
 
-#define SETTINGS	14
+#define SETTINGS	18
 extern const struct setting settings[SETTINGS];
 
 /** By the first @len bytes of @name. Return: NULL if there is none. */

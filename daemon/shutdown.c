@@ -119,19 +119,21 @@ static bool tell(struct control *c, const struct flush *f)
 {
 	struct extpager_target t = { .size = sizeof(t) };
 	char size[UNITS_MAX];
+	uint64_t left;
 
 	if (extpager_target_get(c->ctl, f->name, &t))
 		return false;
-	if (f->ended && f->ret && (t.dirty || f->ret != -EAGAIN))
+	left = t.dirty + t.spilled;
+	if (f->ended && f->ret && (left || f->ret != -EAGAIN))
 		log_warn("target '%s': flush: %s", f->name, strerror(-f->ret));
-	if (!t.dirty) {
+	if (!left) {
 		log_debug("target '%s': nothing is left", f->name);
 		return false;
 	}
-	log_warn("target '%s': %s are not written back: the kernel %s", f->name,
-		 units_format_size(t.dirty, size, sizeof(size)),
-		 t.policy == EXTPAGER_FAIL ? "gives them up (policy fail)" :
-					     "keeps them for the next pager (policy hold)");
+	log_warn("target '%s': %s are not written back: the kernel %s (policy %s)", f->name,
+		 units_format_size(left, size, sizeof(size)),
+		 t.policy == EXTPAGER_FAIL ? "gives them up" : "keeps them for the next pager",
+		 extpager_policy_name(t.policy));
 	return true;
 }
 

@@ -166,7 +166,11 @@ def test_permanent_by_show_conf():
         "all": ("--store", f"file:{STORES}/x?create=1&offset=4K", "--size", "3M", "--uid", "nobody",
                 "--gid", "65534", "--mode", "0604", "--pager-uid", "nobody", "--policy", "fail",
                 "--quota", "300K", "--handshake-timeout", "1501ms", "--page-in-timeout", "90s",
-                "--return-timeout", "2m", "--sync-timeout", "1h", "--grace", "7s"),
+                "--return-timeout", "2m", "--sync-timeout", "1h", "--grace", "7s",
+                "--handshake-action", "wait", "--page-in-action", "wait",
+                "--return-action", "error", "--spill-limit", "0"),
+        "spill": ("--store", f"file:{STORES}/spill?create=1", "--size", "1M", "--policy", "spill",
+                  "--spill-limit", "1G"),
         "strange": ("--store", f"file:{STORES}/a;b #c = [d]?create=1", "--size", "1M"),
         "long": ("--store", f"file:{long}?create=1", "--size", "1M"),
         "ro": ("--store", "zero:", "--size", "1G", "--read-only"),
@@ -197,7 +201,7 @@ def test_permanent_by_show_conf():
     assert refused.returncode == 1 and "%20" in refused.stderr, refused
     delete("blank")
     shutil.rmtree(f"{STORES}/" + "d" * 200)
-    for name in ("x", "a;b #c = [d]"):
+    for name in ("x", "spill", "a;b #c = [d]"):
         os.unlink(f"{STORES}/{name}")
 
 

@@ -41,13 +41,23 @@ def test_a_bare_target_has_the_documented_settings():
     bare = show("bare")
     wanted = {"handshake_timeout_ms": 10_000, "page_in_timeout_ms": 30_000,
               "return_timeout_ms": 30_000, "sync_timeout_ms": 60_000, "grace_ms": 300_000,
+              "handshake_action": "error", "page_in_action": "error", "return_action": "spill",
+              "spill_limit": (1 << 63) - 1, "spilled": 0, "spill_full": False,
               "policy": "hold", "mode": 0o600, "uid": 0, "gid": 0, "read_only": False,
               "state": "new", "generation": 0, "port": 0, "dirty": 0}
     assert {key: bare[key] for key in wanted} == wanted, bare
     text = ctl("target", "show", "bare")
     for line in ("handshake-timeout  10 s", "page-in-timeout    30 s", "return-timeout     30 s",
-                 "sync-timeout       1 min", "grace              5 min"):
+                 "sync-timeout       1 min", "grace              5 min",
+                 "handshake-action   error", "page-in-action     error",
+                 "return-action      spill", "spill-limit        unlimited",
+                 "spilled            0 B\n"):
         assert line in text, text
+    ctl("target", "set", "bare", "--spill-limit", "3M")
+    assert show("bare")["spill_limit"] == 3 << 20
+    assert "spill-limit        3 MiB" in ctl("target", "show", "bare")
+    ctl("target", "set", "bare", "--spill-limit", "unlimited")
+    assert show("bare")["spill_limit"] == (1 << 63) - 1
     delete("bare")
 
 

@@ -41,8 +41,8 @@ def same_as_netlink(name):
     told = show(name)
     want = {"state": told["state"], "policy": told["policy"], "size": told["bytes"],
             "read_only": int(told["read_only"]), "quota": told["quota"], "dirty": told["dirty"],
-            "pending": told["pending"], "port": told["port"], "opens": told["opens"],
-            "generation": told["generation"]}
+            "spilled": told["spilled"], "pending": told["pending"], "port": told["port"],
+            "opens": told["opens"], "generation": told["generation"]}
     assert files_of(f"{SYS}/{name}") == sorted([*want, "resident"])
     for file, expected in want.items():
         assert value(name, file) == str(expected), (file, value(name, file), expected)
@@ -77,8 +77,9 @@ def test_files_say_what_netlink_says():
         assert same_as_netlink("served")["port"] == 0
         target.pagerd = subprocess.Popen(["pagerd"], stderr=subprocess.PIPE, text=True)
         until("it is served again", lambda: value("served", "state") == "live")
-    run("pagerctl", "target", "set", "new", "--policy", "hold", "--quota", "1M")
-    same_as_netlink("new")
+    for policy in ("hold", "spill"):
+        run("pagerctl", "target", "set", "new", "--policy", policy, "--quota", "1M")
+        assert same_as_netlink("new")["policy"] == policy
     run("pagerctl", "target", "del", "new")
     assert os.listdir(SYS) == []
 

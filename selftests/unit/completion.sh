@@ -58,14 +58,18 @@ for command in "${all[@]}"; do
 	verdict "options of $command" "$(options_of "${words[@]}")" "$(offered "${words[@]}" --)"
 done
 
-verdict "a part of a word" "--page-in-timeout
+verdict "a part of a word" "--page-in-action
+--page-in-timeout
 --pager-uid
 --policy" "$(offered target add x --p)"
 verdict "a value" "fail
-hold" "$(offered target add x --policy '')"
+hold
+spill" "$(offered target add x --policy '')"
 verdict "a value behind =" hold "$(offered target add x --policy = ho)"
 verdict "nothing behind = yet" "fail
-hold" "$(offered target add x --policy =)"
+hold
+spill" "$(offered target add x --policy =)"
+verdict "a value that is a word or not" unlimited "$(offered target set x --spill-limit '')"
 verdict users "$(compgen -u root | sort)" "$(offered target set x --uid root)"
 verdict groups "$(compgen -g root | sort)" "$(offered target set x --gid root)"
 verdict stores "mem:" "$(offered target add x --store m)"

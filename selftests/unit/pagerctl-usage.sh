@@ -93,13 +93,19 @@ table() {
 2|is no time|pagerctl target set a --sync-timeout=5M
 2|not octal|pagerctl target set a --mode 1777
 2|not octal|pagerctl target set a --mode 8
-2|neither hold nor fail|pagerctl target set a --policy spill
+2|none of hold|pagerctl target set a --policy keep
+2|none of wait|pagerctl target set a --handshake-action spill
+2|none of wait|pagerctl target set a --page-in-action=spill
+2|none of error|pagerctl target set a --return-action wait
+2|0 or unlimited|pagerctl target set a --spill-limit 1MB
+2|needs a SIZE|pagerctl target set a --spill-limit
 2|there is no user|pagerctl target set a --uid no-such-user
 2|there is no group|pagerctl target set a --gid -1
 2|given twice|pagerctl target set a --uid 1 --uid 2
 2|takes no value|pagerctl target del a --discard=1
 2|exclude each other|pagerctl target del a --no-wait --wait 1s
 2|only be 'fail'|pagerctl target add a --store mem: --size 1M --policy hold
+2|only be 'fail'|pagerctl target add a --store mem: --size 1M --policy spill
 1|--size|pagerctl target add a --store mem:
 1|--size|pagerctl target add a --store file:/nonexistent/x
 0|Usage|pagerd --help

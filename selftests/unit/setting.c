@@ -33,7 +33,7 @@ static void every_setting_has_a_name_and_a_bit_of_its_own(void **state)
 		bits |= settings[i].bit;
 	}
 	/* All there are. */
-	assert_int_equal(bits, 2 * EXTPAGER_SET_BYTES - 1);
+	assert_int_equal(bits, 2 * EXTPAGER_SET_SPILL_LIMIT - 1);
 	assert_null(setting_find("stor", 4));
 	assert_null(setting_find("sizes", 5));
 }
@@ -52,6 +52,11 @@ static void what_is_written_is_read_back(void **state)
 		{ "read-only", "off", "no" }, { "pager-uid", "7", "7" },
 		{ "pager-uid", "none", "none" },
 		{ "policy", "hold", "hold" }, { "policy", "fail", "fail" },
+		{ "policy", "spill", "spill" }, { "handshake-action", "wait", "wait" },
+		{ "page-in-action", "error", "error" }, { "return-action", "spill", "spill" },
+		{ "spill-limit", "1.5G", "1536M" }, { "spill-limit", "0", "0" },
+		{ "spill-limit", "unlimited", "unlimited" },
+		{ "spill-limit", "9223372036854775807", "unlimited" },
 		{ "quota", "64M", "64M" }, { "handshake-timeout", "1500ms", "1500ms" },
 		{ "page-in-timeout", "90s", "90s" }, { "return-timeout", "120s", "2m" },
 		{ "sync-timeout", "24h", "24h" }, { "grace", "0", "0ms" },
@@ -86,7 +91,13 @@ static void mistakes_have_words(void **state)
 		{ "mode", "1777", "'1777' is not octal, 777 at most" },
 		{ "read-only", "maybe", "'maybe' is neither yes nor no" },
 		{ "read-only", "", "'' is neither yes nor no" },
-		{ "policy", "spill", "'spill' is neither hold nor fail" },
+		{ "policy", "hol", "'hol' is none of hold|fail|spill" },
+		{ "policy", "", "'' is none of hold|fail|spill" },
+		{ "policy", "hold|fail", "'hold|fail' is none of hold|fail|spill" },
+		{ "page-in-action", "spill", "'spill' is none of wait|error" },
+		{ "return-action", "wait", "'wait' is none of error|spill" },
+		{ "spill-limit", "none",
+		  "'none' is no size; write it as 64M, 0 or unlimited" },
 		{ "grace", "5", "'5' is no time; write it as 500ms, 30s or 5m" },
 	};
 
@@ -136,6 +147,8 @@ static void the_store_implies(void **state)
 	assert_int_equal(settings_imply(&t, why, sizeof(why)), 0);
 	assert_true(t.set & EXTPAGER_SET_POLICY && t.policy == EXTPAGER_FAIL);
 	t.policy = EXTPAGER_HOLD;
+	assert_int_equal(settings_imply(&t, why, sizeof(why)), -EINVAL);
+	t.policy = EXTPAGER_SPILL;
 	assert_int_equal(settings_imply(&t, why, sizeof(why)), -EINVAL);
 	assert_int_equal(settings_measure(&t, why, sizeof(why)), -ENODATA);
 

@@ -71,7 +71,8 @@ class Target:
         self.pagerd.terminate()
         said = self.pagerd.communicate(timeout=60)[1]
         assert self.pagerd.returncode == 0, said
-        assert show(self.name)["dirty"] == 0, said
+        left = show(self.name)
+        assert left["dirty"] == left["spilled"] == 0, said
         run("pagerctl", "target", "del", self.name)
 
     def must_hold(self, file):
