@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=400 kernels=6.1,6.12
+# vm: timeout=400 kernels=6.1,6.12 swap=64M
 """pagerctl doctor: each thing that it knows is broken, and it must say so, and no
 more when it was mended."""
 import contextlib
@@ -167,7 +167,8 @@ def test_a_pager_of_ones_own():
 
 def test_a_pager_that_hangs_and_its_quota():
     with healthy() as patient:
-        run("pagerctl", "target", "set", NAME, "--return-timeout", "300ms")
+        run("pagerctl", "target", "set", NAME, "--return-timeout", "300ms",
+            "--return-action", "error")
         # READY comes before: what is to hang is the write-back.
         os.close(os.open(f"{PATHS}/{NAME}", os.O_RDONLY))
         patient.pagerd.send_signal(signal.SIGSTOP)
@@ -181,10 +182,36 @@ def test_a_pager_that_hangs_and_its_quota():
         assert doctor()["quota", NAME]["level"] == "hint"
         patient.pagerd.send_signal(signal.SIGCONT)
         writer.wait()
-        run("pagerctl", "target", "set", NAME, "--return-timeout", "30s")
+        run("pagerctl", "target", "set", NAME, "--return-timeout", "30s",
+            "--return-action", "spill")
         # The failed returns are told once.
         until("it is clean", lambda: subprocess.run(
             ["sync", f"{PATHS}/{NAME}"], stderr=subprocess.DEVNULL).returncode == 0)
+
+
+def test_a_spill_that_nobody_empties():
+    with healthy() as patient:
+        run("pagerctl", "target", "set", NAME, "--policy", "spill", "--spill-limit", "16K")
+        os.close(os.open(f"{PATHS}/{NAME}", os.O_RDONLY))
+        patient.pagerd.send_signal(signal.SIGSTOP)
+        # All in whole pages, so that nothing is to be read first.
+        run("dd", "if=/dev/urandom", f"of={PATHS}/{NAME}", "bs=4k", "count=8", "conv=notrunc",
+            "status=none")
+        patient.pagerd.kill()
+        patient.pagerd.wait()
+        until("it holds what it may", lambda: show(NAME)["spilled"] == 16 << 10)
+        until("it takes no more", lambda: show(NAME)["spill_full"])
+        without = {("no-pager", NAME)}
+        finding = finds("problem", "spilled", NAME, "16 KiB", "start its pager",
+                        others={("spill-full", NAME), *without})
+        full = doctor()["spill-full", NAME]
+        assert full["level"] == "problem" and "limit is 16K" in full["what"], full
+        # Its mend mends it.
+        run("pagerctl", "target", "set", NAME, "--spill-limit", "unlimited")
+        until("all of it is there", lambda: show(NAME)["spilled"] == 32 << 10)
+        finds("problem", "spilled", NAME, "32 KiB", others=without)
+        patient.pagerd = start_pagerd()
+        until("it was given back", lambda: not show(NAME)["spilled"])
 
 
 def test_files():
