@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Deadlines. Requests of a phase stand in the order of their deadlines, so one
- * delayed work a target looks at the first of each.
+ * Deadlines. A request is looked at twice: at half of its deadline, when a
+ * warning is given, and at its end. Those of a phase stand in the order of when
+ * they are due, so one delayed work a target looks at the first of each.
  */
+#include <linux/ktime.h>
+#include <linux/math64.h>
+#include <linux/ratelimit.h>
+
 #include "extpager.h"
+#include "trace.h"
 
 /*
  * target->lock held. While anything is pending the work comes by every second:
@@ -25,6 +31,21 @@ void extpager_deadline_arm(struct extpager_target *t, unsigned long deadline)
 			 time_after(at, jiffies) ? at - jiffies : 0);
 }
 
+/* target->lock held: to its place, which is the last one unless settings have changed. */
+static void deadline_move(struct extpager_request *req, enum extpager_phase phase,
+			  unsigned long due)
+{
+	struct list_head *pending = &req->target->pending[phase];
+	struct extpager_request *before;
+
+	req->due = due;
+	list_del(&req->node);
+	list_for_each_entry_reverse(before, pending, node)
+		if (!time_after(before->due, due))
+			break;
+	list_add(&req->node, &before->node);
+}
+
 /* target->lock held: no request waits longer than one that is made now. */
 void extpager_deadlines_shorten(struct extpager_target *t)
 {
@@ -32,14 +53,45 @@ void extpager_deadlines_shorten(struct extpager_target *t)
 	unsigned int i;
 
 	for (i = 0; i < EXTPAGER_PHASES; i++) {
-		unsigned long at = jiffies + msecs_to_jiffies(t->settings.timeout_ms[i]);
+		unsigned long wait = msecs_to_jiffies(t->settings.timeout_ms[i]);
+		unsigned long at = jiffies + wait, half = at - wait / 2;
 
-		list_for_each_entry(req, &t->pending[i], node)
+		list_for_each_entry(req, &t->pending[i], node) {
 			if (time_before(at, req->deadline))
 				req->deadline = at;
+			/* One that was warned of, too: the order stays. */
+			if (time_before(half, req->due))
+				req->due = half;
+		}
 		if (!list_empty(&t->pending[i]))
-			extpager_deadline_arm(t, at);
+			extpager_deadline_arm(t, half);
 	}
+}
+
+/* target->lock held. True if it is the first one since the pager's last answer. */
+static bool deadline_warn(struct extpager_request *req)
+{
+	struct extpager_target *t = req->target;
+	bool first = !t->slow;
+
+	req->warned = true;
+	WRITE_ONCE(t->slow, true);
+	extpager_count(t, WARNINGS);
+	trace_extpager_slow(req, div_u64(ktime_get_ns() - req->sent, NSEC_PER_MSEC));
+	return first;
+}
+
+static void deadline_tell(struct extpager_target *t, enum extpager_phase phase)
+{
+	static const char *const names[EXTPAGER_PHASES] = {
+		"a handshake", "a page-in", "a return", "a sync",
+	};
+
+	if (t->named)
+		pr_warn_ratelimited("target %s: its pager has not answered %s for %u ms, half of its deadline\n",
+				    t->settings.name, names[phase],
+				    READ_ONCE(t->settings.timeout_ms[phase]) / 2);
+	extpager_notify(t, EXTPAGER_EVENT_SLOW);
 }
 
 static int deadline_error(enum extpager_phase phase)
@@ -75,12 +127,12 @@ static enum extpager_request_state deadline_expire(struct extpager_request *req,
 	return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
 }
 
-/* Ends what is overdue and sleeps until the next one may be. */
+/* Warns of what is slow, ends what is overdue and sleeps until the next one may be. */
 void extpager_deadline_work(struct work_struct *work)
 {
 	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
 						 deadline_work);
-	enum extpager_phase missed = EXTPAGER_PHASES;	/* none */
+	enum extpager_phase missed = EXTPAGER_PHASES, slow = EXTPAGER_PHASES;	/* none */
 	unsigned long next = 0;
 	bool armed = false;
 	unsigned int i;
@@ -93,16 +145,21 @@ void extpager_deadline_work(struct work_struct *work)
 
 		while ((req = list_first_entry_or_null(&t->pending[i], struct extpager_request,
 						       node))) {
-			if (time_before(jiffies, req->deadline)) {
-				if (!armed || time_before(req->deadline, next))
-					next = req->deadline;
+			if (time_before(jiffies, req->due)) {
+				if (!armed || time_before(req->due, next))
+					next = req->due;
 				armed = true;
 				break;
 			}
 			if (!extpager_request_wants_reply(req)) {
 				/* It waits for room in the ring; give it another term. */
-				req->deadline = jiffies + HZ;
-				list_move_tail(&req->node, &t->pending[i]);
+				deadline_move(req, i, jiffies + HZ);
+				continue;
+			}
+			if (!req->warned && deadline_warn(req))
+				slow = i;
+			if (time_before(jiffies, req->deadline)) {
+				deadline_move(req, i, req->deadline);
 				continue;
 			}
 			missed = missed == EXTPAGER_PHASES ? i : missed;
@@ -122,6 +179,8 @@ void extpager_deadline_work(struct work_struct *work)
 		extpager_deadline_arm(t, next);
 		spin_unlock(&t->lock);
 	}
+	if (slow != EXTPAGER_PHASES)
+		deadline_tell(t, slow);
 	if (missed != EXTPAGER_PHASES)
 		extpager_target_stalled(t, missed);
 }

@@ -136,10 +136,12 @@ struct extpager_request {
 	int error;
 	bool announced;			/* a zeroed range that is not sent yet */
 	bool abandoned;			/* and whose maker was killed */
+	bool warned;			/* half of its deadline is over */
 	unsigned int refs;		/* one while unanswered, one a claim or waiter */
 	unsigned int claims;		/* RETURN_FETCHes under way */
 	unsigned int left;		/* folios neither supplied, failed nor given back */
 	unsigned long deadline;		/* jiffies */
+	unsigned long due;		/* jiffies: looked at, at half of it and at its end */
 	struct list_head node;		/* free, pending[] or parked */
 
 	u64 sent;			/* ns; const from submit to end */
@@ -283,6 +285,7 @@ struct extpager_target {
 	bool draining;
 	bool orphaning;			/* the lost pager's requests are being parked */
 	bool grace_over;
+	bool slow;			/* half a deadline has passed, and no answer since */
 	bool store_used;		/* an INIT was sent since the store was named */
 	struct extpager_port *port;
 	struct list_head objects;
@@ -294,7 +297,7 @@ struct extpager_target {
 	unsigned int nr_chunks;
 	struct list_head free;
 	unsigned int nr_free;
-	struct list_head pending[EXTPAGER_PHASES];	/* by deadline */
+	struct list_head pending[EXTPAGER_PHASES];	/* by @due */
 	unsigned int nr_pending[EXTPAGER_PHASES];
 	struct list_head parked;
 	bool tick_armed;

@@ -327,6 +327,18 @@ static int reply_dispatch(struct extpager_target *t, struct extpager_object *obj
 	return -EINVAL;
 }
 
+/* A late answer is a sign of life, too. */
+static bool shows_life(const struct extpager_reply *re)
+{
+	return !re->out_result || (re->out_result == -ENOENT && re->tag);
+}
+
+/* Has the pager been silent? */
+static bool was_silent(const struct extpager_target *t)
+{
+	return READ_ONCE(t->state) == EXTPAGER_STATE_STALLED || READ_ONCE(t->slow);
+}
+
 /**
  * extpager_reply_handle() - do what a pager says
  * @port: its port
@@ -349,9 +361,7 @@ void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re
 	}
 	if (re->out_result)
 		extpager_count(t, BAD_REPLIES);
-	/* An answer that comes too late is a sign of life, too. */
-	if (unlikely(READ_ONCE(t->state) == EXTPAGER_STATE_STALLED) &&
-	    (!re->out_result || re->out_result == -ENOENT))
+	if (unlikely(was_silent(t)) && shows_life(re))
 		extpager_target_answered(t, re->op);
 	extpager_target_put(t);
 }

@@ -298,6 +298,7 @@ static int request_submit(struct extpager_request *req)
 {
 	struct extpager_target *t = req->target;
 	enum extpager_phase phase = request_phase(req);
+	unsigned long wait = msecs_to_jiffies(t->settings.timeout_ms[phase]);
 	struct extpager_queue *q;
 	u32 cpu;
 
@@ -313,11 +314,13 @@ static int request_submit(struct extpager_request *req)
 	req->covers = req->object->returned;
 	req->sent = ktime_get_ns();
 	request_set_state(req, EXTPAGER_REQUEST_PENDING);
-	req->deadline = jiffies + msecs_to_jiffies(t->settings.timeout_ms[phase]);
+	req->deadline = jiffies + wait;
+	req->due = req->deadline - wait / 2;
+	req->warned = false;
 	list_add_tail(&req->node, &t->pending[phase]);
 	t->nr_pending[phase]++;
 	if (extpager_request_wants_reply(req))
-		extpager_deadline_arm(t, req->deadline);
+		extpager_deadline_arm(t, req->due);
 	/* An object's INIT, ATTRIBUTES and TERMINATE must not overtake each other. */
 	cpu = phase == EXTPAGER_PHASE_HANDSHAKE ? (u32)req->object->id : raw_smp_processor_id();
 	q = &t->port->queues[cpu % t->port->nr_queues];

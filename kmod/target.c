@@ -477,6 +477,7 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 		t->port = port;
 		t->grace_over = false;
 		t->squeezed = false;
+		t->slow = false;
 		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
 	}
 	spin_unlock(&t->lock);
@@ -639,6 +640,7 @@ void extpager_target_answered(struct extpager_target *t, u16 op)
 		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
 		WRITE_ONCE(t->squeezed, false);
 	}
+	WRITE_ONCE(t->slow, false);
 	spin_unlock(&t->lock);
 	if (!changed)
 		return;

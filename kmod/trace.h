@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Tracepoints: the life of a request, and accesses that wait at the gate. */
+/* Tracepoints: the life of a request, half of its deadline, accesses that wait at the gate. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM extpager
 
@@ -61,6 +61,26 @@ TRACE_EVENT(extpager_request,
 		  __entry->flags, __entry->index, __entry->nr,
 		  extpager_show_state(__entry->from), extpager_show_state(__entry->to),
 		  __entry->error)
+);
+
+TRACE_EVENT(extpager_slow,
+	TP_PROTO(const struct extpager_request *req, u64 age_ms),
+	TP_ARGS(req, age_ms),
+	TP_STRUCT__entry(
+		__field(u64, object)
+		__field(u64, index)
+		__field(u64, age_ms)
+		__field(u32, op)
+	),
+	TP_fast_assign(
+		__entry->object = req->object_id;
+		__entry->index = req->index;
+		__entry->age_ms = age_ms;
+		__entry->op = req->op;
+	),
+	TP_printk("object=%#llx op=%s index=%llu age_ms=%llu",
+		  __entry->object, extpager_show_op(__entry->op), __entry->index,
+		  __entry->age_ms)
 );
 
 TRACE_EVENT(extpager_gate,
