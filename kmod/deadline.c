@@ -66,6 +66,8 @@ void extpager_deadlines_shorten(struct extpager_target *t)
 		if (!list_empty(&t->pending[i]))
 			extpager_deadline_arm(t, half);
 	}
+	if (t->settings.action[EXTPAGER_PHASE_PAGE_IN] != EXTPAGER_ACTION_WAIT)
+		extpager_requests_again(t);
 }
 
 /* target->lock held. True if it is the first one since the pager's last answer. */
@@ -112,7 +114,10 @@ static enum extpager_request_state deadline_expire(struct extpager_request *req,
 		extpager_object_init_done(req->object, error, 0, true);
 		break;
 	case EXTPAGER_PHASE_PAGE_IN:
-		break;
+		if (t->settings.action[phase] != EXTPAGER_ACTION_WAIT)
+			break;
+		t->probe_at = jiffies + msecs_to_jiffies(t->settings.timeout_ms[phase]);
+		return extpager_request_overdue(req);
 	case EXTPAGER_PHASE_RETURN:
 		if (t->settings.action[phase] != EXTPAGER_ACTION_SPILL ||
 		    extpager_request_is_zero(req))
@@ -133,7 +138,7 @@ void extpager_deadline_work(struct work_struct *work)
 	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
 						 deadline_work);
 	enum extpager_phase missed = EXTPAGER_PHASES, slow = EXTPAGER_PHASES;	/* none */
-	unsigned long next = 0;
+	unsigned long next = 0, probe;
 	bool armed = false;
 	unsigned int i;
 
@@ -168,6 +173,11 @@ void extpager_deadline_work(struct work_struct *work)
 			extpager_request_settle(req, state);
 			spin_lock(&t->lock);
 		}
+	}
+	if (extpager_requests_probe(t, &probe)) {
+		if (!armed || time_before(probe, next))
+			next = probe;
+		armed = true;
 	}
 	spin_unlock(&t->lock);
 	if (extpager_gate_sweep(t) && !armed) {

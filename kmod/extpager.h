@@ -91,8 +91,9 @@ struct extpager_settings {
  *	        alloc          submit            answer, deadline, withdraw
  *	FREE ----------> NEW ----------> PENDING --------------------------> ENDED
  *	 ^                |               |    ^                              ^ |
- *	 |    abandon     |     pager lost|    |resend                        | |
- *	 +----------------+               v    |            given up          | |
+ *	 |    abandon     |    pager lost,|    |resend                        | |
+ *	 +----------------+        overdue|    |                              | |
+ *	 |                |               v    |            given up          | |
  *	 |                +------------> PARKED ------------------------------+ |
  *	 |                 zeroed range: a record first, then sent              |
  *	 +----------------------------------------------------------------------+
@@ -102,7 +103,7 @@ enum extpager_request_state {
 	EXTPAGER_REQUEST_FREE,
 	EXTPAGER_REQUEST_NEW,		/* the maker's alone */
 	EXTPAGER_REQUEST_PENDING,	/* the pager is to answer */
-	EXTPAGER_REQUEST_PARKED,	/* a record for the next pager, no folios */
+	EXTPAGER_REQUEST_PARKED,	/* a record of what is to be asked again, no folios */
 	EXTPAGER_REQUEST_ENDED,		/* @error says how */
 };
 
@@ -136,6 +137,7 @@ struct extpager_request {
 	int error;
 	bool announced;			/* a zeroed range that is not sent yet */
 	bool abandoned;			/* and whose maker was killed */
+	bool overdue;			/* a record that a silent pager is not asked for again */
 	bool warned;			/* half of its deadline is over */
 	unsigned int refs;		/* one while unanswered, one a claim or waiter */
 	unsigned int claims;		/* RETURN_FETCHes under way */
@@ -145,7 +147,8 @@ struct extpager_request {
 	struct list_head node;		/* free, pending[] or parked */
 
 	u64 sent;			/* ns; const from submit to end */
-	unsigned long made;		/* jiffies; const from alloc to end */
+	/* const from submit to end; of a page-in asked again: the record's */
+	unsigned long made;		/* jiffies */
 	pid_t pid;			/* its maker, in the initial namespace */
 	char comm[TASK_COMM_LEN];
 
@@ -300,6 +303,7 @@ struct extpager_target {
 	struct list_head pending[EXTPAGER_PHASES];	/* by @due */
 	unsigned int nr_pending[EXTPAGER_PHASES];
 	struct list_head parked;
+	unsigned long probe_at;		/* jiffies: one that is overdue is asked again */
 	bool tick_armed;
 	unsigned long tick_at;		/* jiffies */
 	unsigned long deadline_at;	/* jiffies, if armed */
@@ -483,6 +487,7 @@ void extpager_request_put(struct extpager_request *req);
 bool extpager_request_may_submit(struct extpager_request *req);
 bool extpager_request_recorded(struct extpager_object *obj, u8 op, pgoff_t index,
 			       unsigned int nr);
+bool extpager_page_overdue(struct extpager_object *obj, pgoff_t index);
 int extpager_request_submit(struct extpager_request *req);
 void extpager_request_posted(struct extpager_request *req, u64 tag);
 int extpager_request_wait(struct extpager_request *req);
@@ -499,6 +504,7 @@ int extpager_request_answer(struct extpager_target *t, const struct extpager_rep
 enum extpager_request_state extpager_request_close(struct extpager_request *req,
 						   enum extpager_request_state state, int error);
 enum extpager_request_state extpager_request_returned(struct extpager_request *req, int error);
+enum extpager_request_state extpager_request_overdue(struct extpager_request *req);
 void extpager_request_settle(struct extpager_request *req, enum extpager_request_state state);
 void extpager_request_park(struct extpager_request *req);
 void extpager_request_resend(struct extpager_request *req, u16 flags);
@@ -546,6 +552,8 @@ void extpager_requests_give_up(struct extpager_target *t, struct extpager_object
 void extpager_requests_withdraw(struct extpager_object *obj);
 void extpager_requests_cancel(struct extpager_object *obj, int error);
 void extpager_requests_resend(struct extpager_target *t);
+void extpager_requests_again(struct extpager_target *t);
+bool extpager_requests_probe(struct extpager_target *t, unsigned long *at);
 
 /* deadline.c */
 void extpager_deadline_arm(struct extpager_target *t, unsigned long deadline);

@@ -2,9 +2,10 @@
 /*
  * The gate: where accesses wait for a pager. A waiter holds no folio, no
  * invalidate_lock and, wherever the caller allows it, no fault lock; it can be
- * killed, and it is ended by the request's answer or deadline. Only when the
- * page is here is the kernel's generic function called. Hits do not come by:
- * map_pages is the kernel's own but for its range after a wait.
+ * killed, and it is ended by the request's answer or deadline; or goes on beyond
+ * that, if the target says so, with nobody being asked. Only when the page is
+ * here is the kernel's generic function called. Hits do not come by: map_pages is
+ * the kernel's own but for its range after a wait.
  *
  * Waiters stand in a hash by (object, page). A page that is asked for wakes
  * them with its fate; one whose object or target is not ready sleeps on the
@@ -181,13 +182,13 @@ u64 extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int 
 	return now;
 }
 
-/* Does a waiter wait for something that will not come by itself? */
+/* target->lock held: does a waiter wait for something that will not come by itself? */
 static bool waiter_forgotten(const struct extpager_waiter *w)
 {
 	struct extpager_object *obj = w->object;
 	int status = extpager_object_status(obj);
+	bool absent, coming;
 	struct folio *folio;
-	bool coming;
 
 	/* It may not have come to ask yet. */
 	if (time_before(jiffies, w->since + HZ))
@@ -199,8 +200,12 @@ static bool waiter_forgotten(const struct extpager_waiter *w)
 		return true;
 	rcu_read_lock();
 	folio = xa_load(&obj->inode.i_mapping->i_pages, w->index);
-	coming = folio && !xa_is_value(folio) && extpager_peek_locked(folio);
+	absent = !folio || xa_is_value(folio);
+	coming = !absent && extpager_peek_locked(folio);
 	rcu_read_unlock();
+	/* Zeros are to be had of a silent pager's page, too. */
+	if (absent && !READ_ONCE(obj->zeros))
+		coming = extpager_page_overdue(obj, w->index);
 	return !coming;
 }
 
@@ -222,6 +227,7 @@ bool extpager_gate_sweep(struct extpager_target *t)
 	for (i = 0; i < ARRAY_SIZE(gate); i++) {
 		if (hlist_empty(&gate[i].waiters))
 			continue;
+		spin_lock(&t->lock);
 		spin_lock(&gate[i].lock);
 		hlist_for_each_entry_safe(w, next, &gate[i].waiters, node) {
 			if (w->object->target != t)
@@ -235,6 +241,7 @@ bool extpager_gate_sweep(struct extpager_target *t)
 			wake_up_process(w->task);
 		}
 		spin_unlock(&gate[i].lock);
+		spin_unlock(&t->lock);
 	}
 	return found;
 }

@@ -182,6 +182,36 @@ void extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 	}
 }
 
+/* The pager was asked for it, in vain, and is not asked again before it shows life. */
+static bool page_is_overdue(struct extpager_object *obj, pgoff_t index)
+{
+	struct extpager_target *t = obj->target;
+	bool overdue;
+
+	if (likely(list_empty(&t->parked)))
+		return false;
+	spin_lock(&t->lock);
+	overdue = extpager_page_overdue(obj, index);
+	spin_unlock(&t->lock);
+	return overdue;
+}
+
+/* True if @folio is not to be asked for and gone: who wants it waits at the gate. */
+static bool folio_is_overdue(struct extpager_object *obj, struct folio *folio)
+{
+	pgoff_t wanted, index = folio->index;
+	u32 access = 0;
+
+	if (!page_is_overdue(obj, index))
+		return false;
+	extpager_gate_wanted(obj, index, 1, &wanted, &access);
+	extpager_folio_failed(obj, folio);
+	/* Meanwhile the record may have been asked again, and found the page here. */
+	if (!page_is_overdue(obj, index))
+		extpager_gate_wake(obj, index, 1, -EAGAIN);
+	return true;
+}
+
 /* @req has all its folios; on failure they are given up. */
 static int submit_data_request(struct extpager_object *obj, struct extpager_request *req,
 			       pgoff_t index, unsigned int nr)
@@ -233,7 +263,7 @@ static void extpager_readahead(struct readahead_control *rac)
 	int error;
 
 	for (left = readahead_count(rac); (folio = readahead_folio(rac)); left--) {
-		if (folio_kept(obj, folio, &error)) {
+		if (folio_kept(obj, folio, &error) || unlikely(folio_is_overdue(obj, folio))) {
 			if (nr)
 				submit_data_request(obj, req, index, nr);
 			nr = 0;
@@ -289,7 +319,7 @@ int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_h
 	}
 	/* Locked, it stays in the cache. */
 	folio_put(folio);
-	if (folio_kept(obj, folio, &error))
+	if (folio_kept(obj, folio, &error) || unlikely(folio_is_overdue(obj, folio)))
 		goto unlock;
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
 	if (req) {
@@ -318,7 +348,7 @@ static int extpager_read_folio(struct file *file, struct folio *folio)
 
 	if (folio_kept(obj, folio, &ret) && ret != -EAGAIN)
 		return ret;
-	if (ret)
+	if (ret || folio_is_overdue(obj, folio))
 		goto again;
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
 	if (req) {

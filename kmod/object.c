@@ -356,17 +356,22 @@ int extpager_object_status(struct extpager_object *obj)
 	return -EAGAIN;
 }
 
-static bool object_waits_for_successor(struct extpager_object *obj)
+/* No deadline ends the wait: that for a successor, and where the target has it so. */
+static bool object_waits_on(struct extpager_object *obj)
 {
-	return READ_ONCE(obj->target->state) == EXTPAGER_STATE_ORPHANED;
+	const struct extpager_target *t = obj->target;
+
+	return READ_ONCE(t->state) == EXTPAGER_STATE_ORPHANED ||
+	       READ_ONCE(t->settings.action[EXTPAGER_PHASE_HANDSHAKE]) == EXTPAGER_ACTION_WAIT;
 }
 
 /**
  * extpager_object_wait_ready() - sleep until the pager can be asked
  * @obj: object
  *
- * Before the handshake the wait is bounded by its deadline, after the loss of
- * a pager by the grace time. Killable; no locks may be held that a pager needs.
+ * Before the handshake the wait is bounded by its deadline, unless its action is
+ * to wait on, after the loss of a pager by the grace time. Killable; no locks may
+ * be held that a pager needs.
  *
  * Return: 0, -EINTR, -ETIMEDOUT or the reason why it never will be.
  */
@@ -380,22 +385,22 @@ int extpager_object_wait_ready(struct extpager_object *obj)
 	if (ret != -EAGAIN)
 		return ret;
 	for (;;) {
-		bool orphaned = object_waits_for_successor(obj);
-		long wait = orphaned ? MAX_SCHEDULE_TIMEOUT : left;
+		bool on = object_waits_on(obj);
+		long wait = on ? MAX_SCHEDULE_TIMEOUT : left;
 
 		/* Anew if an INIT that somebody else waited for has expired. */
 		extpager_object_use(obj);
 		wait = wait_event_killable_timeout(t->wait,
 						   extpager_object_status(obj) != -EAGAIN ||
 						   READ_ONCE(obj->state) == EXTPAGER_OBJECT_IDLE ||
-						   object_waits_for_successor(obj) != orphaned,
+						   object_waits_on(obj) != on,
 						   wait);
 		if (wait < 0)
 			return -EINTR;
 		ret = extpager_object_status(obj);
 		if (ret != -EAGAIN)
 			return ret;
-		if (!orphaned) {
+		if (!on) {
 			left = wait;
 			/* Its own INIT's deadline is its own, give or take a moment. */
 			if (left < (READ_ONCE(obj->state) == EXTPAGER_OBJECT_IDLE ? HZ / 10 : 1))

@@ -139,6 +139,7 @@ struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 
 	req->error = 0;
 	req->announced = false;
 	req->abandoned = false;
+	req->overdue = false;
 	req->made = jiffies;
 	req->pid = task_pid_nr(current);
 	/* Another thread may be renaming this one; it ends in a 0 all the same. */
@@ -215,16 +216,17 @@ void extpager_request_put(struct extpager_request *req)
 
 /* ---- submission ---- */
 
-/* target->lock held: may an earlier pager have been asked for the range? */
-static bool range_is_recorded(struct extpager_object *obj, u8 op, pgoff_t index, unsigned int nr)
+/* target->lock held: was a part of the range asked before, and not answered? */
+static struct extpager_request *range_record(struct extpager_object *obj, u8 op, pgoff_t index,
+					     unsigned int nr)
 {
 	struct extpager_request *old;
 
 	list_for_each_entry(old, &obj->target->parked, node)
 		if (old->op == op &&
 		    extpager_request_overlaps(old, obj, index, index + nr - 1))
-			return true;
-	return false;
+			return old;
+	return NULL;
 }
 
 /* The same, for who has not got the lock. */
@@ -236,9 +238,20 @@ bool extpager_request_recorded(struct extpager_object *obj, u8 op, pgoff_t index
 	if (list_empty(&t->parked))
 		return false;
 	spin_lock(&t->lock);
-	found = range_is_recorded(obj, op, index, nr);
+	found = range_record(obj, op, index, nr);
 	spin_unlock(&t->lock);
 	return found;
+}
+
+/* target->lock held: who wants the page waits until its silent pager shows life. */
+bool extpager_page_overdue(struct extpager_object *obj, pgoff_t index)
+{
+	struct extpager_request *old;
+
+	list_for_each_entry(old, &obj->target->parked, node)
+		if (old->overdue && extpager_request_overlaps(old, obj, index, index))
+			return true;
+	return false;
 }
 
 /* May the pager be asked this now? */
@@ -293,6 +306,21 @@ static void request_count(struct extpager_request *req)
 	}
 }
 
+/* target->lock held: a page-in asked again is as old as its record, and for who wanted that. */
+static void request_succeeds(struct extpager_request *req)
+{
+	struct extpager_request *old = range_record(req->object, req->op, req->index, req->nr);
+
+	if (!old)
+		return;
+	req->flags |= EXTPAGER_EVF_RESENT;
+	if (req->op != EXTPAGER_EV_DATA_REQUEST)
+		return;
+	req->made = old->made;
+	req->pid = old->pid;
+	memcpy(req->comm, old->comm, sizeof(req->comm));
+}
+
 /* target->lock held. */
 static int request_submit(struct extpager_request *req)
 {
@@ -304,9 +332,8 @@ static int request_submit(struct extpager_request *req)
 
 	if (!extpager_request_may_submit(req))
 		return -ENOTCONN;
-	if (unlikely(!list_empty(&t->parked)) && req->nr &&
-	    range_is_recorded(req->object, req->op, req->index, req->nr))
-		req->flags |= EXTPAGER_EVF_RESENT;
+	if (unlikely(!list_empty(&t->parked)) && req->nr)
+		request_succeeds(req);
 	if (unlikely(req->flags & EXTPAGER_EVF_RESENT))
 		extpager_count(t, RESENT);
 	request_count(req);
@@ -403,6 +430,22 @@ enum extpager_request_state extpager_request_close(struct extpager_request *req,
 	else if (extpager_request_is_zero(req))
 		req->object->zeros--;
 	return state;
+}
+
+/*
+ * target->lock held. The deadline of a DATA_REQUEST is over, and those who want
+ * its pages wait on: it becomes a record, that keeps them from asking anew. What
+ * nobody wants ends.
+ */
+enum extpager_request_state extpager_request_overdue(struct extpager_request *req)
+{
+	pgoff_t wanted;
+	u32 access = 0;
+
+	if (!extpager_gate_wanted(req->object, req->index, req->nr, &wanted, &access))
+		return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
+	req->overdue = true;
+	return extpager_request_close(req, EXTPAGER_REQUEST_PARKED, 0);
 }
 
 /* Hand back what is left of a data request: @error, or park it without a word. */
@@ -814,7 +857,7 @@ int extpager_request_wait(struct extpager_request *req)
 	return error;
 }
 
-/* ---- records: what waits for the next pager ---- */
+/* ---- records: what waits for the next pager, or for life in this one ---- */
 
 /* A new request becomes a record without having been sent. */
 void extpager_request_park(struct extpager_request *req)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * One pager goes, the next one comes: what is unanswered becomes records, and
- * records are asked again, or given up.
+ * records are asked again, or given up. So are those of a pager that is there
+ * but silent.
  */
 #include <linux/sched.h>
 #include <linux/writeback.h>
@@ -21,11 +22,8 @@ void extpager_requests_orphan(struct extpager_target *t)
 	struct extpager_request *req;
 	unsigned int i;
 
-	spin_lock(&t->lock);
 	if (!hold)
-		list_for_each_entry(req, &t->parked, node)
-			req->error = -EIO;
-	spin_unlock(&t->lock);
+		extpager_requests_give_up(t, NULL, -EIO, false);
 	for (i = 0; i < EXTPAGER_PHASES; i++) {
 		for (;;) {
 			spin_lock(&t->lock);
@@ -160,7 +158,8 @@ static struct extpager_request *parked_first(struct extpager_target *t)
 	if (!t->port || !extpager_target_live(t))
 		return NULL;
 	list_for_each_entry(req, &t->parked, node)
-		if (!req->announced && req->object->state == EXTPAGER_OBJECT_READY)
+		if (!req->announced && !req->overdue &&
+		    req->object->state == EXTPAGER_OBJECT_READY)
 			return req;
 	return NULL;
 }
@@ -210,4 +209,48 @@ void extpager_requests_resend(struct extpager_target *t)
 		spin_lock(&t->lock);
 	}
 	spin_unlock(&t->lock);
+}
+
+/* target->lock held: the pager shows life, there is another, or nobody is to wait any more. */
+void extpager_requests_again(struct extpager_target *t)
+{
+	struct extpager_request *req;
+	bool any = false;
+
+	list_for_each_entry(req, &t->parked, node) {
+		any |= req->overdue;
+		req->overdue = false;
+	}
+	if (any)
+		mod_delayed_work(extpager_wq, &t->resend_work, 0);
+}
+
+/**
+ * extpager_requests_probe() - now and then ask a silent pager again
+ * @t: target
+ * @at: out: when to come again, in jiffies
+ *
+ * It may have lost what it was asked. One record is enough to notice: the oldest,
+ * a deadline after the last one became overdue.
+ *
+ * Context: target->lock held.
+ * Return: false if no record is overdue.
+ */
+bool extpager_requests_probe(struct extpager_target *t, unsigned long *at)
+{
+	u32 ms = t->settings.timeout_ms[EXTPAGER_PHASE_PAGE_IN];
+	struct extpager_request *req;
+
+	list_for_each_entry(req, &t->parked, node)
+		if (req->overdue)
+			break;
+	if (!t->port || list_entry_is_head(req, &t->parked, node))
+		return false;
+	if (!time_before(jiffies, t->probe_at)) {
+		req->overdue = false;
+		t->probe_at = jiffies + msecs_to_jiffies(ms);
+		mod_delayed_work(extpager_wq, &t->resend_work, 0);
+	}
+	*at = t->probe_at;
+	return true;
 }

@@ -478,6 +478,7 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 		t->grace_over = false;
 		t->squeezed = false;
 		t->slow = false;
+		extpager_requests_again(t);
 		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
 	}
 	spin_unlock(&t->lock);
@@ -641,6 +642,7 @@ void extpager_target_answered(struct extpager_target *t, u16 op)
 		WRITE_ONCE(t->squeezed, false);
 	}
 	WRITE_ONCE(t->slow, false);
+	extpager_requests_again(t);
 	spin_unlock(&t->lock);
 	if (!changed)
 		return;

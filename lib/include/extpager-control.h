@@ -177,15 +177,14 @@ struct extpager_stats {
  * @place: where it is: queued (the pager is not known to have it), pager, or
  *	parked (it waits for the next pager, or to be sent again)
  * @comm: the task that caused it; empty if the caller may not know it
- * @pid: of that task; 0 also if it has ended; what a lost pager left is asked for
- *	again by a kworker
+ * @pid: of that task; 0 also if it has ended
  * @zero: a return that says that the range is zeros
  * @prefetch: nobody waited for the pages when it was made
- * @resent: an earlier pager may have answered it
+ * @resent: it was asked before, and may have been answered
  * @object: id of the object it is about; 0 if the caller may not know it, nor the range
  * @offset: where its range begins
  * @length: of its range; 0 if it is about the whole object
- * @age_ms: since it was made
+ * @age_ms: since it was made, or first asked
  * @left_ms: until its deadline; 0 while it is parked
  */
 struct extpager_pending {
