@@ -613,6 +613,7 @@ TEST_F(netlink, events_come_in_the_order_of_what_has_happened)
 	ASSERT_TRUE(pager_expect(&p, EXTPAGER_EV_INIT, &ev, LONG));
 	ASSERT_EQ(0, pager_ready(&p, &ev, 0, 0));
 	c = client_start(read_a_page, &fd);
+	EXPECT_EVENT(SLOW, LIVE);
 	EXPECT_EVENT(STALLED, STALLED);
 	EXPECT_EQ(EIO, client_result(&c, LONG));
 	ASSERT_TRUE(pager_expect(&p, EXTPAGER_EV_DATA_REQUEST, &ev, LONG));

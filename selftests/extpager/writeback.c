@@ -952,11 +952,11 @@ TEST_F(impatient, return_that_is_overdue_stays_dirty_and_is_retried)
 	EXPECT_EQ(PAGE, target_dirty(NAME));
 	EXPECT_EQ(0, worker_do(w, do_check, PAGE, PAGE, 1));
 
-	/* Late is as if never, and no sign of life. */
+	/* Late is as if never, but a sign of life. */
 	EXPECT_EQ(-ENOENT, pager_fetch(p, &ev, p->buffer));
 	EXPECT_EQ(-ENOENT, pager_return_done(p, &ev, 0));
 	EXPECT_EQ(PAGE, target_dirty(NAME));
-	EXPECT_EQ(EXTPAGER_STATE_STALLED, target_state(NAME));
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
 
 	worker_begin(w, do_fsync, 0, 0, 0);
 	ASSERT_TRUE(takes_return(p, &again, PAGE, PAGE, 1));
