@@ -28,6 +28,7 @@
 #include <linux/fs.h>
 #include <linux/kobject.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mount.h>
@@ -328,6 +329,35 @@ struct extpager_target {
 	struct extpager_histogram queued[EXTPAGER_PHASES], answering[EXTPAGER_PHASES];
 	struct extpager_histogram waking;	/* from page-ins */
 };
+
+/*
+ * For lockdep a pager is a lock: who waits for one takes it, who answers holds
+ * it. So a lock that is held across the wait and taken for the answer is found
+ * although the way from one to the other leads through user space.
+ */
+#ifdef CONFIG_LOCKDEP
+extern struct lockdep_map extpager_pager_map;
+
+static inline void extpager_waits_for_pager(void)
+{
+	lock_map_acquire(&extpager_pager_map);
+	lock_map_release(&extpager_pager_map);
+}
+
+static inline void extpager_pager_answers(void)
+{
+	lock_map_acquire(&extpager_pager_map);
+}
+
+static inline void extpager_pager_answered(void)
+{
+	lock_map_release(&extpager_pager_map);
+}
+#else
+static inline void extpager_waits_for_pager(void) { }
+static inline void extpager_pager_answers(void) { }
+static inline void extpager_pager_answered(void) { }
+#endif
 
 #define extpager_count(t, what) \
 	atomic64_inc(&(t)->stats[EXTPAGER_A_STATS_##what])

@@ -121,6 +121,7 @@ static int waiter_wait(struct extpager_waiter *w)
 {
 	int ret = 0;
 
+	extpager_waits_for_pager();
 	for (;;) {
 		set_current_state(TASK_KILLABLE);
 		/* Pairs with extpager_gate_wake(), for @woken. */
@@ -806,6 +807,7 @@ int extpager_gate_dirty(struct extpager_object *obj)
 	if (is_own_pager(obj, current->mm))
 		return -EDEADLK;
 	extpager_count(t, QUOTA_WAITS);
+	extpager_waits_for_pager();
 	do {
 		queue_work(extpager_wq, &t->flush_work);
 		/* Truncation lowers the count without a word: look now and then. */

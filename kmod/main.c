@@ -10,6 +10,11 @@ module_param_named(unprivileged_pagers, extpager_unprivileged_pagers, bool, 0644
 MODULE_PARM_DESC(unprivileged_pagers,
 		 "let any user make a port, for objects of its own (default: no)");
 
+#ifdef CONFIG_LOCKDEP
+struct lockdep_map extpager_pager_map =
+	STATIC_LOCKDEP_MAP_INIT("extpager_pager", &extpager_pager_map);
+#endif
+
 /* Progress under memory pressure may hang on these workers; none waits for a pager. */
 struct workqueue_struct *extpager_wq;
 /* These wait for memory and swap. */

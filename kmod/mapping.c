@@ -658,6 +658,7 @@ int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t l
 	unsigned int i;
 	int ret = 0;
 
+	extpager_waits_for_pager();
 	folio_batch_init(&batch);
 	while (!ret && filemap_get_folios_tag(mapping, &index, last, PAGECACHE_TAG_WRITEBACK,
 					      &batch)) {
@@ -780,6 +781,7 @@ int extpager_wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last
 {
 	int status;
 
+	extpager_waits_for_pager();
 	if (wait_event_killable(obj->target->wait, zeros_settled(obj, first, last, &status)))
 		return -EINTR;
 	if (!status && READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)

@@ -384,6 +384,7 @@ int extpager_object_wait_ready(struct extpager_object *obj)
 	ret = extpager_object_status(obj);
 	if (ret != -EAGAIN)
 		return ret;
+	extpager_waits_for_pager();
 	for (;;) {
 		bool on = object_waits_on(obj);
 		long wait = on ? MAX_SCHEDULE_TIMEOUT : left;

@@ -27,6 +27,17 @@ static bool error_is_legal(u32 error)
 	return false;
 }
 
+/* Its own buffer is no answer yet: it may be a mapping that waits for any pager. */
+static bool fault_in(const void __user *from, void __user *to, size_t len)
+{
+	size_t missing;
+
+	extpager_pager_answered();
+	missing = to ? fault_in_writeable(to, len) : fault_in_readable(from, len);
+	extpager_pager_answers();
+	return !missing;
+}
+
 /* The pages of a reply's range: whole ones, or up to the object's end. */
 static int reply_pages(const struct extpager_object *obj, const struct extpager_reply *re,
 		       pgoff_t *index, unsigned int *nr)
@@ -112,8 +123,7 @@ static int reply_supply(struct extpager_target *t, struct extpager_object *obj,
 		if (done == span)
 			continue;
 		tries = done ? 0 : tries + 1;
-		if (tries == COPY_TRIES ||
-		    fault_in_readable(buf, page_bytes(obj, index, 1)))
+		if (tries == COPY_TRIES || !fault_in(buf, NULL, page_bytes(obj, index, 1)))
 			return -EFAULT;
 	}
 	/* Answered to its end by others while this reply was half-way: no harm. */
@@ -158,7 +168,7 @@ static int reply_push(struct extpager_target *t, struct extpager_object *obj,
 		}
 		if (fault) {
 			if (++tries == COPY_TRIES ||
-			    fault_in_readable(page, page_bytes(obj, index + i, 1)))
+			    !fault_in(page, NULL, page_bytes(obj, index + i, 1)))
 				break;
 			continue;
 		}
@@ -252,8 +262,8 @@ static int reply_fetch(struct extpager_target *t, struct extpager_reply *re)
 			break;
 		tries = re->out_done > before ? 0 : tries + 1;
 		if (tries == COPY_TRIES ||
-		    fault_in_writeable(buf + re->out_done,
-				       min_t(size_t, PAGE_SIZE, re->length - re->out_done)))
+		    !fault_in(NULL, buf + re->out_done,
+			      min_t(size_t, PAGE_SIZE, re->length - re->out_done)))
 			return -EFAULT;
 	}
 	return 0;
@@ -356,7 +366,9 @@ void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re
 		return;
 	obj = extpager_object_find(t, re->object);
 	if (obj) {
+		extpager_pager_answers();
 		re->out_result = reply_dispatch(t, obj, re);
+		extpager_pager_answered();
 		iput(&obj->inode);
 	}
 	if (re->out_result)

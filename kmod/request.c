@@ -852,6 +852,7 @@ int extpager_request_wait(struct extpager_request *req)
 {
 	int error;
 
+	extpager_waits_for_pager();
 	if (wait_event_killable(req->target->wait, request_is_over(req, &error)))
 		return -EINTR;
 	return error;
