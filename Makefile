@@ -6,6 +6,9 @@ K ?= 6.12
 T ?= *
 FRESH ?=
 PART ?=
+SECONDS ?= 600
+KERNEL ?= 6.12
+SEED ?=
 O := $(CURDIR)/build
 VERSION := $(shell cat VERSION)
 DESTDIR ?=
@@ -17,7 +20,7 @@ KDIR ?= $(shell $(kernels) path $(K))/build
 
 .PHONY: all help deps modules lib daemon examples doc install install-dkms deb
 .PHONY: selftests unit check check-debug check-deep check-packages check-fresh vm-test
-.PHONY: lint sparse checkpatch abi demo bench clean
+.PHONY: lint sparse checkpatch abi demo bench torture clean
 
 all: lib daemon examples ## library, daemon, tools and examples for this machine
 
@@ -109,6 +112,9 @@ checkpatch: ## checkpatch on all C files
 
 bench: deps ## instructions per page on 6.12 and 6.1, beside mmap, userfaultfd and FUSE
 	@bench/run
+
+torture: deps ## clients and pagers tormented: SECONDS=600 KERNEL=6.1|6.12|debug SEED=n
+	@selftests/torture --kernel $(KERNEL) --seconds $(SECONDS) $(addprefix --seed ,$(SEED))
 
 demo: deps ## a guest in which a pager pages
 	@$(MAKE) all modules

@@ -123,8 +123,14 @@ struct server {
 	pid_t pid;
 	uint8_t *store;			/* shared with the server: what was returned */
 	uint64_t bytes;
+	uint8_t *platter;		/* and what of it a SYNC made survive power loss; or NULL */
+	uint8_t *cached;		/* pages whose latest return is not there; shared */
 	struct server_stats *stats;	/* shared */
 	volatile int *stop;		/* shared: 1 = hold still (answer nothing), 0 = go on */
+	volatile unsigned int *slow;	/* shared: up to so many ms pass before each answer */
+	volatile int *leave;		/* shared: the pid of one that is to detach and exit */
+	int port;			/* the fd of a port to take over, or 0: one of its own */
+	unsigned int started;		/* servers so far */
 };
 
 /*
@@ -132,8 +138,12 @@ struct server {
  * attached. The store starts with the pattern of @seed, page by page.
  */
 bool server_start(struct server *s, const char *target, uint64_t bytes, uint64_t seed);
+/* The same in two steps: server_restart() starts what this made. With a platter or without. */
+bool server_make(struct server *s, uint64_t bytes, uint64_t seed, bool platter);
 /* A new server over the same store, after server_kill(). */
 bool server_restart(struct server *s, const char *target);
+/* The same while one serves: the successor stands ready when its predecessor detaches. */
+bool server_replace(struct server *s, const char *target);
 void server_kill(struct server *s);	/* SIGKILL and reap */
 void server_stop(struct server *s);	/* kill and free */
 

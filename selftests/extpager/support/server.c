@@ -13,6 +13,11 @@
 
 #define count(s, what, n) __atomic_add_fetch(&(s)->stats->what, n, __ATOMIC_RELAXED)
 
+static uint64_t pages(const struct server *s)
+{
+	return (s->bytes + PAGE - 1) / PAGE;
+}
+
 static void serve_request(struct server *s, struct pager *p, const struct extpager_event *ev)
 {
 	struct extpager_reply re = reply_to(ev, EXTPAGER_RE_SUPPLY);
@@ -35,20 +40,47 @@ static void serve_return(struct server *s, struct pager *p, const struct extpage
 	} else if (pager_fetch(p, ev, s->store + ev->offset)) {
 		return;
 	}
+	if (s->cached)
+		memset(s->cached + ev->offset / PAGE, 1, (ev->length + PAGE - 1) / PAGE);
 	pager_return_done(p, ev, 0);
 }
 
-static void serve(struct server *s, struct pager *p)
+static void serve_sync(struct server *s, struct pager *p, const struct extpager_event *ev)
 {
+	uint64_t i;
+
+	count(s, syncs, 1);
+	for (i = 0; s->platter && i < pages(s); i++)
+		if (s->cached[i]) {
+			memcpy(s->platter + i * PAGE, s->store + i * PAGE, PAGE);
+			s->cached[i] = 0;
+		}
+	pager_sync_done(p, ev, 0);
+}
+
+static void hold_still(struct server *s, uint64_t *random)
+{
+	unsigned int ms = *s->slow ? test_random(random) % *s->slow : 0;
+
+	while (*s->stop || ms) {
+		test_pause();
+		if (ms)
+			ms--;
+	}
+}
+
+/* Until it is killed, or told to leave. */
+static void serve(struct server *s, struct pager *p, uint64_t object)
+{
+	uint64_t random = test_seed(s->started);
 	struct extpager_event ev;
 
-	for (;;) {
+	while (*s->leave != getpid()) {
 		while (*s->stop)
 			test_pause();
-		if (!pager_event(p, &ev, 100))
+		if (!pager_event(p, &ev, *s->slow ? 1 : 100))
 			continue;
-		while (*s->stop)
-			test_pause();
+		hold_still(s, &random);
 		if (ev.flags & EXTPAGER_EVF_RESENT)
 			count(s, resent, 1);
 		switch (ev.op) {
@@ -63,57 +95,129 @@ static void serve(struct server *s, struct pager *p)
 			serve_return(s, p, &ev);
 			break;
 		case EXTPAGER_EV_SYNC:
-			count(s, syncs, 1);
-			pager_sync_done(p, &ev, 0);
+			serve_sync(s, p, &ev);
 			break;
 		case EXTPAGER_EV_TERMINATE:
 			count(s, terminates, 1);
 			break;
 		}
 	}
+	pager_detach(p, object);
 }
 
-bool server_restart(struct server *s, const char *target)
+/* Busy: what the lost pager left unanswered is still being put aside. */
+static bool attach(struct pager *p, const char *target, uint64_t *object)
 {
-	pid_t parent = getpid();
+	int ret;
+
+	WAIT_FOR(20000, (ret = pager_attach(p, target, object, NULL)) != -EBUSY);
+	return !ret;
+}
+
+/* In the new process; says so in @tell once its port is open, and once it is attached. */
+static void server_main(struct server *s, const char *target, int tell)
+{
 	struct pager p;
+	uint64_t object;
+
+	if (s->port ? pager_open_fd(&p, s->port, 1, 0) : pager_open(&p, 1, 0))
+		return;
+	if (write(tell, "o", 1) != 1 || !attach(&p, target, &object))
+		return;
+	if (write(tell, "a", 1) != 1)
+		return;
+	close(tell);
+	serve(s, &p, object);
+}
+
+static pid_t server_fork(struct server *s, const char *target, int *told)
+{
+	pid_t parent = getpid(), pid;
 	int pipefd[2];
-	char ok = 0;
 
 	if (pipe(pipefd))
-		return false;
-	s->pid = fork();
-	if (!s->pid) {
+		return -1;
+	s->started++;
+	pid = fork();
+	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(1);
 		close(pipefd[0]);
-		if (pager_open(&p, 1, 0) || pager_attach(&p, target, NULL, NULL))
-			_exit(1);
-		if (write(pipefd[1], "y", 1) != 1)
-			_exit(1);
-		close(pipefd[1]);
-		serve(s, &p);
+		server_main(s, target, pipefd[1]);
+		_exit(0);
 	}
 	close(pipefd[1]);
-	if (read(pipefd[0], &ok, 1) != 1)
-		ok = 0;
-	close(pipefd[0]);
-	return ok == 'y';
+	*told = pipefd[0];
+	return pid;
+}
+
+static bool tells(int told, char what)
+{
+	char said;
+
+	return read(told, &said, 1) == 1 && said == what;
+}
+
+bool server_restart(struct server *s, const char *target)
+{
+	bool ok;
+	int told;
+
+	s->pid = server_fork(s, target, &told);
+	if (s->pid < 0)
+		return false;
+	ok = tells(told, 'o') && tells(told, 'a');
+	close(told);
+	return ok;
+}
+
+bool server_replace(struct server *s, const char *target)
+{
+	pid_t old = s->pid;
+	bool ok;
+	int told;
+
+	s->port = 0;
+	s->pid = server_fork(s, target, &told);
+	if (s->pid < 0)
+		return false;
+	ok = tells(told, 'o');
+	*s->leave = old;
+	waitpid(old, NULL, 0);
+	ok = ok && tells(told, 'a');
+	close(told);
+	return ok;
+}
+
+bool server_make(struct server *s, uint64_t bytes, uint64_t seed, bool platter)
+{
+	uint64_t i;
+
+	memset(s, 0, sizeof(*s));
+	s->bytes = bytes;
+	s->store = shared_memory(pages(s) * PAGE);
+	s->stats = shared_memory(PAGE);
+	if (platter) {
+		s->platter = shared_memory(pages(s) * PAGE);
+		s->cached = shared_memory(pages(s));
+	}
+	if (!s->store || !s->stats || (platter && (!s->platter || !s->cached)))
+		return false;
+	s->stop = (volatile int *)((char *)s->stats + PAGE / 2);
+	s->slow = (volatile unsigned int *)(s->stop + 1);
+	s->leave = s->stop + 2;
+	for (i = 0; i < pages(s); i++) {
+		fill_page(s->store + i * PAGE, seed, i);
+		if (platter)
+			fill_page(s->platter + i * PAGE, seed, i);
+	}
+	return true;
 }
 
 bool server_start(struct server *s, const char *target, uint64_t bytes, uint64_t seed)
 {
-	uint64_t rounded = (bytes + PAGE - 1) / PAGE * PAGE, i;
-
-	memset(s, 0, sizeof(*s));
-	s->bytes = bytes;
-	s->store = shared_memory(rounded);
-	s->stats = shared_memory(PAGE);
-	s->stop = (volatile int *)((char *)s->stats + PAGE / 2);
-	for (i = 0; i < rounded / PAGE; i++)
-		fill_page(s->store + i * PAGE, seed, i);
-	return server_restart(s, target);
+	return server_make(s, bytes, seed, false) && server_restart(s, target);
 }
 
 void server_kill(struct server *s)
@@ -128,6 +232,10 @@ void server_kill(struct server *s)
 void server_stop(struct server *s)
 {
 	server_kill(s);
-	munmap(s->store, (s->bytes + PAGE - 1) / PAGE * PAGE);
+	if (s->platter) {
+		munmap(s->platter, pages(s) * PAGE);
+		munmap(s->cached, pages(s));
+	}
+	munmap(s->store, pages(s) * PAGE);
 	munmap(s->stats, PAGE);
 }
