@@ -51,13 +51,14 @@ static int take_event(unsigned int event, const struct extpager_target *t, void 
 {
 	struct listener *l = arg;
 
-	if (strcmp(t->name, NAME))
+	/* That the last test's target of this name is gone may be told as late as now. */
+	if (strcmp(t->name, NAME) || event == EXTPAGER_EVENT_DELETED)
 		return 0;
 	l->event = event;
 	return 1;
 }
 
-/* The next event of NAME within @ms, 0 if there is none. */
+/* The next event of NAME, which lives on, within @ms; 0 if there is none. */
 static unsigned int next_told(struct listener *l, unsigned int ms)
 {
 	struct pollfd pfd = { .fd = extpager_ctl_fd(l->ctl), .events = POLLIN };
