@@ -293,7 +293,7 @@ TEST(sync_compaction_and_punch_end_by_the_deadline)
 	unsigned int deadline = on_debug_kernel() ? 4000 : 2000;
 	struct target_options o = {
 		.bytes = BYTES, .page_in_ms = deadline, .return_ms = deadline,
-		.sync_ms = deadline,
+		.sync_ms = deadline, .return_action = EXTPAGER_ACTION_ERROR,
 	};
 	struct punch *punch = shared_memory(sizeof(*punch));
 	uint64_t usual, again, took, timeouts;
