@@ -314,6 +314,7 @@ struct extpager_target {
 	bool spill_full;		/* it took no more when it was last tried */
 	bool squeezed;			/* a writer waits, and nothing is answered; under @lock */
 	unsigned long stalled_at;	/* jiffies; under @lock */
+	unsigned long patience;		/* jiffies that a writer waits until it is squeezed */
 
 	struct delayed_work deadline_work;
 	struct delayed_work grace_work;
@@ -548,7 +549,6 @@ long extpager_object_ioctl(struct file *file, unsigned int cmd, unsigned long pa
 /* latency.c */
 void extpager_latency_answered(struct extpager_request *req, enum extpager_phase phase, u64 now);
 void extpager_latency_woken(struct extpager_target *t, u64 woken);
-u64 extpager_latency_mean(struct extpager_target *t, enum extpager_phase phase);
 int extpager_latency_put(struct sk_buff *skb, struct extpager_target *t);
 
 /* pending.c */
@@ -636,7 +636,8 @@ void extpager_folio_failed(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error);
 int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 		  const void __user *buf);
-void extpager_send_range(struct extpager_object *obj, pgoff_t first, pgoff_t last);
+void extpager_send_range(struct extpager_object *obj, pgoff_t first, pgoff_t last,
+			 struct writeback_control *wbc);
 int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t last,
 			  xa_mark_t tag, struct writeback_control *wbc);
 int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier);

@@ -501,12 +501,16 @@ static u32 fault_access(const struct vm_fault *vmf)
 	return vmf->flags & FAULT_FLAG_WRITE ? EXTPAGER_ACCESS_WRITE : EXTPAGER_ACCESS_READ;
 }
 
-/* As extpager_object_status(); for what is in the spill no pager is needed. */
-static int gate_status(struct extpager_object *obj, pgoff_t index)
+/* A page in the spill needs no pager, but swap, and perhaps memory. */
+static int gate_fault_spilled(struct extpager_object *obj, struct gate_fault *gf)
 {
-	int status = extpager_object_status(obj);
+	int ret;
 
-	return status && status != -ENODEV && extpager_spilled(obj, index) ? 0 : status;
+	if (gf->vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return -EAGAIN;
+	gate_unlock(gf);
+	ret = extpager_request_page(obj, gf->vmf->pgoff, true);
+	return ret == -EEXIST ? 0 : ret;
 }
 
 /* @again: it could not be asked for before. */
@@ -523,7 +527,9 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf, b
 	bool asked = true;
 	int ret;
 
-	ret = gate_status(obj, index);
+	if (extpager_spilled(obj, index))
+		return gate_fault_spilled(obj, gf);
+	ret = extpager_object_status(obj);
 	if (ret == -EAGAIN) {
 		if (nowait)
 			return -EAGAIN;
@@ -719,9 +725,8 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 	while (!extpager_page_uptodate(mapping, index)) {
 		if (is_own_pager(obj, current->mm))
 			return -EDEADLK;
-		ret = gate_status(obj, index);
-		if (ret == -EAGAIN)
-			ret = extpager_object_wait_ready(obj);
+		/* For what is in the spill no pager is needed. */
+		ret = extpager_spilled(obj, index) ? 0 : extpager_object_wait_ready(obj);
 		if (ret)
 			break;
 		waiter_add(&w, obj, index, access);
@@ -776,15 +781,6 @@ static u64 pages_gone(struct extpager_target *t)
 	       atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_SPILLED]);
 }
 
-/* How long a writer at the quota waits for an answer before its target is STALLED: jiffies. */
-static unsigned long patience(struct extpager_target *t)
-{
-	u64 mean = extpager_latency_mean(t, EXTPAGER_PHASE_RETURN);
-
-	/* A store that is always slow is not stuck. */
-	return HZ / 10 + min_t(u64, nsecs_to_jiffies(4 * mean), HZ);
-}
-
 /**
  * extpager_gate_dirty() - wait until the target may have one more dirty page
  * @obj: object
@@ -798,7 +794,8 @@ static unsigned long patience(struct extpager_target *t)
 int extpager_gate_dirty(struct extpager_object *obj)
 {
 	struct extpager_target *t = obj->target;
-	unsigned long since = jiffies, moved = jiffies;
+	u32 state, was = READ_ONCE(t->state);
+	unsigned long since = jiffies;
 	u64 first = pages_gone(t), seen = first, now;
 	int ret, status = 0;
 
@@ -819,16 +816,17 @@ int extpager_gate_dirty(struct extpager_object *obj)
 		now = pages_gone(t);
 		if (now - first >= extpager_target_quota(t))
 			return 0;
-		if (now != seen || !extpager_target_missed(t))
+		state = READ_ONCE(t->state);
+		/* A stall is no news; a pager that comes or goes is. */
+		if (now != seen || (state != was && extpager_object_status(obj)))
 			since = jiffies;
-		else if (jiffies_to_msecs(jiffies - since) >
-			 READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
+		else if (status != -EAGAIN && jiffies_to_msecs(jiffies - since) >
+			 2 * READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
 			return -EIO;
-		if (now != seen)
-			moved = jiffies;
-		else if (!ret && time_after_eq(jiffies, moved + patience(t)))
+		if (!ret && time_after_eq(jiffies, since + READ_ONCE(t->patience)))
 			extpager_target_squeezed(t, obj);
 		seen = now;
+		was = state;
 	} while (!ret);
 	return status == -EAGAIN ? 0 : status;
 }

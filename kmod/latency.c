@@ -50,18 +50,6 @@ void extpager_latency_woken(struct extpager_target *t, u64 woken)
 	histogram_add(&t->waking, woken, ktime_get_ns());
 }
 
-/* How long the pager takes to answer requests of a phase: ns; 0 if it never did. */
-u64 extpager_latency_mean(struct extpager_target *t, enum extpager_phase phase)
-{
-	struct extpager_histogram *h = &t->answering[phase];
-	u64 nr = 0;
-	unsigned int i;
-
-	for (i = 0; i < EXTPAGER_BUCKETS; i++)
-		nr += atomic64_read(&h->bucket[i]);
-	return nr ? div64_u64(atomic64_read(&h->sum), nr) : 0;
-}
-
 /* ---- netlink ---- */
 
 static int put_histogram(struct sk_buff *skb, struct extpager_histogram *h, u32 op, u32 phase)

@@ -297,7 +297,8 @@ static void extpager_readahead(struct readahead_control *rac)
  * @try_hard: reclaim, or have something killed, rather than fail
  *
  * Does not wait for the pager.
- * Return: 0, -EEXIST: it is in the cache; or -ENOMEM.
+ * Return: 0, -EEXIST: it is in the cache; -ENOMEM; or of a page in the spill
+ * -EAGAIN, or why swap failed.
  */
 int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_hard)
 {
@@ -319,7 +320,11 @@ int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_h
 	}
 	/* Locked, it stays in the cache. */
 	folio_put(folio);
-	if (folio_kept(obj, folio, &error) || unlikely(folio_is_overdue(obj, folio)))
+	if (folio_kept(obj, folio, &error)) {
+		ret = error;
+		goto unlock;
+	}
+	if (unlikely(folio_is_overdue(obj, folio)))
 		goto unlock;
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
 	if (req) {
@@ -562,9 +567,10 @@ static void send_range(struct extpager_object *obj, pgoff_t index, pgoff_t last,
 }
 
 /* Give dirty pages to the pager even if others go to the spill meanwhile. */
-void extpager_send_range(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+void extpager_send_range(struct extpager_object *obj, pgoff_t first, pgoff_t last,
+			 struct writeback_control *wbc)
 {
-	send_range(obj, first, last, PAGECACHE_TAG_DIRTY, NULL);
+	send_range(obj, first, last, PAGECACHE_TAG_DIRTY, wbc);
 }
 
 /**
@@ -670,37 +676,44 @@ int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t l
 	return ret ? -EINTR : 0;
 }
 
-/* Is a pager that has missed a deadline not worth waiting for any more? */
-static bool sync_is_overdue(struct extpager_object *obj, unsigned long since)
-{
-	struct extpager_target *t = obj->target;
+/* One call's patience: until nothing was acknowledged for a whole deadline of returns. */
+struct sync_wait {
+	unsigned long since;		/* jiffies */
+	u64 returned;
+	errseq_t before;		/* what was said of earlier failures */
+};
 
-	return extpager_target_missed(t) &&
-	       jiffies_to_msecs(jiffies - since) >=
-	       READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]);
+static void sync_begin(struct extpager_object *obj, struct sync_wait *w)
+{
+	w->since = jiffies;
+	w->returned = READ_ONCE(obj->returned);
 }
 
-/* All who sync are to hear of it, once. */
-static int sync_failed(struct extpager_object *obj)
+/* If so, all who sync are to hear of it, once. */
+static int sync_overdue(struct extpager_object *obj, struct sync_wait *w)
 {
+	if (READ_ONCE(obj->returned) != w->returned)
+		sync_begin(obj, w);
+	if (jiffies_to_msecs(jiffies - w->since) <
+	    READ_ONCE(obj->target->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
+		return 0;
 	mapping_set_error(obj->inode.i_mapping, -EIO);
 	return -EIO;
 }
 
 /*
  * Send what is tagged and wait for all of the range. -EAGAIN: the pager went; an
- * error: of a zeroed range that keeps pages back, or of a pager that has missed
- * a deadline, which is not waited for once more.
+ * error: of a zeroed range that keeps pages back, or of a pager that takes
+ * nothing, which is not waited for once more.
  */
 static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t last,
-			 unsigned long since)
+			 struct sync_wait *w)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
 	struct writeback_control wbc = {
 		.sync_mode = WB_SYNC_ALL,
 		.nr_to_write = LONG_MAX,
 	};
-	errseq_t before = errseq_sample(&mapping->wb_err);
 	int ret;
 
 	tag_pages_for_writeback(mapping, first, last);
@@ -716,12 +729,12 @@ static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t las
 		ret = extpager_zeros_status(obj, first, last);
 		if (ret && ret != -EAGAIN)
 			return ret;
-		ret = errseq_check(&mapping->wb_err, before);
+		ret = errseq_check(&mapping->wb_err, w->before);
 		if (ret && extpager_target_missed(obj->target))
 			return ret;
-		/* The spill may be full. */
-		if (sync_is_overdue(obj, since))
-			return sync_failed(obj);
+		ret = sync_overdue(obj, w);
+		if (ret)
+			return ret;
 		if (schedule_timeout_killable(1), fatal_signal_pending(current))
 			return -EINTR;
 	}
@@ -737,23 +750,24 @@ static bool in_spill(struct extpager_object *obj)
  * (extpager_spill_goes_first), or nothing is in the spill; as return_tagged().
  */
 static int wait_unspilled(struct extpager_object *obj, bool (*left)(struct extpager_object *obj),
-			  unsigned long since)
+			  struct sync_wait *w)
 {
 	struct extpager_target *t = obj->target;
-	long before = 0, now;
 	int ret;
 
+	if (left(obj))
+		extpager_waits_for_pager();
 	while (left(obj)) {
 		if (extpager_object_status(obj))
 			return -EAGAIN;
-		/* It is taken, bit by bit. */
-		now = atomic_long_read(&obj->nr_spilled);
-		if (now < before)
-			since = jiffies;
-		before = now;
-		if (sync_is_overdue(obj, since))
-			return sync_failed(obj);
-		ret = wait_event_killable_timeout(t->wait, !left(obj) || extpager_object_status(obj),
+		ret = errseq_check(&obj->inode.i_mapping->wb_err, w->before) ?:
+		      sync_overdue(obj, w);
+		if (ret)
+			return ret;
+		/* What has come back from there may wait for its turn. */
+		queue_work(extpager_wq, &t->flush_work);
+		ret = wait_event_killable_timeout(t->wait,
+						  !left(obj) || extpager_object_status(obj),
 						  HZ / 10);
 		if (ret < 0)
 			return -EINTR;
@@ -827,7 +841,7 @@ static int barrier_request(struct extpager_object *obj)
 int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier)
 {
 	pgoff_t first = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
-	unsigned long since = jiffies;
+	struct sync_wait w = { .before = errseq_sample(&obj->inode.i_mapping->wb_err) };
 	int ret, zeros;
 
 	do {
@@ -837,10 +851,11 @@ int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, 
 			if (ret)
 				break;
 			zeros = extpager_wait_zeros(obj, first, last);
+			sync_begin(obj, &w);
 			ret = zeros == -EINTR ? zeros :
-			      wait_unspilled(obj, extpager_spill_goes_first, since) ?:
-			      return_tagged(obj, first, last, since) ?:
-			      wait_unspilled(obj, in_spill, since) ?: zeros;
+			      wait_unspilled(obj, extpager_spill_goes_first, &w) ?:
+			      return_tagged(obj, first, last, &w) ?:
+			      wait_unspilled(obj, in_spill, &w) ?: zeros;
 		}
 		if (!ret && barrier)
 			ret = barrier_request(obj);

@@ -717,13 +717,13 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 		return -EBUSY;
 	}
 
-	extpager_spill_quiesce(obj);
 	extpager_requests_cancel(obj, -ENODEV);
+	extpager_spill_quiesce(obj);
 	if (discard && !extpager_object_clean(obj)) {
 		extpager_count_add(t, PAGES_DISCARDED, extpager_object_dirty_pages(obj));
 		truncate_inode_pages(obj->inode.i_mapping, 0);
-		extpager_spill_discard(obj);
 	}
+	extpager_spill_discard(obj);
 	/* Who asked for the end is told of it, even if there never was a beginning. */
 	if (req && (was == EXTPAGER_OBJECT_READY || obj->destroy))
 		object_tell(req);

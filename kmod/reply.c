@@ -374,6 +374,7 @@ void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re
 	if (re->out_result)
 		extpager_count(t, BAD_REPLIES);
 	if (unlikely(was_silent(t)) && shows_life(re))
-		extpager_target_answered(t, re->op);
+		/* What comes late has not made a full quota emptier. */
+		extpager_target_answered(t, re->out_result ? 0 : re->op);
 	extpager_target_put(t);
 }

@@ -26,8 +26,10 @@
 
 #include "extpager.h"
 
-/* Marks of a page's entry. */
-#define SPILL_STALE	XA_MARK_0	/* acknowledged: its memory is to be freed */
+/* A page's entry: what it says counts; marks are for who looks for some of them. */
+#define SPILL_LIVE	xa_mk_value(1)	/* it stands in the spill */
+#define SPILL_OVER	xa_mk_value(0)	/* it does not; its memory is to be freed */
+#define SPILL_STALE	XA_MARK_0	/* OVER */
 #define SPILL_IN_RUN	XA_MARK_1
 #define SPILL_RESENT	XA_MARK_2	/* an earlier pager may have been given it */
 
@@ -51,7 +53,11 @@ struct extpager_spill {
 	struct xarray pages;
 	struct list_head runs;		/* oldest first; written by the worker alone */
 	bool starved;			/* no memory to bring pages back */
+	long resident;			/* pages in memory, as counted in all_resident */
 };
+
+/* Of all spills: what has to find a place in swap yet. */
+static atomic_long_t all_resident;
 
 /**
  * extpager_target_spills() - do dirty pages go to the spill now?
@@ -87,12 +93,9 @@ void extpager_spill_kick(struct extpager_target *t)
 
 bool __extpager_spilled(struct extpager_object *obj, pgoff_t index)
 {
-	struct extpager_spill *s;
+	struct extpager_spill *s = READ_ONCE(obj->spill);
 
-	/* Pairs with spill_page(). */
-	smp_rmb();
-	s = obj->spill;
-	return xa_load(&s->pages, index) && !xa_get_mark(&s->pages, index, SPILL_STALE);
+	return s && xa_load(&s->pages, index) == SPILL_LIVE;
 }
 
 /* The spill's page with a reference, or an ERR_PTR. */
@@ -123,8 +126,13 @@ int extpager_spill_read(struct extpager_object *obj, struct folio *folio)
 
 static void spill_leave(struct extpager_object *obj, pgoff_t index)
 {
-	xa_clear_mark(&obj->spill->pages, index, SPILL_RESENT);
-	xa_set_mark(&obj->spill->pages, index, SPILL_STALE);
+	struct xarray *pages = &obj->spill->pages;
+
+	/* The slot is there: nothing is allocated. */
+	if (xa_cmpxchg(pages, index, SPILL_LIVE, SPILL_OVER, GFP_NOWAIT) != SPILL_LIVE)
+		return;
+	xa_clear_mark(pages, index, SPILL_RESENT);
+	xa_set_mark(pages, index, SPILL_STALE);
 	atomic_long_dec(&obj->target->nr_spilled);
 	/* The worker frees what was acknowledged; of the last page nobody else tells it. */
 	if (atomic_long_dec_and_test(&obj->nr_spilled))
@@ -141,14 +149,16 @@ bool extpager_spill_resent(struct extpager_object *obj, pgoff_t index)
 /* Are there pages in the spill that are to be returned before what is dirty? */
 bool extpager_spill_goes_first(struct extpager_object *obj)
 {
-	return atomic_long_read(&obj->nr_spilled) && !list_empty_careful(&obj->spill->runs) &&
-	       !READ_ONCE(obj->spill->starved);
+	struct extpager_spill *s = READ_ONCE(obj->spill);
+
+	return s && atomic_long_read(&obj->nr_spilled) && !list_empty_careful(&s->runs) &&
+	       !READ_ONCE(s->starved);
 }
 
 /* A return of the page was acknowledged; it is under write-back yet. */
 void __extpager_spill_acknowledged(struct extpager_object *obj, pgoff_t index)
 {
-	if (__extpager_spilled(obj, index))
+	if (READ_ONCE(obj->spill))
 		spill_leave(obj, index);
 }
 
@@ -163,29 +173,33 @@ void __extpager_spill_acknowledged(struct extpager_object *obj, pgoff_t index)
  */
 void extpager_spill_drop(struct extpager_object *obj, pgoff_t first, pgoff_t last)
 {
+	struct extpager_spill *s = READ_ONCE(obj->spill);
 	unsigned long index;
 	void *entry;
 
-	if (!atomic_long_read(&obj->nr_spilled))
+	if (!s || !atomic_long_read(&obj->nr_spilled))
 		return;
-	xa_for_each_range(&obj->spill->pages, index, entry, first, last)
-		if (__extpager_spilled(obj, index))
-			spill_leave(obj, index);
+	xa_for_each_range(&s->pages, index, entry, first, last) {
+		spill_leave(obj, index);
+		cond_resched();
+	}
 }
 
 /* Pages that only the spill has. */
 unsigned long extpager_spill_only(struct extpager_object *obj)
 {
 	struct xarray *cache = &obj->inode.i_mapping->i_pages;
+	struct extpager_spill *s = READ_ONCE(obj->spill);
 	unsigned long index, nr = 0;
 	void *entry;
 
-	if (!atomic_long_read(&obj->nr_spilled))
+	if (!s || !atomic_long_read(&obj->nr_spilled))
 		return 0;
-	xa_for_each(&obj->spill->pages, index, entry)
-		nr += __extpager_spilled(obj, index) &&
-		      !xa_get_mark(cache, index, PAGECACHE_TAG_DIRTY) &&
+	xa_for_each(&s->pages, index, entry) {
+		nr += entry == SPILL_LIVE && !xa_get_mark(cache, index, PAGECACHE_TAG_DIRTY) &&
 		      !xa_get_mark(cache, index, PAGECACHE_TAG_WRITEBACK);
+		cond_resched();
+	}
 	return nr;
 }
 
@@ -202,7 +216,7 @@ static void forget_page(struct extpager_spill *s, pgoff_t index)
 
 static struct extpager_spill *spill_create(struct extpager_object *obj)
 {
-	struct extpager_spill *s = kzalloc(sizeof(*s), GFP_NOFS | __GFP_NOWARN);
+	struct extpager_spill *s = kzalloc(sizeof(*s), GFP_NOFS | __GFP_NOWARN | __GFP_ACCOUNT);
 
 	if (!s)
 		return NULL;
@@ -214,13 +228,28 @@ static struct extpager_spill *spill_create(struct extpager_object *obj)
 	}
 	xa_init(&s->pages);
 	INIT_LIST_HEAD(&s->runs);
-	/* Pairs with __extpager_spilled(), through nr_spilled. */
+	/* Who reads the pointer finds what it points to. */
 	smp_store_release(&obj->spill, s);
 	return s;
 }
 
 #ifdef CONFIG_MEMCG
-/* Pages that a memory cgroup may yet have in swap. */
+/* Who paid for the folio pays for what is done for it; to be put. */
+static struct mem_cgroup *folio_payer(struct folio *folio)
+{
+	struct mem_cgroup *memcg = NULL;
+
+	if (mem_cgroup_disabled())
+		return NULL;
+	rcu_read_lock();
+	memcg = folio_memcg(folio);
+	if (memcg && !css_tryget(&memcg->css))
+		memcg = NULL;
+	rcu_read_unlock();
+	return memcg;
+}
+
+/* Pages that a memory cgroup may yet have in swap; of version 1 it is too few, if anything. */
 static long memcg_swap_room(struct mem_cgroup *memcg)
 {
 	long room = LONG_MAX;
@@ -231,11 +260,32 @@ static long memcg_swap_room(struct mem_cgroup *memcg)
 	return room;
 }
 #else
+static struct mem_cgroup *folio_payer(struct folio *folio)
+{
+	return NULL;
+}
+
 static long memcg_swap_room(struct mem_cgroup *memcg)
 {
 	return LONG_MAX;
 }
 #endif
+
+/* How much of the object's spill is in memory? */
+static long count_resident(struct extpager_object *obj)
+{
+	struct extpager_spill *s = obj->spill;
+	long resident;
+
+	if (!s)
+		return 0;
+	resident = atomic_long_read(&obj->nr_spilled) -
+		   (long)READ_ONCE(SHMEM_I(file_inode(s->file))->swapped);
+	resident = max(resident, 0L);
+	atomic_long_add(resident - s->resident, &all_resident);
+	s->resident = resident;
+	return resident;
+}
 
 /*
  * Is there room for a page more? Not in memory alone: what the spill has there
@@ -244,14 +294,12 @@ static long memcg_swap_room(struct mem_cgroup *memcg)
 static int spill_has_room(struct extpager_object *obj, struct mem_cgroup *memcg)
 {
 	struct extpager_target *t = obj->target;
-	long resident = atomic_long_read(&obj->nr_spilled);
-	long room = min(get_nr_swap_pages() - SWAP_RESERVE, memcg_swap_room(memcg));
+	long resident = count_resident(obj);
 
 	if (atomic_long_read(&t->nr_spilled) >= READ_ONCE(t->settings.spill_limit) >> PAGE_SHIFT)
 		return -EDQUOT;
-	if (obj->spill)
-		resident -= READ_ONCE(SHMEM_I(file_inode(obj->spill->file))->swapped);
-	return room > resident ? 0 : -ENOSPC;
+	return get_nr_swap_pages() - SWAP_RESERVE > atomic_long_read(&all_resident) &&
+	       memcg_swap_room(memcg) > resident ? 0 : -ENOSPC;
 }
 
 /* The page is going to be in a run, if it is not in one yet. */
@@ -275,30 +323,26 @@ static int run_add(struct extpager_spill *s, pgoff_t index)
 	return 0;
 }
 
-/* Who paid for the folio pays for what is done for it; to be put. */
-static struct mem_cgroup *folio_payer(struct folio *folio)
-{
-	struct mem_cgroup *memcg = NULL;
-
-	if (mem_cgroup_disabled())
-		return NULL;
-	rcu_read_lock();
-	memcg = folio_memcg(folio);
-	if (memcg && !css_tryget(&memcg->css))
-		memcg = NULL;
-	rcu_read_unlock();
-	return memcg;
-}
-
 /* Folio under write-back: whoever writes to it meanwhile makes it dirty again. */
 static int copy_out(struct extpager_object *obj, struct folio *folio)
 {
 	struct extpager_spill *s = obj->spill;
 	pgoff_t index = folio->index;
 	struct page *page;
-	void *old;
 	int ret;
 
+	/* All that may fail comes first. */
+	if (!xa_load(&s->pages, index)) {
+		ret = xa_err(xa_store(&s->pages, index, SPILL_OVER,
+				      GFP_NOFS | __GFP_NOWARN | __GFP_ACCOUNT));
+		if (ret)
+			return ret;
+		xa_set_mark(&s->pages, index, SPILL_STALE);
+	}
+	ret = run_add(s, index);
+	if (ret)
+		return ret;
+	xa_set_mark(&s->pages, index, SPILL_IN_RUN);
 	/* Rather an error than somebody's end. */
 	page = spill_get_page(s, index, GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL);
 	if (IS_ERR(page))
@@ -310,54 +354,41 @@ static int copy_out(struct extpager_object *obj, struct folio *folio)
 	unlock_page(page);
 	put_page(page);
 
-	old = xa_store(&s->pages, index, xa_mk_value(0), GFP_NOFS | __GFP_NOWARN | __GFP_ACCOUNT);
-	ret = xa_err(old) ?: run_add(s, index);
-	if (ret) {
-		/* Without a run nobody would bring it back. */
-		if (!old || xa_err(old))
-			forget_page(s, index);
-		return ret;
-	}
-	xa_set_mark(&s->pages, index, SPILL_IN_RUN);
 	if (extpager_request_recorded(obj, EXTPAGER_EV_DATA_RETURN, index, 1))
 		xa_set_mark(&s->pages, index, SPILL_RESENT);
-	if (!old || xa_get_mark(&s->pages, index, SPILL_STALE)) {
-		xa_clear_mark(&s->pages, index, SPILL_STALE);
-		/* Pairs with __extpager_spilled(): entry and marks come first. */
-		smp_wmb();
-		atomic_long_inc(&obj->nr_spilled);
-		atomic_long_inc(&obj->target->nr_spilled);
-		extpager_count(obj->target, PAGES_SPILLED);
-	}
+	if (__extpager_spilled(obj, index))
+		return 0;
+	xa_clear_mark(&s->pages, index, SPILL_STALE);
+	xa_store(&s->pages, index, SPILL_LIVE, GFP_NOWAIT);
+	atomic_long_inc(&obj->nr_spilled);
+	atomic_long_inc(&obj->target->nr_spilled);
+	extpager_count(obj->target, PAGES_SPILLED);
 	return 0;
 }
 
 static int spill_page(struct extpager_object *obj, struct folio *folio)
 {
-	struct mem_cgroup *memcg, *old;
-	int ret;
+	struct mem_cgroup *memcg = folio_payer(folio);
+	struct mem_cgroup *old = set_active_memcg(memcg);
+	int ret = 0;
 
 	if (!obj->spill && !spill_create(obj))
-		return -ENOMEM;
-	memcg = folio_payer(folio);
-	ret = extpager_spilled(obj, folio->index) ? 0 : spill_has_room(obj, memcg);
-	if (!ret) {
-		old = set_active_memcg(memcg);
+		ret = -ENOMEM;
+	if (!ret && !extpager_spilled(obj, folio->index))
+		ret = spill_has_room(obj, memcg);
+	if (!ret)
 		ret = copy_out(obj, folio);
-		set_active_memcg(old);
-	}
+	set_active_memcg(old);
 	mem_cgroup_put(memcg);
 	return ret;
 }
 
-/* @error: why nothing more was spilled when it was last tried; 0: it was. */
+/* @error: why something was not spilled when it was last tried; 0: all was. */
 static void spill_is_full(struct extpager_target *t, int error)
 {
 	bool was = t->spill_full;
 
 	WRITE_ONCE(t->spill_full, error);
-	if (error)
-		extpager_count(t, SPILLS_FAILED);
 	if (error && !was && t->named)
 		pr_warn_ratelimited("target %s: nothing more is spilled: %s\n", t->settings.name,
 				    error == -EDQUOT ? "its limit is reached" :
@@ -388,10 +419,14 @@ static int spill_folio(struct extpager_object *obj, struct folio *folio)
 	folio_start_writeback(folio);
 	folio_unlock(folio);
 	ret = spill_page(obj, folio);
-	if (ret)
+	if (ret) {
+		extpager_count(obj->target, SPILLS_FAILED);
 		extpager_folio_returned(obj, folio, -EAGAIN);
-	else
+	} else {
+		/* Who waits for it is to see that it is not any more. */
+		WRITE_ONCE(obj->target->spill_full, false);
 		folio_end_writeback(folio);
+	}
 	return ret;
 }
 
@@ -400,27 +435,31 @@ static int spill_object(struct extpager_object *obj)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
 	struct extpager_target *t = obj->target;
+	int ret = 0, full = spill_has_room(obj, NULL);
 	struct folio_batch batch;
 	pgoff_t index = 0;
 	unsigned int i;
-	int ret;
 
-	ret = spill_has_room(obj, NULL);
-	if (ret)
-		return mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) ||
-		       mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) ? ret : 0;
-	/* What the pager has not taken by now is not waited for. */
-	extpager_requests_withdraw(obj);
+	if (full && !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
+	    !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK))
+		return 0;
+	if (full)
+		extpager_count(t, SPILLS_FAILED);
+	else
+		/* What the pager has not taken by now is not waited for. */
+		extpager_requests_withdraw(obj);
 	folio_batch_init(&batch);
-	while (!ret && extpager_target_spills(t) &&
+	while (!full && extpager_target_spills(t) &&
 	       filemap_get_folios_tag(mapping, &index, -1, PAGECACHE_TAG_DIRTY, &batch)) {
-		for (i = 0; i < folio_batch_count(&batch) && !ret; i++)
-			ret = spill_folio(obj, batch.folios[i]);
+		/* One payer's trouble is not the others'. */
+		for (i = 0; i < folio_batch_count(&batch); i++)
+			ret = spill_folio(obj, batch.folios[i]) ?: ret;
 		folio_batch_release(&batch);
+		full = spill_has_room(obj, NULL);
 		wake_up_all(&t->wait);
 		cond_resched();
 	}
-	return ret;
+	return full ?: ret;
 }
 
 /* ---- and back ---- */
@@ -452,7 +491,7 @@ static int unspill_read(struct extpager_object *obj, pgoff_t index)
 	set_active_memcg(old);
 	mem_cgroup_put(memcg);
 	put_page(page);
-	return ret == -EEXIST ? 0 : ret;
+	return ret == -EEXIST ? 0 : ret == -EAGAIN ? -ENOMEM : ret;
 }
 
 /* Make a page that stands in the spill a dirty one of the cache. */
@@ -506,18 +545,22 @@ static unsigned int run_over(struct extpager_object *obj, const struct spill_run
 	return i;
 }
 
-/* Have pages returned. 0, or -ENOMEM: a part stays where it is. */
-static int unspill_pages(struct extpager_object *obj, pgoff_t index, unsigned int nr)
+/* Have pages returned. False: not all of them went. */
+static bool unspill_pages(struct extpager_object *obj, pgoff_t first, unsigned int nr)
 {
+	unsigned long index = first;
 	unsigned int i;
 	int ret = 0;
 
 	for (i = 0; i < nr && !ret; i++)
-		ret = unspill_page(obj, index + i);
+		ret = unspill_page(obj, first + i);
 	WRITE_ONCE(obj->spill->starved, ret);
-	if (!ret)
-		extpager_send_range(obj, index, index + nr - 1);
-	return ret;
+	if (ret)
+		return false;
+	extpager_send_range(obj, first, first + nr - 1, NULL);
+	/* No request was to be had, or somebody has a page's lock. */
+	return !xa_find(&obj->inode.i_mapping->i_pages, &index, first + nr - 1,
+			PAGECACHE_TAG_DIRTY);
 }
 
 /*
@@ -533,6 +576,12 @@ static void unspill_object(struct extpager_object *obj)
 		   min_t(u64, UNSPILL_PAGES, READ_ONCE(t->settings.quota) >> (PAGE_SHIFT + 1));
 	struct spill_run *run;
 
+	if (extpager_object_status(obj)) {
+		/* It may be that nobody has asked for its pager yet. */
+		if (atomic_long_read(&obj->nr_spilled))
+			extpager_object_use(obj);
+		return;
+	}
 	while ((run = list_first_entry_or_null(&s->runs, struct spill_run, node))) {
 		s64 room = most - wb_stat_sum(&t->sb->s_bdi->wb, WB_WRITEBACK);
 		unsigned int over = run_over(obj, run);
@@ -541,13 +590,13 @@ static void unspill_object(struct extpager_object *obj)
 			run_shorten(s, run, over);
 			continue;
 		}
-		if (extpager_object_status(obj) || room <= 0 ||
-		    (probe && READ_ONCE(t->nr_pending[EXTPAGER_PHASE_RETURN])))
+		if (room <= 0 || READ_ONCE(t->nr_pending[EXTPAGER_PHASE_RETURN]) >=
+				 (probe ? 1 : EXTPAGER_RETURNS_MAX))
 			return;
 		room = min_t(s64, room, run->nr);
-		if (unspill_pages(obj, run->index, room) || probe)
+		if (!unspill_pages(obj, run->index, room) || probe)
 			return;
-		/* From here on they are dirty pages like any other. */
+		/* Should they come back unanswered, they are dirty pages like any other. */
 		run_shorten(s, run, room);
 		cond_resched();
 	}
@@ -599,8 +648,9 @@ void extpager_spill_work(struct work_struct *work)
  */
 void extpager_spill_quiesce(struct extpager_object *obj)
 {
-	if (cancel_delayed_work_sync(&obj->target->spill_work))
-		extpager_spill_kick(obj->target);
+	cancel_delayed_work_sync(&obj->target->spill_work);
+	/* What it was to do for others is not lost. */
+	extpager_spill_kick(obj->target);
 }
 
 /* Of an object that the worker has let go of: all that it has in the spill goes. */
@@ -623,6 +673,7 @@ void extpager_spill_free(struct extpager_object *obj)
 	list_for_each_entry_safe(run, next, &s->runs, node)
 		kfree(run);
 	xa_destroy(&s->pages);
+	atomic_long_sub(s->resident, &all_resident);
 	fput(s->file);
 	kfree(s);
 }

@@ -105,6 +105,11 @@ void extpager_requests_withdraw(struct extpager_object *obj)
 	do {
 		found = false;
 		spin_lock(&t->lock);
+		/* One that goes is somebody else's to end. */
+		if (t->state != EXTPAGER_STATE_STALLED) {
+			spin_unlock(&t->lock);
+			return;
+		}
 		list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node) {
 			if (req->object != obj || extpager_request_is_zero(req) ||
 			    !time_before(req->made, t->stalled_at))
@@ -192,8 +197,7 @@ void extpager_requests_resend(struct extpager_target *t)
 		if (op == EXTPAGER_EV_DATA_REQUEST)
 			extpager_request_pages(obj, req->index, req->nr);
 		else
-			extpager_return_range(obj, req->index, req->index + req->nr - 1,
-					      PAGECACHE_TAG_DIRTY, &wbc);
+			extpager_send_range(obj, req->index, req->index + req->nr - 1, &wbc);
 		spin_lock(&t->lock);
 		if (req->state == EXTPAGER_REQUEST_PARKED && t->port && extpager_target_live(t)) {
 			/* Whatever has not been handed back yet stays dirty, or is asked anew. */

@@ -22,6 +22,10 @@
 
 #include "extpager.h"
 
+/* How long a writer waits at the quota for an answer before its target is STALLED. */
+#define PATIENCE_MIN	((unsigned long)HZ / 10)
+#define PATIENCE_MAX	((unsigned long)5 * HZ)
+
 #define EXTPAGER_OBJECTS_MAGIC	0x45585450
 
 /* Targets that are being added: one at a time, from its name to its announcement. */
@@ -203,6 +207,7 @@ struct extpager_target *extpager_target_create(const struct extpager_settings *s
 	spin_lock_init(&t->lock);
 	t->named = named;
 	t->state = EXTPAGER_STATE_NEW;
+	t->patience = PATIENCE_MIN;
 	INIT_LIST_HEAD(&t->objects);
 	init_waitqueue_head(&t->wait);
 	INIT_DELAYED_WORK(&t->deadline_work, extpager_deadline_work);
@@ -605,7 +610,7 @@ void extpager_target_squeezed(struct extpager_target *t, struct extpager_object 
 {
 	bool changed = false, stalled = false;
 
-	if (READ_ONCE(t->squeezed) ||
+	if (READ_ONCE(t->squeezed) || !READ_ONCE(t->settings.spill_limit) ||
 	    READ_ONCE(t->settings.action[EXTPAGER_PHASE_RETURN]) != EXTPAGER_ACTION_SPILL)
 		return;
 	spin_lock(&t->lock);
@@ -614,8 +619,10 @@ void extpager_target_squeezed(struct extpager_target *t, struct extpager_object 
 	changed = stalled || t->state == EXTPAGER_STATE_ORPHANED;
 	if (stalled)
 		target_stall(t);
-	if (changed)
+	if (changed) {
 		WRITE_ONCE(t->squeezed, true);
+		WRITE_ONCE(t->patience, max(t->patience / 2, PATIENCE_MIN));
+	}
 	spin_unlock(&t->lock);
 	if (changed)
 		extpager_spill_kick(t);
@@ -629,15 +636,29 @@ bool extpager_target_missed(const struct extpager_target *t)
 	return READ_ONCE(t->state) == EXTPAGER_STATE_STALLED && !READ_ONCE(t->squeezed);
 }
 
-/* @op: of a reply that was taken. A full quota only a return's answer makes emptier. */
+/* target->lock held: twice as long as it took this time, within reason. */
+static unsigned long target_patience(const struct extpager_target *t)
+{
+	unsigned long took = jiffies - t->stalled_at + t->patience;
+	u32 deadline = t->settings.timeout_ms[EXTPAGER_PHASE_RETURN];
+
+	return clamp_t(unsigned long, 2 * took, PATIENCE_MIN,
+		       min_t(unsigned long, PATIENCE_MAX, msecs_to_jiffies(deadline / 2)));
+}
+
+/* @op: of a reply that was taken, or 0. A full quota only a return's answer makes emptier. */
 void extpager_target_answered(struct extpager_target *t, u16 op)
 {
 	bool changed;
 
 	spin_lock(&t->lock);
 	changed = t->state == EXTPAGER_STATE_STALLED &&
-		  (!t->squeezed || op == EXTPAGER_RE_RETURN_DONE);
+		  (!t->squeezed || op == EXTPAGER_RE_RETURN_DONE ||
+		   !(t->nr_pending[EXTPAGER_PHASE_RETURN] || atomic_long_read(&t->nr_spilled)));
 	if (changed) {
+		/* It was slow, not stuck: next time it is given longer. */
+		if (t->squeezed)
+			WRITE_ONCE(t->patience, target_patience(t));
 		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
 		WRITE_ONCE(t->squeezed, false);
 	}
@@ -679,7 +700,7 @@ u64 extpager_target_dirty(struct extpager_target *t)
 	       PAGE_SHIFT;
 }
 
-/* Bytes that only the spill has. */
+/* Bytes in the spill; of some the cache may have newer ones. */
 u64 extpager_target_spilled(struct extpager_target *t)
 {
 	return (u64)atomic_long_read(&t->nr_spilled) << PAGE_SHIFT;
