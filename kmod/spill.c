@@ -54,6 +54,7 @@ struct extpager_spill {
 	struct list_head runs;		/* oldest first; written by the worker alone */
 	bool starved;			/* no memory to bring pages back */
 	long resident;			/* pages in memory, as counted in all_resident */
+	unsigned long probe_at;		/* jiffies: not before */
 };
 
 /* Of all spills: what has to find a place in swap yet. */
@@ -228,6 +229,7 @@ static struct extpager_spill *spill_create(struct extpager_object *obj)
 	}
 	xa_init(&s->pages);
 	INIT_LIST_HEAD(&s->runs);
+	s->probe_at = jiffies;
 	/* Who reads the pointer finds what it points to. */
 	smp_store_release(&obj->spill, s);
 	return s;
@@ -593,6 +595,11 @@ static void unspill_object(struct extpager_object *obj)
 		if (room <= 0 || READ_ONCE(t->nr_pending[EXTPAGER_PHASE_RETURN]) >=
 				 (probe ? 1 : EXTPAGER_RETURNS_MAX))
 			return;
+		/* Between two of them nobody finds the pages being returned. */
+		if (probe && time_before(jiffies, s->probe_at))
+			return;
+		s->probe_at = jiffies + HZ +
+			msecs_to_jiffies(READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]));
 		room = min_t(s64, room, run->nr);
 		if (!unspill_pages(obj, run->index, room) || probe)
 			return;
