@@ -670,29 +670,33 @@ static unsigned int place(const struct bench *b, uint64_t first, uint64_t nr, bo
 
 TEST_F(spill, spilled_pages_are_returned_first_and_the_oldest_before_all)
 {
-	struct worker *w = &self->b->w[0];
+	struct worker *w = &self->b->w[0], *syncer = &self->b->w[1];
 	struct bench *b = self->b;
 
 	BEHAVIOURS(61, 91);
-	START(.policy = "spill", .spill_limit = 128 * PAGE);
+	START(.policy = "spill", .spill_limit = 256 * PAGE);
 	ASSERT_TRUE(spill_orphaned(b, 1000 * PAGE, 64 * PAGE, 1));
-	ASSERT_EQ((long)(64 * PAGE), do_writes(w, 500 * PAGE, 64 * PAGE, 1));
-	ASSERT_TRUE(all_spilled(128 * PAGE));
+	/* More than is brought back at once. */
+	ASSERT_EQ((long)(192 * PAGE), do_writes(w, 500 * PAGE, 192 * PAGE, 1));
+	ASSERT_TRUE(all_spilled(256 * PAGE));
 	/* For these there is no room. */
 	ASSERT_EQ((long)(16 * PAGE), do_writes(w, 0, 16 * PAGE, 1));
 	ASSERT_TRUE(WAIT_FOR(SOON, target_spill_full(NAME)));
 	EXPECT_EQ(16 * PAGE, target_dirty(NAME));
 
 	ASSERT_TRUE(take_over(b));
+	/* Neither who flushes nor who syncs gets past what is there. */
+	EXPECT_EQ(0, worker_do(w, do_forget, 0, 16 * PAGE, 0));
+	EXPECT_EQ(0, serve_order(b, syncer, do_fsync, 0, 0, 0));
 	ASSERT_TRUE(comes_home(b));
 	EXPECT_FALSE(target_spill_full(NAME));
-	EXPECT_GT(place(b, 500, 64, false), place(b, 1000, 64, true));
-	EXPECT_GT(place(b, 0, 16, false), place(b, 500, 64, true));
+	EXPECT_GT(place(b, 500, 192, false), place(b, 1000, 64, true));
+	EXPECT_GT(place(b, 0, 16, false), place(b, 500, 192, true));
 	EXPECT_EQ(0, store_wrong(b, 1000 * PAGE, 64 * PAGE, 1));
-	EXPECT_EQ(0, store_wrong(b, 500 * PAGE, 64 * PAGE, 1));
+	EXPECT_EQ(0, store_wrong(b, 500 * PAGE, 192 * PAGE, 1));
 	EXPECT_EQ(0, store_wrong(b, 0, 16 * PAGE, 1));
-	EXPECT_EQ(144, b->nr_log);
-	EXPECT_EQ(144, target_stat(NAME, EXTPAGER_A_STATS_PAGES_RETURNED));
+	EXPECT_EQ(272, b->nr_log);
+	EXPECT_EQ(272, target_stat(NAME, EXTPAGER_A_STATS_PAGES_RETURNED));
 }
 
 TEST_F(spill, spilled_pages_come_again_to_the_successor_of_one_that_dies)
@@ -941,20 +945,26 @@ TEST_F(spill, hole_that_waits_for_a_pager_is_one_when_it_has_come)
 
 	BEHAVIOURS(65, 91);
 	START(.policy = "spill");
-	ASSERT_TRUE(spill_orphaned(b, 0, 64 * PAGE, 1));
+	/* What comes first, and keeps the pager busy. */
+	ASSERT_TRUE(spill_orphaned(b, MIB, MIB, 2));
+	ASSERT_EQ((long)(128 * PAGE), do_writes(puncher, 0, 128 * PAGE, 1));
+	ASSERT_TRUE(all_spilled(MIB + 128 * PAGE));
 	EXPECT_TRUE(worker_evicts(reader, HOLE, HOLED / 2));
 	worker_begin(puncher, do_punch, HOLE, HOLED, 0);
 	EXPECT_TRUE(stays_busy(puncher));
 	EXPECT_EQ(0, worker_do(reader, do_check, 0, HOLE, 1));
-	EXPECT_EQ(0, worker_do(reader, do_check, HOLE + HOLED, 64 * PAGE - HOLE - HOLED, 1));
+	EXPECT_EQ(0, worker_do(reader, do_check, HOLE + HOLED, 128 * PAGE - HOLE - HOLED, 1));
 	ASSERT_TRUE(take_over(b));
+	EXPECT_TRUE(WAIT_FOR(SOON, worker_do(reader, do_read_zeros, HOLE, HOLED, 0) == 0));
+	EXPECT_TRUE(worker_evicts(reader, HOLE, HOLED));
 	EXPECT_EQ(0, serve_worker(b, puncher));
 	EXPECT_EQ(HOLED / PAGE, b->zeroed);
 	EXPECT_EQ(0, serve_order(b, reader, do_read_zeros, HOLE, HOLED, 0));
 	ASSERT_TRUE(comes_home(b));
 	EXPECT_EQ(0, store_wrong(b, HOLE, HOLED, ZEROS));
 	EXPECT_EQ(0, store_wrong(b, 0, HOLE, 1));
-	EXPECT_EQ(0, store_wrong(b, HOLE + HOLED, 64 * PAGE - HOLE - HOLED, 1));
+	EXPECT_EQ(0, store_wrong(b, HOLE + HOLED, 128 * PAGE - HOLE - HOLED, 1));
+	EXPECT_EQ(0, store_wrong(b, MIB, MIB, 2));
 	EXPECT_EQ(0, came_back(b, HOLE, HOLED, 1));
 	EXPECT_TRUE(hole_is_writable(b));
 }
