@@ -216,4 +216,37 @@ TEST_F(charged, reclaim_does_not_wait_for_a_pager_that_is_stopped)
 	EXPECT_TRUE(all_home(&self->s, w, 4 * MIB, 1));
 }
 
+/* A client that is gone when its pages are: all that its cgroup pays for is the spill's. */
+static int write_in_cgroup(void *fd)
+{
+	struct order o = { .fd = *(int *)fd, .length = 4 * MIB, .seed = 1 };
+
+	return do_join_cgroup(&o) || do_write(&o) != (long)(4 * MIB);
+}
+
+TEST_F_TIMEOUT(charged, spilled_pages_come_home_through_little_memory, 150)
+{
+	struct worker *w = &self->reclaimer;
+	struct client c;
+	char max[32];
+
+	BEHAVIOURS(91);
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
+	stamper_freeze(&self->s);
+	c = client_start(write_in_cgroup, &self->fd);
+	ASSERT_EQ(0, client_result(&c, SOON));
+	EXPECT_EQ(-EIO, worker_do(w, do_fsync, 0, 0, 0));
+	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 4 * MIB));
+	/* All but what the pager is asked to take goes to swap, and there is little room for it. */
+	ASSERT_TRUE(WAIT_FOR(SOON, (write_file(CGROUP "/memory.reclaim", "8M"),
+				    cgroup_number("memory.stat", "file") < (long)MIB)));
+	ASSERT_TRUE(write_file(CGROUP "/memory.swap.max", "0"));
+	snprintf(max, sizeof(max), "%ld", cgroup_number("memory.current", NULL));
+	ASSERT_TRUE(write_file(CGROUP "/memory.max", max));
+	/* It takes a while, bit by bit. */
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = 60000 }));
+	stamper_thaw(&self->s);
+	EXPECT_TRUE(all_home(&self->s, w, 4 * MIB, 1));
+}
+
 TEST_HARNESS_MAIN
