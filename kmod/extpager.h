@@ -140,6 +140,7 @@ struct extpager_request {
 	bool abandoned;			/* and whose maker was killed */
 	bool overdue;			/* a record that a silent pager is not asked for again */
 	bool warned;			/* half of its deadline is over */
+	bool detached;			/* a return whose pages have gone another way */
 	unsigned int refs;		/* one while unanswered, one a claim or waiter */
 	unsigned int claims;		/* RETURN_FETCHes under way */
 	unsigned int left;		/* folios neither supplied, failed nor given back */
@@ -303,6 +304,7 @@ struct extpager_target {
 	unsigned int nr_free;
 	struct list_head pending[EXTPAGER_PHASES];	/* by @due */
 	unsigned int nr_pending[EXTPAGER_PHASES];
+	unsigned int nr_detached;
 	struct list_head parked;
 	unsigned long probe_at;		/* jiffies: one that is overdue is asked again */
 	bool tick_armed;
@@ -518,6 +520,7 @@ void extpager_request_put(struct extpager_request *req);
 bool extpager_request_may_submit(struct extpager_request *req);
 bool extpager_request_recorded(struct extpager_object *obj, u8 op, pgoff_t index,
 			       unsigned int nr);
+bool extpager_page_detached(struct extpager_object *obj, pgoff_t index);
 bool extpager_page_overdue(struct extpager_object *obj, pgoff_t index);
 int extpager_request_submit(struct extpager_request *req);
 void extpager_request_posted(struct extpager_request *req, u64 tag);
@@ -537,6 +540,7 @@ enum extpager_request_state extpager_request_close(struct extpager_request *req,
 enum extpager_request_state extpager_request_returned(struct extpager_request *req, int error);
 enum extpager_request_state extpager_request_overdue(struct extpager_request *req);
 void extpager_request_settle(struct extpager_request *req, enum extpager_request_state state);
+void extpager_request_detach(struct extpager_request *req);
 void extpager_request_park(struct extpager_request *req);
 void extpager_request_resend(struct extpager_request *req, u16 flags);
 

@@ -516,7 +516,8 @@ static bool run_add(struct return_run *run, struct folio *folio, bool *full)
 	pgoff_t index = folio->index;
 
 	if (folio->mapping != obj->inode.i_mapping || !folio_test_dirty(folio) ||
-	    folio_test_writeback(folio) || extpager_zeros_overlap(obj, index, index))
+	    folio_test_writeback(folio) || extpager_zeros_overlap(obj, index, index) ||
+	    extpager_page_detached(obj, index))
 		return false;
 	if (!run_extend(run, index)) {
 		*full = true;

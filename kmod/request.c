@@ -140,6 +140,7 @@ struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 
 	req->announced = false;
 	req->abandoned = false;
 	req->overdue = false;
+	req->detached = false;
 	req->made = jiffies;
 	req->pid = task_pid_nr(current);
 	/* Another thread may be renaming this one; it ends in a 0 all the same. */
@@ -239,6 +240,23 @@ bool extpager_request_recorded(struct extpager_object *obj, u8 op, pgoff_t index
 		return false;
 	spin_lock(&t->lock);
 	found = range_record(obj, op, index, nr);
+	spin_unlock(&t->lock);
+	return found;
+}
+
+/* Has the pager been given the page, and may it be writing it yet? */
+bool extpager_page_detached(struct extpager_object *obj, pgoff_t index)
+{
+	struct extpager_target *t = obj->target;
+	struct extpager_request *req;
+	bool found = false;
+
+	if (likely(!READ_ONCE(t->nr_detached)))
+		return false;
+	spin_lock(&t->lock);
+	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node)
+		if (req->detached && extpager_request_overlaps(req, obj, index, index))
+			found = true;
 	spin_unlock(&t->lock);
 	return found;
 }
@@ -415,6 +433,7 @@ enum extpager_request_state extpager_request_close(struct extpager_request *req,
 
 	if (req->state == EXTPAGER_REQUEST_PENDING) {
 		t->nr_pending[request_phase(req)]--;
+		t->nr_detached -= req->detached;
 		if (!list_empty(&req->backlog))
 			extpager_queue_withdraw(req->queue, req);
 	}
@@ -732,6 +751,13 @@ int extpager_request_hold(struct extpager_target *t, const struct extpager_reply
 	req = request_find(t, re, EXTPAGER_EV_DATA_RETURN, &ret);
 	if (!req)
 		goto out;
+	if (unlikely(req->detached)) {
+		/* What it has no bytes of it does not write. */
+		extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
+		spin_unlock(&t->lock);
+		extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
+		return -ENOENT;
+	}
 	start = (loff_t)req->index << PAGE_SHIFT;
 	ret = -ERANGE;
 	if (extpager_request_is_zero(req) || re->offset < start || re->length > req->length ||
@@ -767,6 +793,9 @@ enum extpager_request_state extpager_request_returned(struct extpager_request *r
 	struct extpager_target *t = req->target;
 	struct extpager_object *obj = req->object;
 
+	/* Its pages come again, whatever became of this. */
+	if (unlikely(req->detached))
+		return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
 	if (error) {
 		extpager_count(t, RETURNS_FAILED);
 		obj->retry_at = jiffies + HZ;
@@ -859,6 +888,27 @@ int extpager_request_wait(struct extpager_request *req)
 }
 
 /* ---- records: what waits for the next pager, or for life in this one ---- */
+
+/*
+ * The pages of a return go another way; no other of them is sent before it is
+ * answered, for its pager may be writing them. target->lock held, and dropped
+ * for a time; nobody fetches.
+ */
+void extpager_request_detach(struct extpager_request *req)
+{
+	struct extpager_target *t = req->target;
+	unsigned int i;
+
+	req->detached = true;
+	t->nr_detached++;
+	req->left = 0;
+	req->refs++;
+	spin_unlock(&t->lock);
+	for (i = 0; i < req->nr; i++)
+		extpager_folio_returned(req->object, req->folios[i], -EAGAIN);
+	extpager_request_put(req);
+	spin_lock(&t->lock);
+}
 
 /* A new request becomes a record without having been sent. */
 void extpager_request_park(struct extpager_request *req)

@@ -93,8 +93,8 @@ void extpager_requests_give_up(struct extpager_target *t, struct extpager_object
  * extpager_requests_withdraw() - have what is being returned go another way
  * @obj: object of a target that is STALLED
  *
- * Returns that were made before it stalled end; their pages are dirty again.
- * Later ones are to show whether the pager is back.
+ * Of returns that were made before it stalled the pages are dirty again. Later
+ * ones are to show whether the pager is back.
  */
 void extpager_requests_withdraw(struct extpager_object *obj)
 {
@@ -102,26 +102,22 @@ void extpager_requests_withdraw(struct extpager_object *obj)
 	struct extpager_request *req;
 	bool found;
 
+	spin_lock(&t->lock);
 	do {
 		found = false;
-		spin_lock(&t->lock);
-		/* One that goes is somebody else's to end. */
-		if (t->state != EXTPAGER_STATE_STALLED) {
-			spin_unlock(&t->lock);
-			return;
-		}
+		/* One that is lost is somebody else's to end. */
+		if (t->state != EXTPAGER_STATE_STALLED)
+			break;
 		list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node) {
-			if (req->object != obj || extpager_request_is_zero(req) ||
-			    !time_before(req->made, t->stalled_at))
+			if (req->object != obj || extpager_request_is_zero(req) || req->claims ||
+			    req->detached || !time_before(req->made, t->stalled_at))
 				continue;
-			extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
+			extpager_request_detach(req);
 			found = true;
 			break;
 		}
-		spin_unlock(&t->lock);
-		if (found)
-			extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
 	} while (found);
+	spin_unlock(&t->lock);
 }
 
 /**

@@ -24,7 +24,7 @@
 
 /* How long a writer waits at the quota for an answer before its target is STALLED. */
 #define PATIENCE_MIN	((unsigned long)HZ / 10)
-#define PATIENCE_MAX	((unsigned long)5 * HZ)
+#define PATIENCE_MAX	(5UL * HZ)
 
 #define EXTPAGER_OBJECTS_MAGIC	0x45585450
 
