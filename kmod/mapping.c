@@ -94,13 +94,11 @@ void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, i
  * range that it does not know of yet, or in the spill. False: it must be;
  * else the page is here, or gone with an @error.
  */
-static bool folio_kept(struct extpager_object *obj, struct folio *folio, int *error)
+static bool __folio_kept(struct extpager_object *obj, struct folio *folio, int *error)
 {
 	pgoff_t index = folio->index;
 
 	*error = 0;
-	if (likely(!extpager_object_keeps(obj)))
-		return false;
 	if (extpager_zeros_overlap(obj, index, index))
 		folio_zero_range(folio, 0, folio_size(folio));
 	else if (extpager_spilled(obj, index))
@@ -113,6 +111,11 @@ static bool folio_kept(struct extpager_object *obj, struct folio *folio, int *er
 		extpager_folio_supplied(obj, folio);
 	extpager_gate_wake(obj, index, 1, *error);
 	return true;
+}
+
+static bool folio_kept(struct extpager_object *obj, struct folio *folio, int *error)
+{
+	return unlikely(extpager_object_keeps(obj)) && __folio_kept(obj, folio, error);
 }
 
 /* Requests for pages of the range are answered here: with zeros. */
@@ -351,6 +354,7 @@ static int extpager_read_folio(struct file *file, struct folio *folio)
 	pgoff_t index = folio->index;
 	int ret;
 
+	ret = 0;
 	if (folio_kept(obj, folio, &ret) && ret != -EAGAIN)
 		return ret;
 	if (ret || folio_is_overdue(obj, folio))
