@@ -113,7 +113,9 @@ static bool __folio_kept(struct extpager_object *obj, struct folio *folio, int *
 	return true;
 }
 
-static bool folio_kept(struct extpager_object *obj, struct folio *folio, int *error)
+/* In every miss's way: not a call. */
+static __always_inline bool folio_kept(struct extpager_object *obj, struct folio *folio,
+				       int *error)
 {
 	return unlikely(extpager_object_keeps(obj)) && __folio_kept(obj, folio, error);
 }
@@ -191,8 +193,6 @@ static bool page_is_overdue(struct extpager_object *obj, pgoff_t index)
 	struct extpager_target *t = obj->target;
 	bool overdue;
 
-	if (likely(list_empty(&t->parked)))
-		return false;
 	spin_lock(&t->lock);
 	overdue = extpager_page_overdue(obj, index);
 	spin_unlock(&t->lock);
@@ -200,7 +200,7 @@ static bool page_is_overdue(struct extpager_object *obj, pgoff_t index)
 }
 
 /* True if @folio is not to be asked for and gone: who wants it waits at the gate. */
-static bool folio_is_overdue(struct extpager_object *obj, struct folio *folio)
+static bool __folio_is_overdue(struct extpager_object *obj, struct folio *folio)
 {
 	pgoff_t wanted, index = folio->index;
 	u32 access = 0;
@@ -213,6 +213,11 @@ static bool folio_is_overdue(struct extpager_object *obj, struct folio *folio)
 	if (!page_is_overdue(obj, index))
 		extpager_gate_wake(obj, index, 1, -EAGAIN);
 	return true;
+}
+
+static __always_inline bool folio_is_overdue(struct extpager_object *obj, struct folio *folio)
+{
+	return unlikely(!list_empty(&obj->target->parked)) && __folio_is_overdue(obj, folio);
 }
 
 /* @req has all its folios; on failure they are given up. */
@@ -266,7 +271,7 @@ static void extpager_readahead(struct readahead_control *rac)
 	int error;
 
 	for (left = readahead_count(rac); (folio = readahead_folio(rac)); left--) {
-		if (folio_kept(obj, folio, &error) || unlikely(folio_is_overdue(obj, folio))) {
+		if (folio_kept(obj, folio, &error) || folio_is_overdue(obj, folio)) {
 			if (nr)
 				submit_data_request(obj, req, index, nr);
 			nr = 0;
@@ -327,7 +332,7 @@ int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_h
 		ret = error;
 		goto unlock;
 	}
-	if (unlikely(folio_is_overdue(obj, folio)))
+	if (folio_is_overdue(obj, folio))
 		goto unlock;
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
 	if (req) {
