@@ -895,6 +895,7 @@ int extpager_request_wait(struct extpager_request *req)
  * for a time; nobody fetches.
  */
 void extpager_request_detach(struct extpager_request *req)
+	__releases(&req->target->lock) __acquires(&req->target->lock)
 {
 	struct extpager_target *t = req->target;
 	unsigned int i;

@@ -510,10 +510,11 @@ def test_the_log_tells_attach_death_reattach_and_deadline():
             # Three deadlines are one stall.
             for page in (3, 5, 7):
                 assert client(target.path, page * PAGE).wait(60)
+            log.has_one(f"target {NAME}: its pager has not answered a page-in for 100 ms")
             log.has_one(f"target {NAME}: its pager missed the page-in deadline of 200 ms")
         run("pagerctl", "target", "set", NAME, "--page-in-timeout", "30s")
     log.has_one(f"target {NAME}: lost its pager, port .*get errors")
-    assert len(log.lines) == 5, log.lines
+    assert len(log.lines) == 6, log.lines
 
 
 def test_the_log_is_not_flooded():

@@ -1191,7 +1191,7 @@ TEST_F(spill, at_its_limit_writers_are_paused_and_fail_as_without_a_spill)
 	EXPECT_LT(0, target_stat(NAME, EXTPAGER_A_STATS_SPILLS_FAILED));
 	EXPECT_LE(MIB / PAGE, target_stat(NAME, EXTPAGER_A_STATS_PAGES_SPILLED));
 	/* The next ones, at the same limit. */
-	EXPECT_EQ(-EIO, do_writes(w, done, PAGE, 1));
+	EXPECT_TRUE(WAIT_FOR(SOON, do_writes(w, BYTES - PAGE, PAGE, 1) == -EIO));
 	EXPECT_EQ(0, worker_do(&b->w[1], do_touch_write, 0, 0, 0x5a));
 	EXPECT_NE(0, b->w[1].order->code);
 	EXPECT_EQ(0, worker_do(&b->w[1], do_check, 0, done, 1));
