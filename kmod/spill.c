@@ -99,11 +99,15 @@ bool __extpager_spilled(struct extpager_object *obj, pgoff_t index)
 	return s && xa_load(&s->pages, index) == SPILL_LIVE;
 }
 
-/* The spill's page with a reference, or an ERR_PTR. */
-static struct page *spill_get_page(struct extpager_spill *s, pgoff_t index, gfp_t gfp)
+/*
+ * The spill's page with a reference, or an ERR_PTR: rather that than somebody's
+ * end. Where reclaim may not write out shared memory it fails before its time,
+ * and is tried again where it may.
+ */
+static struct page *spill_get_page(struct extpager_spill *s, pgoff_t index)
 {
-	return shmem_read_mapping_page_gfp(s->file->f_mapping, index,
-					   (gfp & ~__GFP_FS) | __GFP_NOWARN);
+	return shmem_read_mapping_page_gfp(s->file->f_mapping, index, GFP_HIGHUSER_MOVABLE |
+					   __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 }
 
 /**
@@ -115,7 +119,7 @@ static struct page *spill_get_page(struct extpager_spill *s, pgoff_t index, gfp_
  */
 int extpager_spill_read(struct extpager_object *obj, struct folio *folio)
 {
-	struct page *page = spill_get_page(obj->spill, folio->index, GFP_HIGHUSER_MOVABLE);
+	struct page *page = spill_get_page(obj->spill, folio->index);
 
 	if (IS_ERR(page))
 		return PTR_ERR(page) == -ENOMEM ? -EAGAIN : PTR_ERR(page);
@@ -325,64 +329,57 @@ static int run_add(struct extpager_spill *s, pgoff_t index)
 	return 0;
 }
 
-/* Folio under write-back: whoever writes to it meanwhile makes it dirty again. */
-static int copy_out(struct extpager_object *obj, struct folio *folio)
+/*
+ * A place for a page in the spill: all that may fail, or reclaim, while nobody
+ * waits for the folio. The file's page with a reference, or an ERR_PTR.
+ */
+static struct page *make_place(struct extpager_object *obj, pgoff_t index,
+			       struct mem_cgroup *memcg)
 {
-	struct extpager_spill *s = obj->spill;
-	pgoff_t index = folio->index;
-	struct page *page;
+	struct extpager_spill *s;
 	int ret;
 
-	/* All that may fail comes first. */
+	if (!obj->spill && !spill_create(obj))
+		return ERR_PTR(-ENOMEM);
+	s = obj->spill;
+	ret = extpager_spilled(obj, index) ? 0 : spill_has_room(obj, memcg);
+	if (ret)
+		return ERR_PTR(ret);
 	if (!xa_load(&s->pages, index)) {
 		ret = xa_err(xa_store(&s->pages, index, SPILL_OVER,
 				      GFP_NOFS | __GFP_NOWARN | __GFP_ACCOUNT));
 		if (ret)
-			return ret;
+			return ERR_PTR(ret);
 		xa_set_mark(&s->pages, index, SPILL_STALE);
 	}
 	ret = run_add(s, index);
 	if (ret)
-		return ret;
+		return ERR_PTR(ret);
 	xa_set_mark(&s->pages, index, SPILL_IN_RUN);
-	/* Rather an error than somebody's end. */
-	page = spill_get_page(s, index, GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL);
-	if (IS_ERR(page))
-		return PTR_ERR(page);
+	return spill_get_page(s, index);
+}
+
+/* Folio under write-back: whoever writes to it meanwhile makes it dirty again. */
+static void copy_out(struct extpager_object *obj, struct folio *folio, struct page *page)
+{
+	struct extpager_spill *s = obj->spill;
+	pgoff_t index = folio->index;
+
 	lock_page(page);
 	copy_highpage(page, folio_page(folio, 0));
 	/* A clean page of shared memory is dropped by reclaim. */
 	set_page_dirty(page);
 	unlock_page(page);
-	put_page(page);
 
 	if (extpager_request_recorded(obj, EXTPAGER_EV_DATA_RETURN, index, 1))
 		xa_set_mark(&s->pages, index, SPILL_RESENT);
 	if (__extpager_spilled(obj, index))
-		return 0;
+		return;
 	xa_clear_mark(&s->pages, index, SPILL_STALE);
 	xa_store(&s->pages, index, SPILL_LIVE, GFP_NOWAIT);
 	atomic_long_inc(&obj->nr_spilled);
 	atomic_long_inc(&obj->target->nr_spilled);
 	extpager_count(obj->target, PAGES_SPILLED);
-	return 0;
-}
-
-static int spill_page(struct extpager_object *obj, struct folio *folio)
-{
-	struct mem_cgroup *memcg = folio_payer(folio);
-	struct mem_cgroup *old = set_active_memcg(memcg);
-	int ret = 0;
-
-	if (!obj->spill && !spill_create(obj))
-		ret = -ENOMEM;
-	if (!ret && !extpager_spilled(obj, folio->index))
-		ret = spill_has_room(obj, memcg);
-	if (!ret)
-		ret = copy_out(obj, folio);
-	set_active_memcg(old);
-	mem_cgroup_put(memcg);
-	return ret;
 }
 
 /* @error: why something was not spilled when it was last tried; 0: all was. */
@@ -409,27 +406,37 @@ static bool may_spill(struct extpager_object *obj, struct folio *folio)
 /* Returns 0, or why a page stays dirty. */
 static int spill_folio(struct extpager_object *obj, struct folio *folio)
 {
-	int ret;
+	struct mem_cgroup *memcg, *old;
+	struct page *page;
 
-	/* Whoever holds it will be done with it by the next time. */
-	if (!folio_trylock(folio))
+	/* Without the lock: a look, to be repeated. */
+	if (!folio_test_dirty(folio) || folio_test_writeback(folio))
 		return 0;
-	if (!may_spill(obj, folio)) {
-		folio_unlock(folio);
-		return 0;
-	}
-	folio_start_writeback(folio);
-	folio_unlock(folio);
-	ret = spill_page(obj, folio);
-	if (ret) {
+	memcg = folio_payer(folio);
+	old = set_active_memcg(memcg);
+	page = make_place(obj, folio->index, memcg);
+	set_active_memcg(old);
+	mem_cgroup_put(memcg);
+	if (IS_ERR(page)) {
 		extpager_count(obj->target, SPILLS_FAILED);
-		extpager_folio_returned(obj, folio, -EAGAIN);
-	} else {
-		/* Who waits for it is to see that it is not any more. */
-		WRITE_ONCE(obj->target->spill_full, false);
-		folio_end_writeback(folio);
+		return PTR_ERR(page);
 	}
-	return ret;
+	/* Whoever holds it will be done with it by the next time. */
+	if (folio_trylock(folio)) {
+		bool may = may_spill(obj, folio);
+
+		if (may)
+			folio_start_writeback(folio);
+		folio_unlock(folio);
+		if (may) {
+			copy_out(obj, folio, page);
+			/* Who waits for it is to see that it is not any more. */
+			WRITE_ONCE(obj->target->spill_full, false);
+			folio_end_writeback(folio);
+		}
+	}
+	put_page(page);
+	return 0;
 }
 
 /* 0, or why something stays dirty. */
@@ -478,8 +485,7 @@ static void spill_lost(struct extpager_object *obj, pgoff_t index, int error)
 /* Bring a page into the cache at the cost of who paid for it in the spill. */
 static int unspill_read(struct extpager_object *obj, pgoff_t index)
 {
-	struct page *page = spill_get_page(obj->spill, index,
-					   GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL);
+	struct page *page = spill_get_page(obj->spill, index);
 	struct mem_cgroup *memcg, *old;
 	int ret = PTR_ERR_OR_ZERO(page);
 
