@@ -1459,8 +1459,14 @@ static void serve_for(struct bench *b, unsigned int ms)
 		serve_next(b);
 }
 
-/* Takes some returns in hand, and is not heard of for a while. */
-static void hold_still(struct bench *b, uint64_t *state)
+/* Writers have found the quota full, and gone on. */
+static bool has_spilled(void)
+{
+	return WAIT_FOR(SOON, target_stat(NAME, EXTPAGER_A_STATS_PAGES_SPILLED) > 0);
+}
+
+/* Takes some returns in hand, and is not heard of for a while; the @last time long enough. */
+static void hold_still(struct bench *b, uint64_t *state, bool last)
 {
 	struct extpager_event held[4];
 	unsigned int nr = 0, wanted = test_random(state) % 5, i;
@@ -1476,12 +1482,14 @@ static void hold_still(struct bench *b, uint64_t *state)
 	}
 	while (now_ms() < end)
 		test_pause();
+	if (last)
+		has_spilled();
 	for (i = 0; i < nr; i++)
 		serve_event(b, &held[i]);
 }
 
-/* Goes with what it has in hand; the next one comes a little later. */
-static bool die_and_be_replaced(struct bench *b, uint64_t *state)
+/* Goes with what it has in hand; the next one comes a little later, the @last late enough. */
+static bool die_and_be_replaced(struct bench *b, uint64_t *state, bool last)
 {
 	struct extpager_event ev;
 	unsigned int i, wanted = test_random(state) % 5;
@@ -1494,6 +1502,8 @@ static bool die_and_be_replaced(struct bench *b, uint64_t *state)
 	/* Long enough for writers to find the quota full, or not. */
 	for (i = test_random(state) % 400; i; i--)
 		test_pause();
+	if (last)
+		has_spilled();
 	return take_over(b);
 }
 
@@ -1510,8 +1520,8 @@ TEST_F_TIMEOUT(churn, loses_nothing_and_brings_nothing_back, 150)
 	for (i = 0; i < times; i++) {
 		serve_for(b, test_random(&state) % 200);
 		if (!variant->dies)
-			hold_still(b, &state);
-		else if (!die_and_be_replaced(b, &state))
+			hold_still(b, &state, i == times - 1);
+		else if (!die_and_be_replaced(b, &state, i == times - 1))
 			break;
 	}
 	EXPECT_EQ(times, i);
