@@ -646,7 +646,7 @@ void extpager_spill_work(struct work_struct *work)
 			unspill_object(obj);
 		}
 	}
-	spill_is_full(t, full);
+	spill_is_full(t, extpager_target_spills(t) ? full : 0);
 	wake_up_all(&t->wait);
 	/* Answers and write-back set it going, too. */
 	if (extpager_target_spills(t) || atomic_long_read(&t->nr_spilled))

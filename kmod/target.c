@@ -491,6 +491,7 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 		return ret;
 	cancel_delayed_work(&t->grace_work);
 	mod_delayed_work(extpager_wq, &t->resend_work, 0);
+	extpager_spill_kick(t);
 	wake_up_all(&t->wait);
 	if (t->named)
 		pr_info_ratelimited("target %s: served %sby %s, pid %d, port %u\n",
@@ -667,8 +668,8 @@ void extpager_target_answered(struct extpager_target *t, u16 op)
 	spin_unlock(&t->lock);
 	if (!changed)
 		return;
-	if (atomic_long_read(&t->nr_spilled))
-		extpager_spill_kick(t);
+	/* What is there goes back; and nothing is too much for it any more. */
+	extpager_spill_kick(t);
 	extpager_notify(t, EXTPAGER_EVENT_RECOVERED);
 }
 
