@@ -1535,8 +1535,9 @@ TEST_F_TIMEOUT(churn, loses_nothing_and_brings_nothing_back, 150)
 		EXPECT_EQ(churn->version[page], b->version[page]) {
 			TH_LOG("page %u", page);
 		}
-	/* It was about something. */
-	EXPECT_LT(0, target_stat(NAME, EXTPAGER_A_STATS_PAGES_SPILLED));
+	/* It was about something; slow writers may not have come to the quota. */
+	if (!on_debug_kernel())
+		EXPECT_LT(0, target_stat(NAME, EXTPAGER_A_STATS_PAGES_SPILLED));
 	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_SPILLS_FAILED));
 }
 
