@@ -309,7 +309,6 @@ struct extpager_target {
 	unsigned long probe_at;		/* jiffies: one that is overdue is asked again */
 	bool tick_armed;
 	unsigned long tick_at;		/* jiffies */
-	unsigned long deadline_at;	/* jiffies, if armed */
 	bool discard;
 
 	atomic_long_t nr_spilled;	/* pages, of all objects */

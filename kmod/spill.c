@@ -563,11 +563,10 @@ static bool unspill_pages(struct extpager_object *obj, pgoff_t first, unsigned i
 	for (i = 0; i < nr && !ret; i++)
 		ret = unspill_page(obj, first + i);
 	WRITE_ONCE(obj->spill->starved, ret);
-	if (ret)
-		return false;
+	/* The part that is there, in any case: it makes room for the rest. */
 	extpager_send_range(obj, first, first + nr - 1, NULL);
-	/* No request was to be had, or somebody has a page's lock. */
-	return !xa_find(&obj->inode.i_mapping->i_pages, &index, first + nr - 1,
+	/* No memory, no request was to be had, or somebody has a page's lock. */
+	return !ret && !xa_find(&obj->inode.i_mapping->i_pages, &index, first + nr - 1,
 			PAGECACHE_TAG_DIRTY);
 }
 
@@ -582,6 +581,7 @@ static void unspill_object(struct extpager_object *obj)
 	bool probe = READ_ONCE(t->state) == EXTPAGER_STATE_STALLED;
 	s64 most = probe ? PROBE_PAGES :
 		   min_t(u64, UNSPILL_PAGES, READ_ONCE(t->settings.quota) >> (PAGE_SHIFT + 1));
+	u32 ms = READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]);
 	struct spill_run *run;
 
 	if (extpager_object_status(obj)) {
@@ -604,8 +604,8 @@ static void unspill_object(struct extpager_object *obj)
 		/* Between two of them nobody finds the pages being returned. */
 		if (probe && time_before(jiffies, s->probe_at))
 			return;
-		s->probe_at = jiffies + HZ +
-			msecs_to_jiffies(READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]));
+		if (probe)
+			s->probe_at = jiffies + HZ + msecs_to_jiffies(ms);
 		room = min_t(s64, room, run->nr);
 		if (!unspill_pages(obj, run->index, room) || probe)
 			return;
@@ -644,6 +644,8 @@ void extpager_spill_work(struct work_struct *work)
 		if (obj->spill) {
 			free_stale(obj->spill);
 			unspill_object(obj);
+			/* Or what has gone would go on to take others' room. */
+			count_resident(obj);
 		}
 	}
 	spill_is_full(t, extpager_target_spills(t) ? full : 0);
@@ -672,6 +674,7 @@ void extpager_spill_discard(struct extpager_object *obj)
 	extpager_spill_drop(obj, 0, ULONG_MAX);
 	if (obj->spill)
 		free_stale(obj->spill);
+	count_resident(obj);
 }
 
 /* The inode goes: nobody looks any more. */
