@@ -127,7 +127,7 @@ static enum extpager_request_state deadline_expire(struct extpager_request *req,
 		error = -EAGAIN;
 		break;
 	default:
-		mapping_set_error(req->object->inode.i_mapping, error);
+		extpager_object_write_error(req->object, error);
 	}
 	return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, error);
 }

@@ -204,6 +204,7 @@ struct extpager_object {
 	unsigned int zeros;		/* zeroed ranges not yet acknowledged */
 	u64 returned;			/* RETURN_DONEs so far */
 	u64 synced;			/* of these, covered by a SYNC_DONE */
+	atomic_t write_errors;		/* each is in the mapping's errseq too */
 	unsigned long retry_at;		/* jiffies: background returns pause until then */
 	u64 nr_failures;
 	struct extpager_spill *spill;	/* spill.c; set once, read if @nr_spilled */
@@ -228,6 +229,13 @@ static inline bool extpager_object_gone(const struct extpager_object *obj)
 	/* Pairs with extpager_object_end(). */
 	smp_mb();
 	return READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE;
+}
+
+/* For who syncs: errseq alone does not tell apart two errors that nobody has seen. */
+static inline void extpager_object_write_error(struct extpager_object *obj, int error)
+{
+	mapping_set_error(obj->inode.i_mapping, error);
+	atomic_inc(&obj->write_errors);
 }
 
 /* Has the store something that may not survive power loss? */

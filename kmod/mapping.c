@@ -690,13 +690,20 @@ int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t l
 struct sync_wait {
 	unsigned long since;		/* jiffies */
 	u64 returned;
-	errseq_t before;		/* what was said of earlier failures */
+	int errors;
 };
 
 static void sync_begin(struct extpager_object *obj, struct sync_wait *w)
 {
 	w->since = jiffies;
 	w->returned = READ_ONCE(obj->returned);
+}
+
+/* Did something fail since the call? What failed before is no reason to give up. */
+static int sync_failed(struct extpager_object *obj, const struct sync_wait *w)
+{
+	return atomic_read(&obj->write_errors) == w->errors ? 0 :
+	       errseq_check(&obj->inode.i_mapping->wb_err, 0);
 }
 
 /* If so, all who sync are to hear of it, once. */
@@ -707,7 +714,7 @@ static int sync_overdue(struct extpager_object *obj, struct sync_wait *w)
 	if (jiffies_to_msecs(jiffies - w->since) <
 	    READ_ONCE(obj->target->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
 		return 0;
-	mapping_set_error(obj->inode.i_mapping, -EIO);
+	extpager_object_write_error(obj, -EIO);
 	return -EIO;
 }
 
@@ -739,7 +746,7 @@ static int return_tagged(struct extpager_object *obj, pgoff_t first, pgoff_t las
 		ret = extpager_zeros_status(obj, first, last);
 		if (ret && ret != -EAGAIN)
 			return ret;
-		ret = errseq_check(&mapping->wb_err, w->before);
+		ret = sync_failed(obj, w);
 		if (ret && extpager_target_missed(obj->target))
 			return ret;
 		ret = sync_overdue(obj, w);
@@ -770,8 +777,7 @@ static int wait_unspilled(struct extpager_object *obj, bool (*left)(struct extpa
 	while (left(obj)) {
 		if (extpager_object_status(obj))
 			return -EAGAIN;
-		ret = errseq_check(&obj->inode.i_mapping->wb_err, w->before) ?:
-		      sync_overdue(obj, w);
+		ret = sync_failed(obj, w) ?: sync_overdue(obj, w);
 		if (ret)
 			return ret;
 		/* What has come back from there may wait for its turn. */
@@ -851,7 +857,7 @@ static int barrier_request(struct extpager_object *obj)
 int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier)
 {
 	pgoff_t first = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
-	struct sync_wait w = { .before = errseq_sample(&obj->inode.i_mapping->wb_err) };
+	struct sync_wait w = { .errors = atomic_read(&obj->write_errors) };
 	int ret, zeros;
 
 	do {

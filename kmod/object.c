@@ -73,6 +73,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->zeros = 0;
 	obj->returned = 0;
 	obj->synced = 0;
+	atomic_set(&obj->write_errors, 0);
 	obj->terminating = false;
 	obj->retry_at = jiffies;
 	obj->nr_failures = 0;

@@ -799,7 +799,7 @@ enum extpager_request_state extpager_request_returned(struct extpager_request *r
 	if (error) {
 		extpager_count(t, RETURNS_FAILED);
 		obj->retry_at = jiffies + HZ;
-		mapping_set_error(obj->inode.i_mapping, error);
+		extpager_object_write_error(obj, error);
 	} else {
 		extpager_count_add(t, PAGES_RETURNED, req->nr);
 		WRITE_ONCE(obj->returned, obj->returned + 1);
@@ -841,7 +841,7 @@ int extpager_request_answer(struct extpager_target *t, const struct extpager_rep
 	case EXTPAGER_EV_SYNC:
 		if (error) {
 			extpager_count(t, SYNCS_FAILED);
-			mapping_set_error(req->object->inode.i_mapping, error);
+			extpager_object_write_error(req->object, error);
 		} else if (req->covers > req->object->synced) {
 			WRITE_ONCE(req->object->synced, req->covers);
 		}

@@ -478,7 +478,7 @@ static void spill_lost(struct extpager_object *obj, pgoff_t index, int error)
 {
 	pr_err_ratelimited("target %s: page %lu is lost, swap failed: %d\n",
 			   obj->target->settings.name, index, error);
-	mapping_set_error(obj->inode.i_mapping, -EIO);
+	extpager_object_write_error(obj, -EIO);
 	spill_leave(obj, index);
 }
 

@@ -43,7 +43,7 @@ void extpager_requests_orphan(struct extpager_target *t)
 			extpager_request_close(req, state, error);
 			if (!hold && i != EXTPAGER_PHASE_HANDSHAKE &&
 			    i != EXTPAGER_PHASE_PAGE_IN)
-				mapping_set_error(req->object->inode.i_mapping, -EIO);
+				extpager_object_write_error(req->object, -EIO);
 			spin_unlock(&t->lock);
 			extpager_request_settle(req, state);
 		}

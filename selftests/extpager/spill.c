@@ -407,6 +407,7 @@ TEST_F(spill, missed_deadline_spills_what_is_dirty)
 	struct bench *b = self->b;
 
 	BEHAVIOURS(59, 91);
+	PARTIAL(97);
 	START(.return_ms = short_ms());
 	ASSERT_TRUE(miss_deadline(b));
 	EXPECT_LE(1, target_stat(NAME, EXTPAGER_A_STATS_TIMEOUTS));
@@ -752,25 +753,38 @@ TEST_F(spill, what_each_return_acknowledges_is_freed)
 		ASSERT_TRUE(pager_expect(&b->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
 		ASSERT_TRUE(keep_return(b, &ev));
 		EXPECT_EQ(left, target_spilled(NAME));
-		/* A store that fails now and then gets them again, at the latest for fsync. */
-		if (left == MIB) {
-			ASSERT_EQ(0, pager_return_done(&b->p, &ev, EIO));
-			EXPECT_EQ(left, target_spilled(NAME));
-			worker_begin(&b->w[0], do_fsync, 0, 0, 0);
-			ASSERT_TRUE(pager_expect(&b->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
-			ASSERT_TRUE(keep_return(b, &ev));
-		}
 		ASSERT_EQ(0, pager_return_done(&b->p, &ev, 0));
 		left -= ev.length;
 		EXPECT_TRUE(spilled_is(left));
 	}
 	EXPECT_EQ(0, store_wrong(b, 0, MIB, 1));
 	/* With the last of them it is as if nothing had been. */
-	serve_worker(b, &b->w[0]);
 	ASSERT_TRUE(comes_home(b));
 	EXPECT_TRUE(worker_evicts(&b->w[1], 0, 16 * PAGE));
 	EXPECT_EQ(0, serve_order(b, &b->w[1], do_check, 0, 16 * PAGE, 1));
 	EXPECT_EQ(16, b->pages_requested);
+}
+
+/* What failed before the call is reported by it, and is no reason to end early. */
+TEST_F(spill, fsync_after_a_failure_waits_for_all_of_it)
+{
+	struct extpager_event ev;
+	struct bench *b = self->b;
+
+	BEHAVIOURS(91);
+	/* So small that it does not go in one. */
+	START(.policy = "spill", .quota = MIB / 2);
+	ASSERT_TRUE(spill_orphaned(b, 0, MIB, 1));
+	ASSERT_TRUE(take_over(b));
+	ASSERT_TRUE(pager_expect(&b->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
+	ASSERT_EQ(0, pager_return_done(&b->p, &ev, EIO));
+	EXPECT_EQ(MIB, target_spilled(NAME));
+	worker_begin(&b->w[0], do_fsync, 0, 0, 0);
+	EXPECT_TRUE(stays_busy(&b->w[0]));
+	EXPECT_EQ(-EIO, serve_worker(b, &b->w[0]));
+	EXPECT_EQ(0, target_spilled(NAME));
+	EXPECT_EQ(0, store_wrong(b, 0, MIB, 1));
+	ASSERT_TRUE(comes_home(b));
 }
 
 TEST_F(spill, page_dirtied_again_is_returned_once_in_its_newest_version)
