@@ -187,7 +187,8 @@ def mutants_apply():
         if done.returncode:
             complaints.append(f"{mutant.name}: does not apply: {done.stdout.strip()}")
         complaints += [f"{mutant.name}: the manifest has no {test} on {mutant.kernel}"
-                       for test in mutant.tests if (test, mutant.kernel) not in known]
+                       for test in (f"mutant:{mutant.name}", *mutant.tests)
+                       if (test, mutant.kernel) not in known]
     return complaints
 
 
