@@ -718,6 +718,7 @@ extern const struct inode_operations extpager_object_iops;
 
 /* target.c */
 struct extpager_target *extpager_target_create(const struct extpager_settings *s, bool named);
+void extpager_target_publish(struct extpager_target *t);
 int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *extack);
 int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *extack);
 struct extpager_target *extpager_target_find(const char *name);

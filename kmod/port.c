@@ -307,6 +307,7 @@ static struct extpager_port *port_create(const struct extpager_setup *arg)
 		port->own = NULL;
 		goto err_put;
 	}
+	extpager_target_publish(port->own);
 	port->rings = rings_file(port->own);
 	if (IS_ERR(port->rings)) {
 		ret = PTR_ERR(port->rings);

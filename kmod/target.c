@@ -186,7 +186,7 @@ static void drain_work(struct work_struct *work)
 /* ---- create and destroy ---- */
 
 /**
- * extpager_target_create() - a target without objects
+ * extpager_target_create() - a target without objects, which nobody finds yet
  * @s: settings; on success @s->store belongs to the target
  * @named: it is to be found by name
  *
@@ -238,7 +238,6 @@ struct extpager_target *extpager_target_create(const struct extpager_settings *s
 		goto err_mount;
 	t->sb->s_bdi->io_pages = EXTPAGER_REQUEST_PAGES;
 	t->settings = *s;
-	xa_store(&targets, t->id, t, GFP_KERNEL);
 	return t;
 
 err_mount:
@@ -252,6 +251,13 @@ err_requests:
 err_free:
 	kfree(t);
 	return ERR_PTR(ret);
+}
+
+/* From here on others find it, by name and in lists. */
+void extpager_target_publish(struct extpager_target *t)
+{
+	/* Its id is reserved: nothing is allocated. */
+	xa_store(&targets, t->id, t, GFP_KERNEL);
 }
 
 /**
@@ -396,6 +402,8 @@ int extpager_target_add(struct extpager_settings *s, struct netlink_ext_ack *ext
 		extpager_target_destroy(t);
 		NL_SET_ERR_MSG(extack, "no memory for the target's object");
 	} else {
+		/* With its object: to pagers a target with another one is another target. */
+		extpager_target_publish(t);
 		extpager_notify(t, EXTPAGER_EVENT_ADDED);
 		iput(&obj->inode);
 	}

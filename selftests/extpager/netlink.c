@@ -465,14 +465,20 @@ TEST_F(netlink, only_the_systems_administrator_configures_and_sees_stores_and_pi
 struct census {
 	unsigned int seen[MANY];
 	unsigned int strangers;
+	unsigned int unfinished;	/* without an object, and not because it goes */
 };
 
 static void count_target(struct nlmsghdr *nh, void *arg)
 {
+	const struct genlmsghdr *gh = NLMSG_DATA(nh);
 	struct nlattr *name = find(nh, EXTPAGER_A_TARGET_NAME);
 	struct census *census = arg;
 	unsigned int i;
 
+	if (gh->cmd == EXTPAGER_CMD_TARGET_GET)
+		census->unfinished += !number_of(find(nh, EXTPAGER_A_TARGET_OBJECT)) &&
+				      number_of(find(nh, EXTPAGER_A_TARGET_STATE)) ==
+				      EXTPAGER_STATE_NEW;
 	if (name && sscanf((char *)(name + 1), "many-%u", &i) == 1 && i < MANY)
 		census->seen[i]++;
 	else
@@ -535,6 +541,30 @@ TEST_F_TIMEOUT(netlink, dumps_show_every_target_once_while_others_come_and_go, 1
 	for (i = 0; i < MANY; i++) {
 		snprintf(name, sizeof(name), "many-%u", i);
 		EXPECT_TRUE(WAIT_FOR(LONG, !target_state(name)));
+	}
+}
+
+/* Pagers tell targets of one name apart by their objects. */
+TEST_F(netlink, a_target_has_its_object_when_it_is_first_listed)
+{
+	unsigned int i, rounds = test_rounds(20000, 2000, 500);
+	static struct census census;
+	struct client c;
+	char name[32];
+
+	c = client_start(come_and_go, NULL);
+	for (i = 0; i < rounds; i++) {
+		struct message m = message(self->s.family, EXTPAGER_CMD_TARGET_GET);
+
+		ASSERT_EQ(0, talk(&self->s, &m, NLM_F_DUMP, count_target, &census));
+	}
+	EXPECT_LT(rounds / 100, census.strangers);
+	EXPECT_EQ(0, census.unfinished);
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, 0));
+	client_kill(&c);
+	for (i = 0; i < 7; i++) {
+		snprintf(name, sizeof(name), "churn-%u", i);
+		EXPECT_TRUE(target_gone(name));
 	}
 }
 
