@@ -682,9 +682,14 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 	if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
 		return 0;
 	if (!discard && !extpager_object_clean(obj)) {
+		int status;
+
 		extpager_object_use(obj);
-		if (extpager_object_status(obj) || extpager_return_sync(obj, 0, LLONG_MAX, true) ||
-		    !extpager_object_clean(obj))
+		status = extpager_object_status(obj);
+		/* A pager that is there is given its time to be READY. */
+		if (status && !(status == -EAGAIN && extpager_target_live(t)))
+			return -EBUSY;
+		if (extpager_return_sync(obj, 0, LLONG_MAX, true) || !extpager_object_clean(obj))
 			return -EBUSY;
 	}
 	/* A port that is closed ends its objects whether there is memory or not. */

@@ -242,6 +242,24 @@ TEST_F(corners, nor_for_a_successor)
 	EXPECT_TRUE(WAIT_FOR(SOON, target_state(NAME) == 0));
 }
 
+/* It is there, and will be READY at once. */
+TEST_F(corners, a_deletion_waits_for_a_successor_that_is_not_ready_yet)
+{
+	struct extpager_event ev;
+
+	ASSERT_EQ((long)PAGE, worker_do(&self->w[0], do_write, 0, PAGE, 1));
+	ASSERT_EQ(0, pager_detach(&self->p, self->object));
+	ASSERT_EQ(0, pager_attach(&self->p, NAME, &self->object, NULL));
+	ASSERT_EQ(0, target_del(NAME, false));
+	EXPECT_FALSE(WAIT_FOR(500, target_state(NAME) != EXTPAGER_STATE_DRAINING));
+	ASSERT_TRUE(object_ready(&self->p, &self->generation));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_SYNC, &ev, SOON));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_TRUE(WAIT_FOR(SOON, target_state(NAME) == 0));
+}
+
 TEST_F(corners, detaching_takes_the_whole_name_of_an_object)
 {
 	EXPECT_EQ(-ENOENT, pager_detach(&self->p, self->object + 1));
