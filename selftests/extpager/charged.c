@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -15,6 +17,7 @@
 #include "support/object.h"
 #include "support/pager.h"
 #include "support/stamper.h"
+#include "support/swap.h"
 #include "support/worker.h"
 
 #define NAME	"charged"
@@ -247,6 +250,65 @@ TEST_F_TIMEOUT(charged, spilled_pages_come_home_through_little_memory, 150)
 	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = 60000 }));
 	stamper_thaw(&self->s);
 	EXPECT_TRUE(all_home(&self->s, w, 4 * MIB, 1));
+}
+
+#define SWAP_BYTES	(64 * MIB)
+
+/* Swap on a device that comes to fail, before any other. */
+static bool flaky_swap_on(void)
+{
+	static uint8_t page[PAGE] __attribute__((aligned(PAGE)));
+	int fd;
+
+	if (!flaky_make(SWAP_BYTES))
+		return false;
+	fd = open(FLAKY, O_WRONLY | O_SYNC);
+	swap_header(page, SWAP_BYTES);
+	return pwrite(fd, page, PAGE, 0) == PAGE && !close(fd) &&
+	       !swapon(FLAKY, SWAP_FLAG_PREFER | 100);
+}
+
+/*
+ * As when a disk loses what it has acknowledged. What of it is in memory yet is
+ * not lost; the first of it the pager is asked to take all the while.
+ */
+TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_store, 150)
+{
+	/* Nobody whose own memory may be lost. */
+	struct worker *w = &self->reclaimer;
+	struct client c;
+	uint64_t lost;
+
+	BEHAVIOURS(91);
+	ASSERT_TRUE(flaky_swap_on());
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
+	ASSERT_EQ((long)(4 * MIB), worker_do(w, do_write, 0, 4 * MIB, 2));
+	ASSERT_EQ(0, worker_do(w, do_fsync, 0, 0, 0));
+	ASSERT_TRUE(worker_evicts(w, 0, 4 * MIB));
+	stamper_freeze(&self->s);
+	c = client_start(write_in_cgroup, &self->fd);
+	ASSERT_EQ(0, client_result(&c, SOON));
+	EXPECT_EQ(-EIO, worker_do(w, do_fsync, 0, 0, 0));
+	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 4 * MIB));
+	ASSERT_TRUE(WAIT_FOR(SOON, (write_file(CGROUP "/memory.reclaim", "8M"),
+				    cgroup_number("memory.current", NULL) < (long)MIB)));
+	ASSERT_TRUE(flaky_fail(SWAP_BYTES, true));
+	EXPECT_EQ(-EIO, worker_do(w, do_read, 4 * MIB - PAGE, PAGE, 1));
+
+	stamper_thaw(&self->s);
+	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 0 && target_dirty(NAME) == 0));
+	EXPECT_EQ(-EIO, worker_do(w, do_fsync, 0, 0, 0));
+	EXPECT_EQ(0, worker_do(w, do_fsync, 0, 0, 0));
+	lost = stamper_wrong(&self->s, 0, 4 * MIB, 1);
+	EXPECT_LE(2 * MIB / PAGE, lost);
+	EXPECT_EQ(4 * MIB / PAGE - lost, stamper_wrong(&self->s, 0, 4 * MIB, 2));
+	/* The client reads what the store has, and can write anew. */
+	EXPECT_EQ(0, worker_do(w, do_read, 4 * MIB - PAGE, PAGE, 2));
+	ASSERT_EQ((long)(4 * MIB), worker_do(w, do_write, 0, 4 * MIB, 3));
+	EXPECT_TRUE(all_home(&self->s, w, 4 * MIB, 3));
+	ASSERT_TRUE(flaky_fail(SWAP_BYTES, false));
+	EXPECT_EQ(0, swapoff(FLAKY));
+	EXPECT_TRUE(WAIT_FOR(SOON, flaky_remove()));
 }
 
 TEST_HARNESS_MAIN

@@ -183,15 +183,20 @@ FIXTURE_TEARDOWN(death)
 	EXPECT_TRUE(target_gone(NAME));
 }
 
-/* A port, the target attached, INIT answered. Its event is in @ev. */
-static bool take_target(struct pager *p, uint64_t *object, struct extpager_event *ev)
+/* A port, the target attached, INIT in @ev. */
+static bool attach_target(struct pager *p, uint64_t *object, struct extpager_event *ev)
 {
 	if (pager_open(p, 1, 0))
 		return false;
 	port_fd = p->fd;
 	return !pager_attach(p, NAME, object, NULL) &&
-	       pager_expect(p, EXTPAGER_EV_INIT, ev, LONG) &&
-	       !pager_ready(p, ev, 0, EXTPAGER_ATTR_MAY_CACHE);
+	       pager_expect(p, EXTPAGER_EV_INIT, ev, LONG);
+}
+
+/* The same, and INIT answered. */
+static bool take_target(struct pager *p, uint64_t *object, struct extpager_event *ev)
+{
+	return attach_target(p, object, ev) && !pager_ready(p, ev, 0, EXTPAGER_ATTR_MAY_CACHE);
 }
 
 static bool serve_target(struct pager *p, uint64_t *object, int *fd,
@@ -482,6 +487,49 @@ TEST_F(death, by_policy_hold_a_sync_in_flight_is_asked_of_the_successor)
 	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, 50));
 	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
 	EXPECT_EQ(0, client_result(&c, LONG));
+}
+
+TEST_F(death, by_policy_hold_clients_wait_while_a_successor_refuses)
+{
+	struct access a = { .page = 3, .seed = 1 };
+	struct extpager_event ev;
+	struct client c;
+
+	BEHAVIOURS(86);
+	SERVE(.policy = "hold");
+	pager_close(&self->p);
+	a.fd = self->fd;
+	c = client(touch, &a);
+	ASSERT_TRUE(attach_target(&self->p, &self->object, &ev));
+	ASSERT_EQ(0, pager_ready(&self->p, &ev, EIO, 0));
+	/* It has another try, a second later; or the next one has. */
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, LONG));
+	EXPECT_EQ(EXTPAGER_EVF_RESENT, ev.flags);
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, 0));
+	ASSERT_EQ(0, pager_ready(&self->p, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+	EXPECT_EQ(0, serve_reads(&self->p, &c, 1));
+}
+
+TEST_F(death, by_policy_hold_a_successor_that_is_silent_is_waited_for_a_handshake)
+{
+	struct access a = { .page = 3, .seed = 1 };
+	struct extpager_event first, ev;
+	struct client c, d;
+
+	BEHAVIOURS(86);
+	SERVE(.policy = "hold", .handshake_ms = 1000);
+	pager_close(&self->p);
+	a.fd = self->fd;
+	c = client(read_page, &a);
+	d = client(touch, &a);
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, 1500));
+	ASSERT_TRUE(attach_target(&self->p, &self->object, &first));
+	EXPECT_EQ(ETIMEDOUT, client_result(&c, 1000 + prompt()));
+	EXPECT_EQ(CLIENT_SIGBUS, client_result(&d, prompt()));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, LONG));
+	EXPECT_EQ(-ESTALE, pager_ready(&self->p, &first, 0, EXTPAGER_ATTR_MAY_CACHE));
+	ASSERT_EQ(0, pager_ready(&self->p, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+	EXPECT_EQ(0, run_served(&self->p, read_page, self->fd, 3, 1));
 }
 
 TEST_F(death, by_policy_hold_a_hole_in_flight_is_told_the_successor)

@@ -20,6 +20,7 @@
 #include "kselftest_harness.h"
 #include "behaviours.h"
 #include "support/pager.h"
+#include "support/swap.h"
 #include "support/ways.h"
 
 #define BYTES	MIB
@@ -254,17 +255,6 @@ TEST_F(limits, asynchronous_write_protection_of_userfaultfd_tracks_and_harms_not
 
 /* ---- swap ---- */
 
-/* What mkswap writes: version 1, so many pages. */
-static void fill_swap_header(uint8_t *page)
-{
-	uint32_t *info = (uint32_t *)(page + 1024);
-
-	memset(page, 0, PAGE);
-	info[0] = 1;
-	info[1] = BYTES / PAGE - 1;
-	memcpy(page + PAGE - 10, "SWAPSPACE2", 10);
-}
-
 #define DISK "/dev/nvme0n1"
 
 TEST_F(limits, swap_does_not_go_onto_a_target)
@@ -274,7 +264,7 @@ TEST_F(limits, swap_does_not_go_onto_a_target)
 
 	PARTIAL(131);
 	ASSERT_LE(0, disk);
-	fill_swap_header(page);
+	swap_header(page, BYTES);
 	ASSERT_EQ(PAGE, pwrite(disk, page, PAGE, 0));
 	close(disk);
 	/* The same header is good on a disk. */

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Checks of what users read and build against: manual pages, headers, the
 library's binary interface. Each is a test "static:NAME", as those of static.py."""
+import fnmatch
 import os
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 
-from . import tree
+from . import manifest, tree
 
 PAGES = tree.BUILD / "doc"
 ABI = Path("lib/abi/libextpager.abi")
@@ -166,4 +167,25 @@ def abi():
     return lines or [f"abidiff ended with {status}"]
 
 
-CHECKS = {"manual": manual, "options": options, "headers": headers, "abi": abi}
+def rows(text, heading):
+    """First and last column of the first table after a heading."""
+    table = text.split(f"\n{heading}\n", 1)[1].split("\n|---", 1)[1].split("\n\n")[0]
+    cells = [line.strip("|").split("|") for line in table.splitlines()[1:]]
+    return [(row[0].strip(), row[-1]) for row in cells]
+
+
+def failures():
+    """Each failure that the protocol speaks of is shown by tests that there are."""
+    text = (tree.TOP / "uapi/PROTOCOL.md").read_text()
+    told = [failure for failure, _ in rows(text, "## Who sees what when something fails")]
+    shown = dict(rows(text, "### Which test shows it"))
+    known = {test for test, _ in manifest.load()}
+    complaints = [f"no test shows: {failure}" for failure in told if failure not in shown]
+    complaints += [f"no such failure: {failure}" for failure in shown if failure not in told]
+    return complaints + [f"{failure}: no test {test}" for failure, cell in shown.items()
+                         for test in re.findall(r"`([^`]*)`", cell) or ["at all"]
+                         if not fnmatch.filter(known, test)]
+
+
+CHECKS = {"manual": manual, "options": options, "headers": headers, "abi": abi,
+          "failures": failures}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "object.h"
+#include "swap.h"
+
+#define CONFIG	"/sys/kernel/config"
+#define NODE	CONFIG "/nullb/nullb0"
+
+void swap_header(uint8_t *page, uint64_t bytes)
+{
+	uint32_t *info = (uint32_t *)(page + 1024);
+
+	memset(page, 0, PAGE);
+	info[0] = 1;
+	info[1] = bytes / PAGE - 1;
+	memcpy(page + PAGE - 10, "SWAPSPACE2", 10);
+}
+
+bool flaky_make(uint64_t bytes)
+{
+	char mib[32];
+
+	if (system("modprobe null_blk nr_devices=0"))
+		return false;
+	mount("none", CONFIG, "configfs", 0, NULL);
+	snprintf(mib, sizeof(mib), "%llu", (unsigned long long)(bytes / MIB));
+	return !mkdir(NODE, 0755) && write_file(NODE "/size", mib) &&
+	       write_file(NODE "/memory_backed", "1") && write_file(NODE "/power", "1");
+}
+
+/* The kernel's table has entries of so many sectors; 6.1 missorts longer ranges. */
+#define PART	512
+
+bool flaky_fail(uint64_t bytes, bool fails)
+{
+	uint64_t sector;
+	char range[64];
+
+	for (sector = 0; sector < bytes / 512; sector += PART) {
+		snprintf(range, sizeof(range), "%c%llu-%llu", fails ? '+' : '-',
+			 (unsigned long long)sector, (unsigned long long)sector + PART - 1);
+		if (!write_file(NODE "/badblocks", range))
+			return false;
+	}
+	return true;
+}
+
+bool flaky_remove(void)
+{
+	return !rmdir(NODE);
+}

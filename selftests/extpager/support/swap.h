@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Swap that a test makes. */
+#ifndef SELFTEST_SWAP_H
+#define SELFTEST_SWAP_H
+
+#include <stdint.h>
+
+/* The first page of a swap area, as mkswap writes it. */
+void swap_header(uint8_t *page, uint64_t bytes);
+
+/* A device with memory behind it, until it is told to fail. */
+#define FLAKY	"/dev/nullb0"
+
+bool flaky_make(uint64_t bytes);
+bool flaky_fail(uint64_t bytes, bool fails);
+bool flaky_remove(void);
+
+#endif
