@@ -20,7 +20,7 @@ KDIR ?= $(shell $(kernels) path $(K))/build
 
 .PHONY: all help deps modules lib daemon examples doc install install-dkms deb
 .PHONY: selftests unit check check-debug check-deep check-packages check-fresh vm-test
-.PHONY: lint sparse checkpatch abi demo bench torture clean
+.PHONY: lint sparse checkpatch abi demo bench torture fuzz clean
 
 all: lib daemon examples ## library, daemon, tools and examples for this machine
 
@@ -115,6 +115,10 @@ bench: deps ## instructions per page on 6.12 and 6.1, beside mmap, userfaultfd a
 
 torture: deps ## clients and pagers tormented: SECONDS=600 KERNEL=6.1|6.12|debug SEED=n
 	@selftests/torture --kernel $(KERNEL) --seconds $(SECONDS) $(addprefix --seed ,$(SEED))
+
+fuzz: deps ## wrong ioctls, ring words and netlink attributes: SECONDS= KERNEL= SEED= likewise
+	@selftests/torture --program fuzz --kernel $(KERNEL) --seconds $(SECONDS) \
+		$(addprefix --seed ,$(SEED))
 
 demo: deps ## a guest in which a pager pages
 	@$(MAKE) all modules
