@@ -67,7 +67,7 @@ const char *fuzz_name(struct fuzz_me *me)
 
 struct extpager_event fuzz_event(struct fuzz_me *me)
 {
-	return me->f->seen[fuzz_pick(me, FUZZ_SEEN)];
+	return fuzz_pick(me, 16) ? me->f->seen[fuzz_pick(me, FUZZ_SEEN)] : me->f->honest;
 }
 
 void fuzz_keep(struct fuzz_me *me, int fd)
@@ -109,7 +109,7 @@ void fuzz_wrong(struct fuzz *f, const char *what, uint64_t number)
 
 enum kind {
 	K_ZERO, K_VERSION, K_QUEUES, K_ENTRIES, K_QUEUE, K_FEW, K_TIME, K_NAME, K_OBJECT, K_BYTES,
-	K_OPEN, K_RDONLY,
+	K_OPEN, K_RDONLY, K_SERVED,
 };
 
 struct field {
@@ -142,7 +142,7 @@ static const struct call calls[] = {
 		FIELD(extpager_enter, timeout_ns, K_TIME) } },
 	{ FUZZ_ATTACH, 8, EXTPAGER_IOC_ATTACH, sizeof(struct extpager_attach), 0, {
 		FIELD(extpager_attach, flags, K_ZERO),
-		FIELD(extpager_attach, name, K_NAME) } },
+		FIELD(extpager_attach, name, K_SERVED) } },
 	{ FUZZ_DETACH, 1, EXTPAGER_IOC_DETACH, sizeof(struct extpager_detach), 0, {
 		FIELD(extpager_detach, flags, K_ZERO),
 		FIELD(extpager_detach, object, K_OBJECT) } },
@@ -222,9 +222,10 @@ static uint64_t right_value(struct fuzz_me *me, enum kind kind)
 	}
 }
 
-static void put_name(struct fuzz_me *me, char *name, bool spoil)
+/* A target that is served, and well, cannot be taken from its pager. */
+static void put_name(struct fuzz_me *me, char *name, bool served, bool spoil)
 {
-	strcpy(name, fuzz_name(me));
+	strcpy(name, served && !fuzz_pick(me, 8) ? FUZZ_HONEST : fuzz_name(me));
 	if (!spoil)
 		return;
 	if (fuzz_pick(me, 2))
@@ -237,8 +238,8 @@ static void put_field(struct fuzz_me *me, void *arg, const struct field *f, bool
 {
 	uint64_t value;
 
-	if (f->kind == K_NAME) {
-		put_name(me, arg + f->offset, spoil);
+	if (f->kind == K_NAME || f->kind == K_SERVED) {
+		put_name(me, arg + f->offset, f->kind == K_SERVED, spoil);
 		return;
 	}
 	value = spoil ? fuzz_value(me, f->width) : right_value(me, f->kind);

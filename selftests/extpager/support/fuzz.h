@@ -58,6 +58,7 @@ struct fuzz {
 	/* The last events that came to any liar, for others to lie with; torn ones do. */
 	struct extpager_event seen[FUZZ_SEEN];
 	uint32_t nr_seen;
+	struct extpager_event honest;	/* as one of the honest target's might be */
 	int is_wrong;
 	char wrong[200];		/* the first thing that must not be */
 };
