@@ -322,3 +322,13 @@ void fuzz_call(struct fuzz_me *me, int fd)
 	if (FUZZ(me, c->op, ioctl(fd, cmd, at)) >= 0 && c->out_fd)
 		fuzz_keep(me, *(int32_t *)(at + c->out_fd));
 }
+
+void fuzz_call_plain(struct fuzz_me *me)
+{
+	if (!me->plain || !fuzz_pick(me, 4)) {
+		if (me->plain > 0)
+			close(me->plain);
+		me->plain = open(EXTPAGER_DEVICE, O_RDWR | O_CLOEXEC);
+	}
+	fuzz_call(me, me->plain);
+}

@@ -94,7 +94,7 @@ struct fuzz_me {
 	uint64_t random;
 	uint8_t *arena;			/* pages: writable, none, read-only, none */
 	int fd[FUZZ_FDS];		/* of objects; 0: none */
-	int plain;			/* the node, opened by itself */
+	int plain;			/* the node, no port to begin with; 0: not open */
 	struct pager *p;		/* of a liar */
 	struct client child;		/* of a liar */
 	uint8_t *map;			/* of a client */
@@ -124,6 +124,8 @@ void fuzz_wrong(struct fuzz *f, const char *what, uint64_t number);
 
 /* An ioctl of the uapi to @fd. */
 void fuzz_call(struct fuzz_me *me, int fd);
+/* The same to the node, which may become a port by it that nobody serves: not for long. */
+void fuzz_call_plain(struct fuzz_me *me);
 /* A deed of a client with one of its fds, which it opens if it has none. */
 void fuzz_deed(struct fuzz_me *me);
 

@@ -39,6 +39,8 @@ static void open_some(struct fuzz_me *me)
 		break;
 	default:
 		strcpy(o.name, name);
+		if (!me->plain)
+			me->plain = open(EXTPAGER_DEVICE, O_RDWR | O_CLOEXEC);
 		fd = FUZZ(me, FUZZ_OPEN, ioctl(me->plain, EXTPAGER_IOC_OPEN, &o)) ? -1 : o.out_fd;
 	}
 	if (fd > 0)
@@ -142,7 +144,6 @@ int fuzz_client(void *arg)
 	struct fuzz_me me;
 
 	fuzz_me(&me, arg, 0);
-	me.plain = open(EXTPAGER_DEVICE, O_RDWR | O_CLOEXEC);
 	for (;;)
 		fuzz_deed(&me);
 	return 0;

@@ -179,7 +179,7 @@ static void answer(struct fuzz_me *me, const struct extpager_event *ev)
 	case EXTPAGER_EV_INIT:
 		re = reply_to(ev, EXTPAGER_RE_READY);
 		re.attributes = fuzz_pick(me, 2);
-		re.error = fuzz_pick(me, 16) ? 0 : EACCES;
+		re.error = fuzz_pick(me, 64) ? 0 : EACCES;
 		break;
 	case EXTPAGER_EV_DATA_REQUEST:
 		answer_request(me, ev);
@@ -360,12 +360,10 @@ static void lie(struct fuzz_me *me)
 		fuzz_call(me, me->p->fd);
 		break;
 	case 8:
-		/* By a call it may become a port that nobody serves. */
-		if (!fuzz_pick(me, 8)) {
-			close(me->plain);
-			me->plain = open(EXTPAGER_DEVICE, O_RDWR | O_CLOEXEC);
-		}
-		fuzz_call(me, fuzz_pick(me, 2) ? fuzz_some_fd(me) : me->plain);
+		if (fuzz_pick(me, 2))
+			fuzz_call(me, fuzz_some_fd(me));
+		else
+			fuzz_call_plain(me);
 		break;
 	default:
 		serve_one(me);
@@ -378,7 +376,6 @@ static void *lie_on(void *arg)
 	unsigned int i, fd;
 
 	me->slot->tid = gettid();
-	me->plain = open(EXTPAGER_DEVICE, O_RDWR | O_CLOEXEC);
 	/* A buffer of its may be an object's, even one of its own. */
 	me->map = MAP_FAILED;
 	for (i = 0; me->map == MAP_FAILED && i < FUZZ_NAMES; i++) {
