@@ -8,6 +8,8 @@
  * a touch's cost has the pager's part in it.
  */
 #define _GNU_SOURCE 1
+#include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +22,6 @@
 #include "bench.h"
 #include "marks.h"
 
-#define WARM	64UL
 /* Pages among which each is touched at random. */
 #define SPARSE	16UL
 /* What part of the pages is left in a short run. */
@@ -32,6 +33,7 @@ static struct testcase testcases[] = {
 	{ .name = "cached", .random = true, .cached = true, .pages = 1024, .rounds = 16 },
 	{ .name = "write-msync", .random = true, .cached = true, .batch = 64, .pages = 1024,
 	  .rounds = 8 },
+	{ .name = "succession", .random = true, .succession = true, .pages = 1000, .rounds = 1 },
 };
 
 static const struct system *const systems[] = {
@@ -115,15 +117,6 @@ static uint64_t proc_number(const char *path, const char *key, int first, int la
 	return sum;
 }
 
-struct counts {
-	uint64_t idle;		/* clock ticks, waits for I/O included */
-	uint64_t read_kib;	/* of block devices; only the store is used */
-	uint64_t written_kib;
-	uint64_t requests;
-	uint64_t watches;
-	uint64_t instructions;
-};
-
 /* Subtract what was counted so far, or add it: twice called, the difference is left. */
 static void count(struct counts *c, const struct system *s, int sign)
 {
@@ -132,6 +125,20 @@ static void count(struct counts *c, const struct system *s, int sign)
 	c->written_kib += sign * proc_number("/proc/vmstat", "pgpgout", 0, 0);
 	c->requests += sign * (s->requests ? s->requests() : requests_noted());
 	c->watches += sign * watches_noted();
+}
+
+void begin_counting(struct counts *c, const struct system *s)
+{
+	count(c, s, -1);
+	MARK(MARK_BEGIN);
+	c->instructions -= __rdtsc();
+}
+
+void end_counting(struct counts *c, const struct system *s)
+{
+	c->instructions += __rdtsc();
+	MARK(MARK_END);
+	count(c, s, 1);
 }
 
 /* ---- measuring ---- */
@@ -205,6 +212,61 @@ static uint64_t sum_of_written(const uint64_t *touches, size_t n, unsigned int r
 	return sum;
 }
 
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	if (pid < 0)
+		die("fork");
+	if (waitpid(pid, &status, 0) != pid)
+		die("waitpid");
+	if (WIFSIGNALED(status))
+		fprintf(stderr, "bench: killed by signal %d\n", WTERMSIG(status));
+	return status != 0;
+}
+
+static void *read_word(void *word)
+{
+	return (void *)__atomic_load_n((uint64_t *)word, __ATOMIC_RELAXED);
+}
+
+/* The sum of the words, each read by a thread of its own. */
+static uint64_t sum_of_threads(uint64_t *words, const uint64_t *touches, size_t n)
+{
+	pthread_t *threads = resident(n * sizeof(*threads));
+	pthread_attr_t attr;
+	uint64_t sum = 0;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN);
+	for (size_t i = 0; i < n; i++)
+		if (pthread_create(&threads[i], &attr, read_word, &words[touches[i]]))
+			die("pthread_create");
+	for (size_t i = 0; i < n; i++) {
+		void *word;
+
+		pthread_join(threads[i], &word);
+		sum += (uint64_t)word;
+	}
+	return sum;
+}
+
+/* Clients are another process, for this one is to be the successor. */
+static uint64_t time_succession(const struct testcase *t, const struct system *s, uint64_t *words,
+				const uint64_t *touches, uint64_t *cost, struct counts *counts)
+{
+	uint64_t *sum = shared(PAGE);
+	pid_t pid = fork();
+
+	if (!pid) {
+		*sum = sum_of_threads(words, touches, t->pages);
+		_exit(0);
+	}
+	s->succeed(t, cost, counts);
+	wait_for(pid);
+	return *sum;
+}
+
 /* With a mapping of its own; returns the sum of the words. */
 static uint64_t time_round(const struct testcase *t, const struct system *s, unsigned int round,
 			   const uint64_t *touches, uint64_t *cost, struct counts *counts)
@@ -216,16 +278,14 @@ static uint64_t time_round(const struct testcase *t, const struct system *s, uns
 		die("madvise");
 	sum = touch_all(memory, touches, WARM);
 	touches += WARM;
-	count(counts, s, -1);
-	MARK(MARK_BEGIN);
-	counts->instructions -= __rdtsc();
+	if (t->succession)
+		return sum + time_succession(t, s, (void *)memory, touches, cost, counts);
+	begin_counting(counts, s);
 	if (t->batch)
 		time_writes((void *)memory, touches, t, round, cost);
 	else
 		sum += time_reads((const void *)memory, touches, t->pages, cost);
-	counts->instructions += __rdtsc();
-	MARK(MARK_END);
-	count(counts, s, 1);
+	end_counting(counts, s);
 	if (t->batch)
 		sum += sum_of_written(touches, t->pages, round);
 	/* An owner of faults keeps the memory that they are in. */
@@ -262,17 +322,9 @@ static int measure(const struct testcase *t, const struct system *s, const uint6
 	return !good;
 }
 
-static int wait_for(pid_t pid)
+static bool has(const struct system *s, const struct testcase *t)
 {
-	int status;
-
-	if (pid < 0)
-		die("fork");
-	if (waitpid(pid, &status, 0) != pid)
-		die("waitpid");
-	if (WIFSIGNALED(status))
-		fprintf(stderr, "bench: killed by signal %d\n", WTERMSIG(status));
-	return status != 0;
+	return t->succession ? !!s->succeed : !s->can || s->can(t);
 }
 
 /* In a child, so that nothing is left of it. */
@@ -298,7 +350,7 @@ static int run(const struct testcase *t, const struct system *s)
 		status = measure(t, s, touches);
 	}
 	if (s->stop)
-		s->stop();
+		s->stop(t);
 	if (t->batch)
 		store_fill(0, span(t) * PAGE);
 	_exit(status);
@@ -353,7 +405,7 @@ int main(int argc, char **argv)
 		for (size_t j = 0; j < ARRAY_SIZE(systems); j++) {
 			if (system && strcmp(system, systems[j]->name))
 				continue;
-			if (!systems[j]->can || systems[j]->can(&testcases[i]))
+			if (has(systems[j], &testcases[i]))
 				bad |= run(&testcases[i], systems[j]);
 		}
 	}

@@ -14,12 +14,16 @@
 #define PAGE		4096UL
 #define STORE_PAGES	65536UL
 #define STORE_BYTES	(STORE_PAGES * PAGE)
+/* Pages touched before anything is measured. */
+#define WARM		64UL
 
 /**
  * struct testcase - what is done to the pages
  * @random: touch them in random order, with MADV_RANDOM
  * @cached: another process has brought them in
  * @batch: write to so many, then msync() all; 0: only read
+ * @succession: all are waited for at once, of a pager that is killed; a successor's
+ *	time is measured, until it has been asked for them
  * @pages: how many are touched in a round
  * @rounds: each with a mapping of its own
  */
@@ -28,18 +32,30 @@ struct testcase {
 	bool random;
 	bool cached;
 	unsigned int batch;
+	bool succession;
 	size_t pages;
 	unsigned int rounds;
+};
+
+struct counts {
+	uint64_t idle;		/* clock ticks, waits for I/O included */
+	uint64_t read_kib;	/* of block devices; only the store is used */
+	uint64_t written_kib;
+	uint64_t requests;
+	uint64_t watches;
+	uint64_t instructions;
 };
 
 /**
  * struct system - a system under test
  * @name: as the report calls it
- * @can: whether it has this case; NULL: it has all
+ * @can: whether it has this case; NULL: it has all but the succession
  * @start: begin with nothing in memory
  * @map: its memory, in the process that calls
  * @requests: how often it had to ask; NULL: what note_request() counted
  * @stop: end what was started; NULL: it ends with the process
+ * @succeed: kill the pager when it was asked for all pages, measure how its successor
+ *	is asked for each, and supply them; NULL: it has no succession
  */
 struct system {
 	const char *name;
@@ -47,7 +63,8 @@ struct system {
 	void (*start)(const struct testcase *t);
 	char *(*map)(const struct testcase *t);
 	uint64_t (*requests)(void);
-	void (*stop)(void);
+	void (*stop)(const struct testcase *t);
+	void (*succeed)(const struct testcase *t, uint64_t *cost, struct counts *counts);
 };
 
 extern const struct system mmap_system;
@@ -57,6 +74,11 @@ extern const struct system uffd_sigbus_system;
 extern const struct system fuse_system;
 extern const struct system extpager_copy_system;
 extern const struct system extpager_watched_system;
+
+/* bench.c */
+/* What happens between these two is measured. */
+void begin_counting(struct counts *c, const struct system *s);
+void end_counting(struct counts *c, const struct system *s);
 
 /* store.c */
 void store_open(const char *path);

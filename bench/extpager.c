@@ -3,7 +3,8 @@
  * extpager by COPY: a pager in a process of its own reads the store into its
  * buffer; one ENTER supplies that and waits for the next request. And the same
  * while somebody watches: all that the kernel tells of a target is read, by
- * netlink and in sysfs, twelve times as often as `pagerctl top` does.
+ * netlink and in sysfs, twelve times as often as `pagerctl top` does. A pager that
+ * is to be succeeded leaves all but the first requests unanswered.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 #include <extpager.h>
 #include <extpager-control.h>
@@ -25,11 +27,19 @@
 #define REQUEST_MAX	(2UL << 20)
 #define READAHEAD	REQUEST_MAX
 #define TARGET		"bench"
+#define PATIENCE	10000		/* ms */
 #define INTERVAL	20000L		/* ns, for each page that is timed: not all of it */
 
 static pid_t pager, watcher;
 static int object;
 static char *buffers;
+static uint64_t noted_before;
+
+/* How often this pager was asked. */
+static uint64_t asked(void)
+{
+	return requests_noted() - noted_before;
+}
 
 /* A deferred supply's buffer is reused after as many callbacks as entries. */
 static char *next_buffer(void)
@@ -39,12 +49,15 @@ static char *next_buffer(void)
 	return buffers + n++ % ENTRIES * REQUEST_MAX;
 }
 
-static void data_request(struct extpager *p, struct extpager_req *req, void *unused)
+static void data_request(struct extpager *p, struct extpager_req *req, void *user)
 {
 	uint64_t offset = extpager_req_offset(req), length = extpager_req_length(req);
+	const struct testcase *t = user;
 	char *buf = next_buffer();
 
 	note_request();
+	if (t->succession && asked() > WARM)
+		return;
 	store_read(buf, length, offset);
 	extpager_supply_deferred(req, offset, buf, length);
 }
@@ -117,7 +130,7 @@ static noreturn void be_pager(int sock, const struct testcase *t, make_fn *make)
 	int ret, fd;
 
 	buffers = resident(ENTRIES * REQUEST_MAX);
-	ret = extpager_open(&p, &params, &ops, NULL);
+	ret = extpager_open(&p, &params, &ops, (void *)t);
 	if (!ret) {
 		uint64_t id;
 
@@ -144,6 +157,7 @@ static void start_with(const struct testcase *t, make_fn *make)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sock))
 		die("socketpair");
+	noted_before = requests_noted();
 	pager = fork();
 	if (pager < 0)
 		die("fork");
@@ -162,7 +176,7 @@ static void start_with(const struct testcase *t, make_fn *make)
 
 static void start(const struct testcase *t)
 {
-	start_with(t, make_object);
+	start_with(t, t->succession ? make_target : make_object);
 }
 
 static int see(const struct extpager_stats *s, void *seen)
@@ -227,15 +241,31 @@ static char *map(const struct testcase *t)
 	return map_file(object, t);
 }
 
-static void stop(void)
+static void kill_pager(void)
 {
 	kill(pager, SIGKILL);
 	waitpid(pager, NULL, 0);
 }
 
-static void stop_watched(void)
+static void delete_target(void)
 {
 	struct extpager_ctl *c;
+
+	if (extpager_ctl_open(&c) || extpager_target_del(c, TARGET, true))
+		die("extpager_target_del");
+	extpager_ctl_close(c);
+}
+
+static void stop(const struct testcase *t)
+{
+	if (t->succession)
+		delete_target();
+	else
+		kill_pager();
+}
+
+static void stop_watched(const struct testcase *t)
+{
 	int status;
 
 	/* It must not have ended by itself. */
@@ -243,13 +273,85 @@ static void stop_watched(void)
 		die("watcher");
 	kill(watcher, SIGKILL);
 	waitpid(watcher, NULL, 0);
-	stop();
-	if (extpager_ctl_open(&c) || extpager_target_del(c, TARGET, true))
-		die("extpager_target_del");
+	kill_pager();
+	delete_target();
+}
+
+/* What a successor was asked for. */
+struct inheritance {
+	struct extpager_req **reqs;
+	uint64_t *cost, last;
+	size_t nr, max;
+};
+
+static void inherit(struct extpager *p, struct extpager_req *req, void *user)
+{
+	struct inheritance *in = user;
+	uint64_t now = __rdtsc();
+
+	if (extpager_req_resent(req))
+		note_request();
+	if (in->nr == in->max)
+		return;
+	in->cost[in->nr] = now - in->last;
+	in->reqs[in->nr++] = req;
+	in->last = now;
+}
+
+static void wait_for_orphan(void)
+{
+	struct extpager_target target = { .size = sizeof(target) };
+	struct extpager_ctl *c;
+
+	if (extpager_ctl_open(&c))
+		die("extpager_ctl_open");
+	for (;;) {
+		if (extpager_target_get(c, TARGET, &target))
+			die("extpager_target_get");
+		if (!strcmp(extpager_state_name(target.state), "orphaned"))
+			break;
+		usleep(1000);
+	}
 	extpager_ctl_close(c);
 }
 
-const struct system extpager_copy_system = { "extpager-copy", NULL, start, map, NULL, stop };
+static void succeed(const struct testcase *t, uint64_t *cost, struct counts *counts)
+{
+	const struct extpager_ops ops = { .size = sizeof(ops), .data_request = inherit };
+	struct inheritance in = { .cost = cost, .max = t->pages };
+	char *buf = resident(PAGE);
+	struct extpager *p;
+
+	in.reqs = resident(t->pages * sizeof(*in.reqs));
+	if (extpager_open(&p, NULL, &ops, &in))
+		die("successor");
+	while (asked() < WARM + t->pages)
+		usleep(1000);
+	kill_pager();
+	wait_for_orphan();
+
+	begin_counting(counts, &extpager_copy_system);
+	in.last = __rdtsc();
+	if (extpager_attach(p, TARGET, NULL, NULL))
+		die("extpager_attach");
+	while (in.nr < in.max)
+		if (extpager_dispatch(p, 0, PATIENCE) <= 0)
+			die("extpager_dispatch");
+	end_counting(counts, &extpager_copy_system);
+
+	for (size_t i = 0; i < in.nr; i++) {
+		uint64_t offset = extpager_req_offset(in.reqs[i]);
+
+		store_read(buf, PAGE, offset);
+		if (extpager_supply(in.reqs[i], offset, buf, PAGE))
+			die("extpager_supply");
+	}
+}
+
+const struct system extpager_copy_system = {
+	"extpager-copy", NULL, start, map, NULL, stop, succeed
+};
+
 const struct system extpager_watched_system = {
-	"extpager-watched", is_random_reading, start_watched, map, NULL, stop_watched
+	"extpager-watched", is_random_reading, start_watched, map, NULL, stop_watched, NULL
 };

@@ -173,11 +173,11 @@ static char *map(const struct testcase *t)
 	return map_file(fd, t);
 }
 
-static void stop(void)
+static void stop(const struct testcase *t)
 {
 	umount2(MOUNTPOINT, MNT_DETACH);
 	kill(server, SIGKILL);
 	waitpid(server, NULL, 0);
 }
 
-const struct system fuse_system = { "fuse", NULL, start, map, NULL, stop };
+const struct system fuse_system = { "fuse", NULL, start, map, NULL, stop, NULL };

@@ -42,7 +42,7 @@ def rows_of(comparisons, case):
         names = [result["system"] for result in results]
         for i, (goal, limit, allowed, _) in enumerate(comparison.goals(case)):
             when = "goal to come" if goal.to_come else "goal"
-            yield ("goal", f"{when}: {limit:.2f} of {goal.peer}", allowed,
+            yield ("goal", f"{when}: {goal.number(limit)} {goal.unit}", allowed,
                    "#e6550d" if goal.to_come else "#a50f15",
                    len(names) - names.index(goal.system) + i)
         yield "gap", "", 0, "", 0

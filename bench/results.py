@@ -32,6 +32,9 @@ def judge(result):
     elif result["case"] == "rand4k":
         if asked != pages or read != kib:
             yield f"void, {asked} requests and {read} KiB read for {pages} pages"
+    elif result["case"] == "succession":
+        if asked != pages:
+            yield f"void, {asked} of {pages} requests were sent again"
     # Readahead hides one or the other of what plain mmap does.
     elif not asked and not read:
         yield "void, the pages were in memory before"
@@ -55,7 +58,7 @@ class Comparison:
         """(goal, limit, instructions allowed, instructions taken) of what was measured."""
         for goal in GOALS:
             mine = self.cost.get((goal.case, goal.system))
-            theirs = self.peer_cost(goal.case, goal.peer)
+            theirs = self.peer_cost(goal.case, goal.peer) if goal.peer else 1
             limit = goal.limits.get(self.kernel)
             if case in (None, goal.case) and mine and theirs and limit:
                 yield goal, limit, limit * theirs, mine
@@ -86,10 +89,11 @@ class Comparison:
         goals = list(self.goals())
         if not goals:
             return
-        yield "| case | system | of what the peer takes | goal | |"
+        yield "| case | system | taken | goal | |"
         yield "|---|---|---|--:|---|"
         for goal, limit, allowed, mine in goals:
             verdict = "met" if mine <= allowed else "to come" if goal.to_come else "missed"
-            yield (f"| {goal.case} | {goal.system} | {mine / allowed * limit:.3f} of {goal.peer} "
-                   f"| {limit:.2f} | {verdict} |")
+            yield (f"| {goal.case} | {goal.system} "
+                   f"| {goal.number(mine / allowed * limit, 3)} {goal.unit} "
+                   f"| {goal.number(limit)} | {verdict} |")
         yield ""

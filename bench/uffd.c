@@ -149,13 +149,13 @@ static bool can_bring(const struct testcase *t)
 }
 
 const struct system uffd_system = {
-	"userfaultfd", can_bring, start, map, NULL, NULL
+	"userfaultfd", can_bring, start, map, NULL, NULL, NULL
 };
 
 const struct system uffd_batched_system = {
-	"userfaultfd-batched", can_any, start_batched, map, NULL, NULL
+	"userfaultfd-batched", can_any, start_batched, map, NULL, NULL, NULL
 };
 
 const struct system uffd_sigbus_system = {
-	"userfaultfd-sigbus", can_bring, start_sigbus, map, NULL, NULL
+	"userfaultfd-sigbus", can_bring, start_sigbus, map, NULL, NULL, NULL
 };

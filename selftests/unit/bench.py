@@ -19,7 +19,7 @@ from vm import tree                             # noqa: E402
 # By case; userfaultfd pages nothing out, and pages once in memory are alike.
 MEASURED = {"rand4k": SYSTEMS.keys(), "seq": SYSTEMS.keys() - {"extpager-watched"},
             "cached": {"mmap", "userfaultfd-batched", "fuse", "extpager-copy"},
-            "write-msync": {"mmap", "fuse", "extpager-copy"}}
+            "write-msync": {"mmap", "fuse", "extpager-copy"}, "succession": {"extpager-copy"}}
 RUN = TOP / "bench/run"
 KEYS = {"kernel", "case", "system", "instructions_per_page", "p50", "p99", "requests",
         "bytes_copied", "bytes_zeroed"}
@@ -32,6 +32,7 @@ GOOD = {"kernel": "6.12.0", "case": "rand4k", "system": "extpager-copy", "pages"
 WRITE = {**GOOD, "case": "write-msync", "store_read_kib": 0, "store_written_kib": 400}
 CACHED = {**GOOD, "case": "cached", "requests": 0, "store_read_kib": 0}
 SEQ = {**GOOD, "case": "seq", "requests": 3}
+SUCCESSION = {**GOOD, "case": "succession", "store_read_kib": 0}
 
 
 def a_short_run_measures_every_case_on_every_system():
@@ -59,7 +60,7 @@ def a_short_run_measures_every_case_on_every_system():
         if not any(line.split()[:3] == ["6.12", case, system] for line in
                    done.stderr.splitlines()):
             complaints.append(f"{case}/{system} was not told of when it was measured")
-        if case != "cached" and r["store_requests"] <= 0:
+        if case not in ("cached", "succession") and r["store_requests"] <= 0:
             complaints.append(f"{case}/{system}: the store was not seen at work")
     # A page of the store goes through the pager's buffer; mmap spares that.
     by_name = {(r["case"], r["system"]): r for r in results}
@@ -120,15 +121,15 @@ def what_there_is_not_is_refused():
 
 
 def a_void_result_is_noticed():
-    complaints = [f"{good['case']}: {c}" for good in (GOOD, WRITE, CACHED, SEQ)
+    complaints = [f"{good['case']}: {c}" for good in (GOOD, WRITE, CACHED, SEQ, SUCCESSION)
                   for c in judge(good)]
     for good, change in ((GOOD, {"sum": False}), (GOOD, {"idle": 1}), (GOOD, {"requests": 99}),
                          (GOOD, {"store_read_kib": 396}), (GOOD, {"instructions": 21000}),
                          (GOOD, {"instructions": 0}), (GOOD, {"system": "extpager-watched"}),
                          (GOOD, {"watches": 1}), (CACHED, {"requests": 1}),
                          (CACHED, {"store_read_kib": 4}), (WRITE, {"store_written_kib": 396}),
-                         (WRITE, {"store_read_kib": 4}), (SEQ, {"requests": 0,
-                                                                "store_read_kib": 0})):
+                         (WRITE, {"store_read_kib": 4}), (SUCCESSION, {"requests": 99}),
+                         (SEQ, {"requests": 0, "store_read_kib": 0})):
         if not list(judge({**good, **change})):
             complaints.append(f"{good['case']} with {change} passed")
     return complaints
@@ -158,6 +159,17 @@ def goals_are_of_the_best_peer():
     return complaints
 
 
+def goals_without_a_peer_are_instructions():
+    complaints = []
+    for cost, verdict in ((4321, "met"), (5001, "missed")):
+        lines = "\n".join(Comparison("6.12", [{**SUCCESSION,
+                                               "instructions_per_page": cost}]).table())
+        wanted = f"| succession | extpager-copy | {cost:,} instructions | 5,000 | {verdict} |"
+        if wanted not in lines:
+            complaints.append(f"missing: {wanted}\n{lines}")
+    return complaints
+
+
 def counts_go_to_the_function_they_are_in():
     with tempfile.TemporaryDirectory() as directory:
         kallsyms, counted = Path(directory, "symbols"), Path(directory, "counts")
@@ -184,7 +196,7 @@ def main():
               statistics_cost_a_pager_under_load_less_than_a_percent,
               a_machine_that_does_not_count_is_refused, what_there_is_not_is_refused,
               a_void_result_is_noticed, a_void_result_is_no_peer, goals_are_of_the_best_peer,
-              counts_go_to_the_function_they_are_in)
+              goals_without_a_peer_are_instructions, counts_go_to_the_function_they_are_in)
     print(f"TAP version 13\n1..{len(checks)}", flush=True)
     failed = 0
     for index, check in enumerate(checks, 1):
