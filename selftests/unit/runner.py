@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """What the runner makes of consoles, of programs' output, of mutants' results and
-of behaviours not shown, and the demo of what it was told: their judgement, without
-a machine. KTAP."""
+of behaviours not shown, the demo of what it was told, and what is drawn of samples:
+their judgement, without a machine. KTAP."""
+import json
 import sys
+import tempfile
 import traceback
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -13,7 +15,7 @@ from types import SimpleNamespace
 sys.dont_write_bytecode = True
 TOP = Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "selftests"))
-from vm import behaviours, guest, ktap, manifest, mutants, session, splats
+from vm import behaviours, guest, ktap, manifest, mutants, plots, session, splats
 
 # Lines as kernels print them, and what they are a sign of.
 CONSOLE = (
@@ -204,6 +206,26 @@ def the_manifest_is_held_against_what_ran():
         ("a:y", "ended with pass, not skip"), ("a:z", "did not run")]
 
 
+def samples_become_a_histogram():
+    lines = ["# histogram h: pause more", "# sample h 41.5 -3.0", "# sample h 44.0",
+             "# sample h 90.0 12.0", "# sample x 1.0 2.0"]
+    build = plots.tree.BUILD
+    with tempfile.TemporaryDirectory() as directory:
+        plots.tree.BUILD = Path(directory)
+        try:
+            plots.draw("p", "6.12", lines)
+        finally:
+            plots.tree.BUILD = build
+        told = json.loads(Path(directory, "report/h.json").read_text())
+        drawn = Path(directory, "report/h.svg").read_text()
+    assert told == {"kernel": "6.12", "unit": "ms", "pause": [41.5, 90.0],
+                    "more": [-3.0, 12.0]}, told
+    assert ">pause<" in drawn and ">more<" in drawn, drawn
+    assert plots.step_for([-3.0, 12.0, 41.5, 90.0]) == 5
+    bins = list(plots.bins_of([[41.5, 44.0, 90.0], [-3.0]], 5, 2))
+    assert bins == ["41.0 2\n91.0 1", "-2.0 1"], bins
+
+
 def demo():
     """demo/run, which has no name of a module's."""
     loader = SourceFileLoader("demo_run", str(TOP / "demo/run"))
@@ -250,7 +272,8 @@ def main():
              a_failed_test_is_quoted_from_its_beginning, a_program_that_dies_names_its_test,
              a_programs_output_must_be_complete, a_mutant_is_caught_by_tests_that_ran_and_failed,
              a_mutant_may_break_the_boot_only_if_it_says_so, behaviours_not_shown_are_missed,
-             the_manifest_is_held_against_what_ran, the_demo_judges_itself)
+             the_manifest_is_held_against_what_ran, samples_become_a_histogram,
+             the_demo_judges_itself)
     print(f"KTAP version 1\n1..{len(tests)}")
     failed = 0
     for number, test in enumerate(tests, 1):
