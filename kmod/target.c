@@ -97,8 +97,11 @@ static void unmount_work(struct work_struct *work)
 	struct extpager_target *t = container_of(work, struct extpager_target, unmount_work);
 
 	kern_unmount(t->mnt);
-	/* Who waited for this may now unload the module, unless files are open. */
-	if (t->state == EXTPAGER_STATE_DEAD && t->named)
+	/*
+	 * Who waited for this may now unload the module, unless files are open. Of a
+	 * target that got no object nobody was told that it was there.
+	 */
+	if (t->state == EXTPAGER_STATE_DEAD && t->named && t->next_object)
 		extpager_notify(t, EXTPAGER_EVENT_DELETED);
 	target_put_memory(t);
 }
