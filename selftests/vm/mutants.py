@@ -25,7 +25,7 @@ from pathlib import Path
 from . import manifest, tree
 
 DIRECTORY = tree.SELFTESTS / "mutants"
-COUNT = 9
+COUNT = 7
 
 
 @dataclass
