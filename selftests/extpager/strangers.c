@@ -193,7 +193,10 @@ static int try_chmod(struct stranger *me)
 
 static int try_chown(struct stranger *me)
 {
-	return errno_if(chown(me->path, NOBODY, NOBODY));
+	int ret = errno_if(chown(me->path, NOBODY, NOBODY));
+
+	/* In a namespace that does not map him he is not even somebody to give it to. */
+	return ret == -EINVAL ? -EPERM : ret;
 }
 
 static int try_truncate(struct stranger *me)
