@@ -115,7 +115,8 @@ bool extpager_target_get(struct extpager_target *t)
 void extpager_target_put(struct extpager_target *t)
 {
 	if (refcount_dec_and_test(&t->users))
-		queue_work(extpager_wq, &t->unmount_work);
+		/* The kernel waits there for a queue of its own that reclaim does not wait for. */
+		queue_work(extpager_slow_wq, &t->unmount_work);
 }
 
 /* ---- workers ---- */
