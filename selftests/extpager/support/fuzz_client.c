@@ -47,6 +47,7 @@ static void open_some(struct fuzz_me *me)
 		fuzz_keep(me, fd);
 }
 
+/* What cannot be mapped has ended, more often than not: others come in its place. */
 static void map_some(struct fuzz_me *me, int fd)
 {
 	if (me->map && me->map != MAP_FAILED)
@@ -55,6 +56,8 @@ static void map_some(struct fuzz_me *me, int fd)
 			       mmap(NULL, FUZZ_BYTES, PROT_READ | PROT_WRITE,
 				    fuzz_pick(me, 4) ? MAP_SHARED : MAP_PRIVATE, fd,
 				    fuzz_pick(me, 8) ? 0 : fuzz_value(me, 4) & -PAGE));
+	if (me->map == MAP_FAILED)
+		open_some(me);
 }
 
 /* SIGBUS stands for EFAULT. */

@@ -39,7 +39,8 @@ static const char *some_name(struct talker *t, uint8_t cmd)
 
 	if ((asks || !t->root) && fuzz_pick(&t->me, 2))
 		return FUZZ_HONEST;
-	if (fuzz_pick(&t->me, 4))
+	/* Those that are in use do not go too often. */
+	if (fuzz_pick(&t->me, 8) < (cmd == EXTPAGER_CMD_TARGET_DEL ? 1 : 6))
 		return fuzz_name(&t->me);
 	snprintf(name, sizeof(name), "fuzz-more-%u", (unsigned int)fuzz_pick(&t->me, 8));
 	return name;
