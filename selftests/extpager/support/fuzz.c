@@ -70,6 +70,11 @@ struct extpager_event fuzz_event(struct fuzz_me *me)
 	return fuzz_pick(me, 16) ? me->f->seen[fuzz_pick(me, FUZZ_SEEN)] : me->f->honest;
 }
 
+void fuzz_saw(struct fuzz_me *me, const struct extpager_event *ev)
+{
+	me->f->seen[__atomic_fetch_add(&me->f->nr_seen, 1, __ATOMIC_RELAXED) % FUZZ_SEEN] = *ev;
+}
+
 void fuzz_keep(struct fuzz_me *me, int fd)
 {
 	int *place = &me->fd[fuzz_pick(me, FUZZ_FDS)];
@@ -319,8 +324,14 @@ void fuzz_call(struct fuzz_me *me, int fd)
 	if (c->op == FUZZ_UNKNOWN_CALL)
 		cmd = other_command(me);
 	at = place(me, arg, c->size);
-	if (FUZZ(me, c->op, ioctl(fd, cmd, at)) >= 0 && c->out_fd)
+	if (FUZZ(me, c->op, ioctl(fd, cmd, at)) < 0)
+		return;
+	if (c->out_fd)
 		fuzz_keep(me, *(int32_t *)(at + c->out_fd));
+	/* To be destroyed before its first use, if it comes to that. */
+	if (c->op == FUZZ_CREATE)
+		fuzz_saw(me, &(struct extpager_event){
+			.object = ((struct extpager_object_create *)at)->out_object });
 }
 
 void fuzz_call_plain(struct fuzz_me *me)

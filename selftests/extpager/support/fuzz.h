@@ -106,6 +106,7 @@ uint64_t fuzz_pick(struct fuzz_me *me, uint64_t n);
 uint64_t fuzz_value(struct fuzz_me *me, unsigned int width);
 const char *fuzz_name(struct fuzz_me *me);
 struct extpager_event fuzz_event(struct fuzz_me *me);
+void fuzz_saw(struct fuzz_me *me, const struct extpager_event *ev);
 /* Kept to be used, and closed in time. */
 void fuzz_keep(struct fuzz_me *me, int fd);
 int fuzz_some_fd(struct fuzz_me *me);

@@ -174,7 +174,7 @@ static void answer(struct fuzz_me *me, const struct extpager_event *ev)
 {
 	struct extpager_reply re = { };
 
-	me->f->seen[__atomic_fetch_add(&me->f->nr_seen, 1, __ATOMIC_RELAXED) % FUZZ_SEEN] = *ev;
+	fuzz_saw(me, ev);
 	switch (ev->op) {
 	case EXTPAGER_EV_INIT:
 		re = reply_to(ev, EXTPAGER_RE_READY);
