@@ -54,7 +54,7 @@ void extpager_deadlines_shorten(struct extpager_target *t)
 
 	for (i = 0; i < EXTPAGER_PHASES; i++) {
 		unsigned long wait = msecs_to_jiffies(t->settings.timeout_ms[i]);
-		unsigned long at = jiffies + wait, half = at - wait / 2;
+		unsigned long at = jiffies + 1 + wait, half = at - wait / 2;
 
 		list_for_each_entry(req, &t->pending[i], node) {
 			if (time_before(at, req->deadline))

@@ -359,7 +359,8 @@ static int request_submit(struct extpager_request *req)
 	req->covers = req->object->returned;
 	req->sent = ktime_get_ns();
 	request_set_state(req, EXTPAGER_REQUEST_PENDING);
-	req->deadline = jiffies + wait;
+	/* This tick has begun: nobody is told before the time is up. */
+	req->deadline = jiffies + 1 + wait;
 	req->due = req->deadline - wait / 2;
 	req->warned = false;
 	list_add_tail(&req->node, &t->pending[phase]);

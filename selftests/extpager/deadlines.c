@@ -22,7 +22,6 @@
 #define BYTES	(2 * MIB)
 #define NEVER	60000		/* ms: a deadline that no test lives to see */
 #define SEED	96
-#define TICK_MS	10
 #define TRACING	"/sys/kernel/tracing/"
 
 /* Half of it is enough for a look at the counters. */
@@ -387,8 +386,7 @@ TEST_F(warned, half_of_a_deadline_is_told_once_and_before_its_end)
 	snprintf(want, sizeof(want), "object=%#llx %s", (unsigned long long)self->object,
 		 variant->traced);
 	EXPECT_EQ(1, traced(want, &age));
-	/* In ticks, of which the first has begun. */
-	EXPECT_LE(deadline() / 2 - TICK_MS, age);
+	EXPECT_LE(deadline() / 2, age);
 	EXPECT_GT(deadline(), age);
 	snprintf(line, sizeof(line),
 		 "target " NAME ": its pager has not answered %s for %u ms, half of its deadline",
