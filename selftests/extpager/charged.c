@@ -227,19 +227,26 @@ static int write_in_cgroup(void *fd)
 	return do_join_cgroup(&o) || do_write(&o) != (long)(4 * MIB);
 }
 
+/* What it wrote is all in the spill, and its pager stopped. */
+static bool spilled_for_cgroup(FIXTURE_DATA(charged) *self)
+{
+	struct client c;
+
+	stamper_freeze(&self->s);
+	c = client_start(write_in_cgroup, &self->fd);
+	return client_result(&c, SOON) == 0 &&
+	       worker_do(&self->reclaimer, do_fsync, 0, 0, 0) == -EIO &&
+	       WAIT_FOR(SOON, target_spilled(NAME) == 4 * MIB);
+}
+
 TEST_F_TIMEOUT(charged, spilled_pages_come_home_through_little_memory, 150)
 {
 	struct worker *w = &self->reclaimer;
-	struct client c;
 	char max[32];
 
 	BEHAVIOURS(91);
 	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
-	stamper_freeze(&self->s);
-	c = client_start(write_in_cgroup, &self->fd);
-	ASSERT_EQ(0, client_result(&c, SOON));
-	EXPECT_EQ(-EIO, worker_do(w, do_fsync, 0, 0, 0));
-	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 4 * MIB));
+	ASSERT_TRUE(spilled_for_cgroup(self));
 	/* All but what the pager is asked to take goes to swap, and there is little room for it. */
 	ASSERT_TRUE(WAIT_FOR(SOON, (write_file(CGROUP "/memory.reclaim", "8M"),
 				    cgroup_number("memory.stat", "file") < (long)MIB)));
@@ -276,7 +283,6 @@ TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_s
 {
 	/* Nobody whose own memory may be lost. */
 	struct worker *w = &self->reclaimer;
-	struct client c;
 	uint64_t lost;
 
 	BEHAVIOURS(91);
@@ -285,11 +291,7 @@ TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_s
 	ASSERT_EQ((long)(4 * MIB), worker_do(w, do_write, 0, 4 * MIB, 2));
 	ASSERT_EQ(0, worker_do(w, do_fsync, 0, 0, 0));
 	ASSERT_TRUE(worker_evicts(w, 0, 4 * MIB));
-	stamper_freeze(&self->s);
-	c = client_start(write_in_cgroup, &self->fd);
-	ASSERT_EQ(0, client_result(&c, SOON));
-	EXPECT_EQ(-EIO, worker_do(w, do_fsync, 0, 0, 0));
-	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 4 * MIB));
+	ASSERT_TRUE(spilled_for_cgroup(self));
 	ASSERT_TRUE(WAIT_FOR(SOON, (write_file(CGROUP "/memory.reclaim", "8M"),
 				    cgroup_number("memory.current", NULL) < (long)MIB)));
 	ASSERT_TRUE(flaky_fail(SWAP_BYTES, true));
