@@ -147,6 +147,14 @@ def a_programs_output_must_be_complete():
     assert (second.behaviours, second.partial, second.verdict) == ([], [], "pass")
 
 
+def a_failed_test_says_why():
+    parser = feed("1..3\n#  RUN           a.x ...\n# extpager/a.c:9:x:Expected 1 (1) == n (2)\n"
+                  "# extpager/a.c:9:x:\n# x: Test failed\nnot ok 1 a.x\n"
+                  "# of y\n# AssertionError: 2 != 1\nnot ok 2 y\n# of z\nok 3 z\n")
+    assert [r.reason for r in parser.results] == [
+        "a.c:9: Expected 1 (1) == n (2)", "AssertionError: 2 != 1", ""]
+
+
 def result(test, verdict, *why):
     return {"test": test, "place": "6.12", "verdict": verdict, "why": list(why)}
 
@@ -269,7 +277,8 @@ def the_demo_judges_itself():
 
 def main():
     tests = (splats_are_known, splats_are_told_apart, only_an_oops_of_the_emulator_is_forgiven,
-             a_failed_test_is_quoted_from_its_beginning, a_program_that_dies_names_its_test,
+             a_failed_test_is_quoted_from_its_beginning, a_failed_test_says_why,
+             a_program_that_dies_names_its_test,
              a_programs_output_must_be_complete, a_mutant_is_caught_by_tests_that_ran_and_failed,
              a_mutant_may_break_the_boot_only_if_it_says_so, behaviours_not_shown_are_missed,
              the_manifest_is_held_against_what_ran, samples_become_a_histogram,

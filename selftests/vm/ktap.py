@@ -7,6 +7,8 @@ RESULT = re.compile(r"(not )?ok (\d+)(?: -)?(?: ([^#]*?))?(?:\s*# (\w+)\s*(.*))?
 PLAN = re.compile(r"1\.\.(\d+)")
 NUMBERS = re.compile(r"#\s*(behaviours|partial) (.*)")
 BEGIN = re.compile(r"#\s+RUN\s+(\S.*?)(?: \.\.\.)?$")
+# A line of C that did not find what it expected, as kselftest's harness tells it.
+FOUND = re.compile(r"#\s+(?:\S*/)?([\w-]+\.c:\d+):\w+:\s*(\S.*)")
 
 
 @dataclass
@@ -31,6 +33,13 @@ class Parser:
         self.results = []
         self.running = None         # the test that has begun and not ended, if it said so
         self._marks = {"behaviours": [], "partial": []}
+        self._found = []
+        self._comment = ""
+
+    def _cause(self):
+        """What a failed test said of its failure: its first findings, or else its last
+        words, such as the exception that ended it."""
+        return "; ".join(self._found[:2])[:200] or self._comment[:200]
 
     def feed(self, line):
         match = PLAN.match(line)
@@ -42,6 +51,11 @@ class Parser:
         match = BEGIN.match(line)
         if match:
             self.running = _word(match.group(1))
+        match = FOUND.match(line)
+        if match:
+            self._found.append(f"{match.group(1)}: {match.group(2)}")
+        if line.startswith("#"):
+            self._comment = line.lstrip("# ")
         match = RESULT.match(line)
         if not match:
             return None
@@ -52,8 +66,11 @@ class Parser:
             verdict = "skip"
         elif directive == "XPASS":
             verdict = "fail"
+        if failed and not reason:
+            reason = self._cause()
         result = Result(_word(name or number), verdict, reason or "", **self._marks)
         self._marks = {"behaviours": [], "partial": []}
+        self._found, self._comment = [], ""
         self.results.append(result)
         return result
 
