@@ -379,7 +379,8 @@ static bool object_waits_on(struct extpager_object *obj)
 int extpager_object_wait_ready(struct extpager_object *obj)
 {
 	struct extpager_target *t = obj->target;
-	long left = msecs_to_jiffies(t->settings.timeout_ms[EXTPAGER_PHASE_HANDSHAKE]) ?: 1;
+	/* From the next tick: never less than it says. */
+	long left = 1 + msecs_to_jiffies(t->settings.timeout_ms[EXTPAGER_PHASE_HANDSHAKE]);
 	int ret;
 
 	ret = extpager_object_status(obj);
