@@ -314,6 +314,7 @@ struct extpager_target {
 	unsigned int nr_pending[EXTPAGER_PHASES];
 	unsigned int nr_detached;
 	struct list_head parked;
+	bool any_overdue;		/* of them; else none has to be looked at */
 	unsigned long probe_at;		/* jiffies: one that is overdue is asked again */
 	bool tick_armed;
 	unsigned long tick_at;		/* jiffies */

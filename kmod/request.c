@@ -266,6 +266,8 @@ bool extpager_page_overdue(struct extpager_object *obj, pgoff_t index)
 {
 	struct extpager_request *old;
 
+	if (!obj->target->any_overdue)
+		return false;
 	list_for_each_entry(old, &obj->target->parked, node)
 		if (old->overdue && extpager_request_overlaps(old, obj, index, index))
 			return true;
@@ -465,6 +467,7 @@ enum extpager_request_state extpager_request_overdue(struct extpager_request *re
 	if (!extpager_gate_wanted(req->object, req->index, req->nr, &wanted, &access))
 		return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
 	req->overdue = true;
+	req->target->any_overdue = true;
 	return extpager_request_close(req, EXTPAGER_REQUEST_PARKED, 0);
 }
 

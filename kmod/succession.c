@@ -215,14 +215,13 @@ void extpager_requests_resend(struct extpager_target *t)
 void extpager_requests_again(struct extpager_target *t)
 {
 	struct extpager_request *req;
-	bool any = false;
 
-	list_for_each_entry(req, &t->parked, node) {
-		any |= req->overdue;
+	if (!t->any_overdue)
+		return;
+	t->any_overdue = false;
+	list_for_each_entry(req, &t->parked, node)
 		req->overdue = false;
-	}
-	if (any)
-		mod_delayed_work(extpager_wq, &t->resend_work, 0);
+	mod_delayed_work(extpager_wq, &t->resend_work, 0);
 }
 
 /**
