@@ -652,11 +652,13 @@ void extpager_send_range(struct extpager_object *obj, pgoff_t first, pgoff_t las
 			 struct writeback_control *wbc);
 int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t last,
 			  xa_mark_t tag, struct writeback_control *wbc);
-int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier);
 void extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr);
+
+/* sync.c: who waits until what is dirty is in the store */
 bool extpager_range_returning(struct extpager_object *obj, pgoff_t first, pgoff_t last);
-int extpager_wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t last);
+int extpager_wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last);
+int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier);
 bool extpager_object_clean(struct extpager_object *obj);
 unsigned long extpager_object_dirty_pages(struct extpager_object *obj);
 

@@ -500,7 +500,7 @@ TEST(an_open_that_may_not_wait_does_not_wait_for_a_pager)
 		begin = now_ms();
 		fd = way_open(w, O_RDWR | O_NONBLOCK);
 		EXPECT_LE(0, fd) TH_LOG("%s", way_names[w]);
-		/* Of its data it is a regular file: they are waited for, as long as the open's INIT. */
+		/* Its data are waited for as any file's are: as long as the INIT of its open. */
 		EXPECT_EQ(-1, read(fd, &c, 1));
 		EXPECT_EQ(ETIMEDOUT, errno);
 		EXPECT_LE(500, now_ms() - begin);
