@@ -390,6 +390,13 @@ struct extpager_region {
 	void *addr;
 };
 
+/* What finds no room in a ring: page-outs, and the few others, wait for no page-in. */
+enum extpager_class {
+	EXTPAGER_CLASS_FIRST,
+	EXTPAGER_CLASS_PAGE_IN,
+	EXTPAGER_CLASSES
+};
+
 struct extpager_queue {
 	struct extpager_port *port;
 	u32 index;
@@ -407,7 +414,7 @@ struct extpager_queue {
 	/* protected by @lock; kernel->event_tail and flags are copies */
 	u32 event_tail;
 	u64 nr_events;			/* like nr_replies and nr_bad, of all pagers of the port */
-	struct list_head backlog;
+	struct list_head backlog[EXTPAGER_CLASSES];
 	u32 nr_backlog;
 	u32 seen;			/* events before this one the pager has */
 	u64 *seen_at;			/* ns: since when, by place in the ring */

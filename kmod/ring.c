@@ -69,6 +69,7 @@ err:
 int extpager_queue_init(struct extpager_queue *q, struct extpager_port *port,
 			u32 index, u32 entries)
 {
+	unsigned int i;
 	int ret;
 
 	q->port = port;
@@ -76,7 +77,8 @@ int extpager_queue_init(struct extpager_queue *q, struct extpager_port *port,
 	q->entries = entries;
 	init_waitqueue_head(&q->wait);
 	spin_lock_init(&q->lock);
-	INIT_LIST_HEAD(&q->backlog);
+	for (i = 0; i < EXTPAGER_CLASSES; i++)
+		INIT_LIST_HEAD(&q->backlog[i]);
 	mutex_init(&q->submit);
 
 	q->seen_at = kvcalloc(entries, sizeof(*q->seen_at), GFP_KERNEL_ACCOUNT);
@@ -183,6 +185,37 @@ static void ring_put(struct extpager_queue *q, struct extpager_request *req)
 	smp_store_release(&q->kernel->event_tail, q->event_tail);
 }
 
+static enum extpager_class event_class(const struct extpager_request *req)
+{
+	return req->op == EXTPAGER_EV_DATA_REQUEST ? EXTPAGER_CLASS_PAGE_IN : EXTPAGER_CLASS_FIRST;
+}
+
+/* queue->lock held: does nothing stand before an event of this class? */
+static bool backlog_lets(const struct extpager_queue *q, enum extpager_class class)
+{
+	return !q->nr_backlog || (class == EXTPAGER_CLASS_FIRST && list_empty(&q->backlog[class]));
+}
+
+/* queue->lock held. */
+static struct extpager_request *backlog_first(struct extpager_queue *q)
+{
+	unsigned int i;
+
+	for (i = 0; i < EXTPAGER_CLASSES; i++)
+		if (!list_empty(&q->backlog[i]))
+			return list_first_entry(&q->backlog[i], struct extpager_request, backlog);
+	return NULL;
+}
+
+/* queue->lock held: one left the backlog. */
+static void backlog_del(struct extpager_queue *q, struct extpager_request *req)
+{
+	list_del_init(&req->backlog);
+	WRITE_ONCE(q->nr_backlog, q->nr_backlog - 1);
+	if (!q->nr_backlog)
+		WRITE_ONCE(q->kernel->flags, q->kernel->flags & ~EXTPAGER_KF_BACKLOG);
+}
+
 /**
  * extpager_queue_post() - give the pager an event
  * @q: queue
@@ -196,17 +229,18 @@ static void ring_put(struct extpager_queue *q, struct extpager_request *req)
  */
 bool extpager_queue_post(struct extpager_queue *q, struct extpager_request *req)
 {
+	enum extpager_class class = event_class(req);
 	bool posted;
 
 	req->queue = q;
 	req->in_ring = false;
 	spin_lock(&q->lock);
-	posted = list_empty(&q->backlog) && ring_has_room(q);
+	posted = backlog_lets(q, class) && ring_has_room(q);
 	if (posted) {
 		ring_put(q, req);
 	} else {
-		list_add_tail(&req->backlog, &q->backlog);
-		q->nr_backlog++;
+		list_add_tail(&req->backlog, &q->backlog[class]);
+		WRITE_ONCE(q->nr_backlog, q->nr_backlog + 1);
 		WRITE_ONCE(q->kernel->flags, q->kernel->flags | EXTPAGER_KF_BACKLOG);
 		extpager_count(req->target, BACKLOGGED);
 	}
@@ -218,12 +252,8 @@ bool extpager_queue_post(struct extpager_queue *q, struct extpager_request *req)
 void extpager_queue_withdraw(struct extpager_queue *q, struct extpager_request *req)
 {
 	spin_lock(&q->lock);
-	if (!list_empty(&req->backlog)) {
-		list_del_init(&req->backlog);
-		q->nr_backlog--;
-		if (list_empty(&q->backlog))
-			WRITE_ONCE(q->kernel->flags, q->kernel->flags & ~EXTPAGER_KF_BACKLOG);
-	}
+	if (!list_empty(&req->backlog))
+		backlog_del(q, req);
 	spin_unlock(&q->lock);
 }
 
@@ -237,16 +267,13 @@ static void backlog_flush(struct extpager_queue *q)
 	rcu_read_lock();
 	while (more) {
 		spin_lock(&q->lock);
-		req = list_first_entry_or_null(&q->backlog, struct extpager_request, backlog);
+		req = backlog_first(q);
 		more = req && ring_has_room(q);
 		if (more) {
 			tag = req->tag;
 			ring_put(q, req);
-			list_del_init(&req->backlog);
-			q->nr_backlog--;
+			backlog_del(q, req);
 		}
-		if (list_empty(&q->backlog))
-			WRITE_ONCE(q->kernel->flags, q->kernel->flags & ~EXTPAGER_KF_BACKLOG);
 		spin_unlock(&q->lock);
 		if (more && (req->op == EXTPAGER_EV_TERMINATE ||
 			     req->op == EXTPAGER_EV_ATTRIBUTES))
@@ -258,7 +285,7 @@ static void backlog_flush(struct extpager_queue *q)
 /* Move backlogged events into the ring as far as it has room. */
 static inline void queue_flush_backlog(struct extpager_queue *q)
 {
-	if (unlikely(!list_empty_careful(&q->backlog)))
+	if (unlikely(READ_ONCE(q->nr_backlog)))
 		backlog_flush(q);
 }
 

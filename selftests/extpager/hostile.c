@@ -988,6 +988,32 @@ static uint32_t backlog_of(const struct pager *p)
 	return q.backlog;
 }
 
+TEST_F(full, a_return_does_not_wait_behind_page_ins)
+{
+	struct access a = { self->fd, 0, 7, 0 }, dirty = { self->fd, 1, 9, 0 };
+	struct client c = client_start(ask_for_many, &a);
+	struct extpager_event ev;
+	unsigned int i;
+
+	BEHAVIOURS(109);
+	ASSERT_EQ(0, client_result(&c, LONG));
+	c = client_start(write_and_sync, &dirty);
+	ASSERT_TRUE(WAIT_FOR(LONG, backlog_of(&self->p) == MANY - variant->entries + 1));
+	/* The ring's own, then it before all the others. */
+	for (i = 0; i < variant->entries; i++) {
+		ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_REQUEST, &ev, LONG));
+		ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+	}
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, LONG));
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	for (i = variant->entries; i <= MANY; i++) {
+		ASSERT_TRUE(pager_event(&self->p, &ev, LONG));
+		ASSERT_EQ(0, ev.op == EXTPAGER_EV_SYNC ? pager_sync_done(&self->p, &ev, 0) :
+			     pager_supply(&self->p, &ev, 7));
+	}
+	EXPECT_EQ(0, client_result(&c, LONG));
+}
+
 TEST_F(full, requests_withdrawn_before_they_were_posted_never_come)
 {
 	struct access a = { self->fd, 0, 7, 0 }, all = { self->fd, 0, 0, 2 * MANY };
