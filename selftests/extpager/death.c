@@ -244,6 +244,19 @@ static int run_served(struct pager *p, int (*fn)(void *arg), int fd, uint64_t pa
 	return serve_reads(p, &c, seed);
 }
 
+/* Whatever it is, well. */
+static int answer(struct pager *p, const struct extpager_event *ev, uint64_t seed)
+{
+	switch (ev->op) {
+	case EXTPAGER_EV_DATA_REQUEST:
+		return pager_supply(p, ev, seed);
+	case EXTPAGER_EV_DATA_RETURN:
+		return pager_return_done(p, ev, 0);
+	default:
+		return pager_sync_done(p, ev, 0);
+	}
+}
+
 /* ---- policy `fail` ---- */
 
 FIXTURE(lost)
@@ -560,6 +573,51 @@ TEST_F(death, by_policy_hold_a_hole_in_flight_is_told_the_successor)
 	late = (struct access){ self->fd, 20, 6 };
 	d = client(read_page, &late);
 	EXPECT_EQ(0, serve_reads(&self->p, &d, 6));
+}
+
+/* The pager goes late in its deadlines, and its successor answers late in its own. */
+TEST_F(death, by_policy_hold_deadlines_rest_without_a_pager_and_start_anew)
+{
+	unsigned int deadline = on_debug_kernel() ? 3000 : 1500, i;
+	struct access a[3];
+	struct client c[3];
+	struct extpager_event ev[3];
+
+	BEHAVIOURS(86);
+	SERVE(.policy = "hold", .page_in_ms = deadline, .return_ms = deadline,
+	      .sync_ms = deadline);
+	ASSERT_EQ(0, run(write_page, self->fd, 4, 1));
+	for (i = 0; i < ARRAY_SIZE(a); i++)
+		a[i] = (struct access){ self->fd, 40, 3 };
+	c[0] = client(sync_object, &a[0]);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev[0], LONG));
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev[0], 0));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_SYNC, &ev[0], LONG));
+	ASSERT_EQ(0, run(write_page, self->fd, 5, 1));
+	c[1] = client(sync_object, &a[1]);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev[1], LONG));
+	c[2] = client(read_page, &a[2]);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_REQUEST, &ev[2], LONG));
+	EXPECT_TRUE(pager_silent(&self->p, deadline * 2 / 3));
+	pager_close(&self->p);
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c[0], deadline * 4 / 3));
+	TAKE_OVER();
+	for (i = 0; i < ARRAY_SIZE(ev); i++) {
+		ASSERT_TRUE(pager_event(&self->p, &ev[i], LONG));
+		EXPECT_TRUE(ev[i].flags & EXTPAGER_EVF_RESENT);
+	}
+	EXPECT_TRUE(pager_silent(&self->p, deadline * 2 / 3));
+	for (i = 0; i < ARRAY_SIZE(c); i++)
+		EXPECT_EQ(CLIENT_RUNNING, client_result(&c[i], 0));
+	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_TIMEOUTS));
+	for (i = 0; i < ARRAY_SIZE(ev); i++)
+		EXPECT_EQ(0, answer(&self->p, &ev[i], 3));
+	/* A barrier for what came after the first. */
+	while (pager_event(&self->p, &ev[0], 50))
+		EXPECT_EQ(0, answer(&self->p, &ev[0], 3));
+	for (i = 0; i < ARRAY_SIZE(c); i++)
+		EXPECT_EQ(0, client_result(&c[i], LONG));
+	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_TIMEOUTS));
 }
 
 /* Writes pages, each more than once, with an fsync now and then. */
