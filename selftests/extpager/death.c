@@ -128,6 +128,13 @@ static int open_target(void *arg)
 	return fd < 0 ? -fd : 0;
 }
 
+static int open_path(void *arg)
+{
+	return open(target_path(NAME), O_RDWR) < 0 ? errno : 0;
+}
+
+static int (*const opens[])(void *arg) = { open_target, open_path };
+
 /*
  * A client that has no part in the test's port, whose close is to be the last
  * one. The test is the pager: its port is in port_fd.
@@ -734,6 +741,115 @@ TEST_F(death, when_the_grace_time_is_over_waiters_fail_and_dirty_pages_stay)
 	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_SYNC, &ev, LONG));
 	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
 	EXPECT_EQ(0, client_result(&syncer, LONG));
+}
+
+/* ---- opening what lost its pager ---- */
+
+FIXTURE(orphan)
+{
+	struct pager p;
+	uint64_t object;
+	int fd;
+};
+
+FIXTURE_VARIANT(orphan)
+{
+	bool used;		/* somebody has it open; else nobody asked for it yet */
+};
+
+FIXTURE_VARIANT_ADD(orphan, used) { .used = true };
+FIXTURE_VARIANT_ADD(orphan, unused) { };
+
+FIXTURE_SETUP(orphan)
+{
+	if (target_state(NAME))
+		target_gone(NAME);
+	self->p.fd = -1;
+	self->fd = -1;
+}
+
+FIXTURE_TEARDOWN(orphan)
+{
+	if (self->fd >= 0)
+		close(self->fd);
+	if (self->p.fd >= 0)
+		pager_close(&self->p);
+	EXPECT_TRUE(target_gone(NAME));
+}
+
+/* The target has had a pager, and has it no more. */
+static bool lose_pager(struct pager *p, int *fd, bool used, const struct target_options *options)
+{
+	struct extpager_event ev;
+
+	if (target_add(NAME, options))
+		return false;
+	if (used) {
+		*fd = target_open(NAME, O_RDWR | O_NONBLOCK);
+		if (*fd < 0 || !take_target(p, NULL, &ev))
+			return false;
+	} else {
+		if (pager_open(p, 1, 0) || pager_attach(p, NAME, NULL, NULL))
+			return false;
+		port_fd = p->fd;
+	}
+	pager_close(p);
+	return target_state(NAME) == EXTPAGER_STATE_ORPHANED;
+}
+
+#define LOSE_PAGER(...) ASSERT_TRUE(lose_pager(&self->p, &self->fd, variant->used,	\
+			&(struct target_options){ .bytes = BYTES, __VA_ARGS__ }))
+
+TEST_F(orphan, by_policy_hold_an_open_waits_for_the_successor)
+{
+	unsigned int handshake = on_debug_kernel() ? 2000 : 800, i;
+	struct client c[ARRAY_SIZE(opens)];
+	struct extpager_event ev;
+
+	BEHAVIOURS(86);
+	PARTIAL(2);
+	LOSE_PAGER(.policy = "hold", .handshake_ms = handshake);
+	for (i = 0; i < ARRAY_SIZE(opens); i++)
+		c[i] = client(opens[i], NULL);
+	/* That deadline is for a pager which is there. */
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c[0], handshake * 3 / 2));
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c[1], 0));
+	ASSERT_TRUE(take_target(&self->p, &self->object, &ev));
+	for (i = 0; i < ARRAY_SIZE(opens); i++)
+		EXPECT_EQ(0, client_result(&c[i], LONG));
+}
+
+TEST_F(orphan, by_policy_fail_an_open_fails_at_once)
+{
+	unsigned int i;
+
+	BEHAVIOURS(85);
+	LOSE_PAGER(.policy = "fail");
+	for (i = 0; i < ARRAY_SIZE(opens); i++) {
+		struct client c = client(opens[i], NULL);
+
+		EXPECT_EQ(EIO, client_result(&c, prompt()));
+	}
+}
+
+TEST_F(orphan, when_the_grace_time_is_over_an_open_fails)
+{
+	struct client c[ARRAY_SIZE(opens)];
+	uint64_t start = now_ms();
+	unsigned int i;
+
+	BEHAVIOURS(86);
+	LOSE_PAGER(.policy = "hold", .grace_ms = 600);
+	for (i = 0; i < ARRAY_SIZE(opens); i++)
+		c[i] = client(opens[i], NULL);
+	for (i = 0; i < ARRAY_SIZE(opens); i++)
+		EXPECT_EQ(EIO, client_result(&c[i], 600 + prompt()));
+	EXPECT_LE(500, now_ms() - start);
+	/* And for whoever comes now. */
+	for (i = 0; i < ARRAY_SIZE(opens); i++) {
+		c[0] = client(opens[i], NULL);
+		EXPECT_EQ(EIO, client_result(&c[0], prompt()));
+	}
 }
 
 /* ---- a pager that waits for itself ---- */
