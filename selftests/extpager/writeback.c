@@ -528,6 +528,60 @@ TEST_F(writeback, failed_return_does_not_lose_what_was_written_meanwhile)
 	EXPECT_EQ(0, target_dirty(NAME));
 }
 
+/* The kernel's flusher, in a hurry. */
+static const char *const hurries[] = {
+	"/proc/sys/vm/dirty_writeback_centisecs",
+	"/proc/sys/vm/dirty_expire_centisecs",
+};
+
+FIXTURE(hurried)
+{
+	struct byhand b;
+	long before[ARRAY_SIZE(hurries)];
+};
+
+FIXTURE_SETUP(hurried)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(hurries); i++) {
+		self->before[i] = read_number(hurries[i], NULL);
+		ASSERT_LT(10, self->before[i]);
+	}
+	ASSERT_TRUE(byhand_start(&self->b, &(struct target_options){ .bytes = BYTES }, 1));
+	for (i = 0; i < ARRAY_SIZE(hurries); i++)
+		EXPECT_TRUE(write_file(hurries[i], "10"));
+}
+
+FIXTURE_TEARDOWN(hurried)
+{
+	unsigned int i;
+	char text[32];
+
+	for (i = 0; i < ARRAY_SIZE(hurries); i++) {
+		snprintf(text, sizeof(text), "%ld", self->before[i]);
+		EXPECT_TRUE(write_file(hurries[i], text));
+	}
+	EXPECT_TRUE(byhand_stop(&self->b));
+}
+
+TEST_F(hurried, failed_return_comes_again_by_itself_but_not_at_once)
+{
+	struct pager *p = &self->b.p;
+	struct extpager_event ev;
+	uint64_t failed;
+
+	BEHAVIOURS(59);
+	ASSERT_EQ((long)PAGE, worker_do(&self->b.w[0], do_write, PAGE, PAGE, 1));
+	ASSERT_TRUE(takes_return(p, &ev, PAGE, PAGE, 1));
+	failed = now_ms();
+	ASSERT_EQ(0, pager_return_done(p, &ev, EIO));
+	ASSERT_TRUE(takes_return(p, &ev, PAGE, PAGE, 1));
+	EXPECT_LE(900, now_ms() - failed);
+	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+	EXPECT_EQ(0, target_dirty(NAME));
+}
+
 /* ---- holes ---- */
 
 TEST_F(writeback, punched_range_reads_as_zeros_before_it_is_acknowledged)
