@@ -183,6 +183,20 @@ static long do_read_byte(struct order *o)
 	return pread(o->fd, &byte, 1, o->offset) < 0 ? -errno : 0;
 }
 
+static long do_splice_byte(struct order *o)
+{
+	loff_t at = o->offset;
+	int fds[2];
+	long ret;
+
+	if (pipe(fds))
+		return -errno;
+	ret = splice(o->fd, &at, fds[1], NULL, 1, 0) < 0 ? -errno : 0;
+	close(fds[0]);
+	close(fds[1]);
+	return ret;
+}
+
 static long do_write_byte(struct order *o)
 {
 	return pwrite(o->fd, "x", 1, o->offset) < 0 ? -errno : 0;
@@ -306,17 +320,21 @@ TEST_F(errors, kernel_access_and_prefault_get_efault)
 
 TEST_F(errors, read_and_write_get_the_pagers_own_errno)
 {
+	static long (*const reads[])(struct order *o) = { do_read_byte, do_splice_byte };
 	struct worker *w = &self->w[0];
 	struct extpager_event ev;
 	const unsigned int *e;
+	unsigned int i;
 
 	BEHAVIOURS(34, 38);
 	for_each_error(e) {
-		worker_begin(w, do_read_byte, 3 * PAGE + 7, 1, 0);
-		ASSERT_TRUE(asked_for(&self->p, &ev, 3 * PAGE));
-		EXPECT_EQ(EXTPAGER_ACCESS_READ, ev.access);
-		ASSERT_EQ(0, fail(&self->p, &ev, *e));
-		EXPECT_EQ(-(long)*e, worker_end(w, WORKER_MS));
+		for (i = 0; i < ARRAY_SIZE(reads); i++) {
+			worker_begin(w, reads[i], 3 * PAGE + 7, 1, 0);
+			ASSERT_TRUE(asked_for(&self->p, &ev, 3 * PAGE));
+			EXPECT_EQ(EXTPAGER_ACCESS_READ, ev.access);
+			ASSERT_EQ(0, fail(&self->p, &ev, *e));
+			EXPECT_EQ(-(long)*e, worker_end(w, WORKER_MS));
+		}
 		/* A part of a page has to be merged with the rest of it. */
 		worker_begin(w, do_write_byte, 3 * PAGE + 7, 1, 0);
 		ASSERT_TRUE(asked_for(&self->p, &ev, 3 * PAGE));

@@ -89,7 +89,7 @@ TEST_F(pagein, a_store_asks_for_write_access)
 	crowd_free(c);
 }
 
-/* 32 threads on page @index: touches, stores and reads. */
+/* 32 threads on page @index: touches, stores and reads, and one that splices. */
 static struct crowd *mixed_crowd(int fd, uint64_t bytes, uint64_t seed, uint64_t index)
 {
 	struct crowd *c = crowd_new(fd, bytes, seed, 32);
@@ -101,6 +101,7 @@ static struct crowd *mixed_crowd(int fd, uint64_t bytes, uint64_t seed, uint64_t
 		c->access[i].offset = index * PAGE;
 		c->access[i].how = i % 4 == 0 ? BY_READ : i % 4 == 1 ? BY_STORE : BY_TOUCH;
 	}
+	c->access[4].how = BY_SPLICE;
 	return c;
 }
 
@@ -132,7 +133,7 @@ static unsigned int crowd_failed(const struct crowd *c, int error)
 	for (i = 0; i < c->nr; i++) {
 		const struct access *a = &c->access[i];
 
-		if (a->how == BY_READ)
+		if (a->how == BY_READ || a->how == BY_SPLICE)
 			n += a->error == error;
 		else
 			n += a->error == -BUS_ADRERR && a->where == a->offset;

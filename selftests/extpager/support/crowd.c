@@ -2,6 +2,7 @@
 /* Threads that access an object all at once. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -62,12 +63,33 @@ static void access_read(struct member *m)
 	a->right = n == PAGE && page_is(page, m->crowd->seed, a->offset / PAGE);
 }
 
+static void access_splice(struct member *m)
+{
+	struct access *a = m->access;
+	loff_t at = a->offset;
+	uint8_t page[PAGE];
+	int fds[2];
+	ssize_t n;
+
+	if (pipe(fds))
+		return;
+	n = splice(m->crowd->fd, &at, fds[1], NULL, PAGE, 0);
+	if (n < 0)
+		a->error = errno;
+	a->right = n == PAGE && read(fds[0], page, PAGE) == PAGE &&
+		   page_is(page, m->crowd->seed, a->offset / PAGE);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void *member_main(void *arg)
 {
 	struct member *m = arg;
 
 	if (m->access->how == BY_READ)
 		access_read(m);
+	else if (m->access->how == BY_SPLICE)
+		access_splice(m);
 	else
 		access_mapping(m);
 	m->access->end_ms = now_ms();

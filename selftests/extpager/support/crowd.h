@@ -12,6 +12,7 @@ enum access_how {
 	BY_TOUCH,			/* read through the mapping */
 	BY_STORE,			/* write through it the byte that is there anyway */
 	BY_READ,			/* pread() of the page */
+	BY_SPLICE,			/* splice() of it into a pipe */
 };
 
 struct access {
