@@ -8,9 +8,11 @@
 #include <glob.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <extpager.h>
@@ -86,6 +88,27 @@ static long serve_worker(struct pager *p, struct worker *w)
 			pager_supply(p, &ev, 99);
 	}
 	return worker_end(w, 0);
+}
+
+/* The bdis of target @name, or of ports' objects; each stays as long as one of those does. */
+static unsigned int bdis(const char *name)
+{
+	unsigned int nr = 0;
+	char pattern[100];
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), "/sys/class/bdi/extpager-%s.*", name);
+	if (!glob(pattern, 0, NULL, &found))
+		nr = found.gl_pathc;
+	globfree(&found);
+	return nr;
+}
+
+static dev_t device_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? 0 : st.st_dev;
 }
 
 TEST_F(corners, a_punch_that_was_killed_spares_what_is_written_after_it)
@@ -260,6 +283,24 @@ TEST_F(corners, a_deletion_waits_for_a_successor_that_is_not_ready_yet)
 	EXPECT_TRUE(WAIT_FOR(SOON, target_state(NAME) == 0));
 }
 
+/* Else one that is stuck would hold up the other's write-back and syncfs. */
+TEST_F(corners, each_target_has_a_super_block_and_a_bdi_of_its_own)
+{
+	int fd;
+
+	PARTIAL(147);
+	ASSERT_EQ(0, target_add("other", &(struct target_options){ .bytes = BYTES }));
+	fd = target_open("other", O_RDWR | O_NONBLOCK);
+	EXPECT_LE(0, fd);
+	EXPECT_NE(device_of(self->fd), device_of(fd));
+	EXPECT_EQ(1, bdis(NAME));
+	EXPECT_EQ(1, bdis("other"));
+	close(fd);
+	EXPECT_TRUE(target_gone("other"));
+	EXPECT_TRUE(WAIT_FOR(SOON, bdis("other") == 0));
+	EXPECT_EQ(1, bdis(NAME));
+}
+
 TEST_F(corners, detaching_takes_the_whole_name_of_an_object)
 {
 	EXPECT_EQ(-ENOENT, pager_detach(&self->p, self->object + 1));
@@ -380,16 +421,24 @@ TEST_F(own, an_object_that_was_never_used_ends_with_a_word)
 	close(fd);
 }
 
-/* Each port's objects have a bdi, which stays as long as one of them does. */
-static unsigned int ports_left(void)
+TEST_F(own, objects_of_a_port_share_a_super_block_and_a_bdi)
 {
-	glob_t found;
-	unsigned int nr = 0;
+	struct pager other;
+	int fd[3], i;
 
-	if (!glob("/sys/class/bdi/extpager-port.*", 0, NULL, &found))
-		nr = found.gl_pathc;
-	globfree(&found);
-	return nr;
+	ASSERT_TRUE(WAIT_FOR(SOON, bdis("port") == 1));
+	ASSERT_EQ(0, pager_open(&other, 1, 0));
+	for (i = 0; i < 3; i++) {
+		fd[i] = pager_create(i < 2 ? &self->p : &other, BYTES, 0, NULL);
+		ASSERT_LE(0, fd[i]);
+		EXPECT_NE(0, device_of(fd[i]));
+	}
+	EXPECT_EQ(device_of(fd[0]), device_of(fd[1]));
+	EXPECT_NE(device_of(fd[0]), device_of(fd[2]));
+	EXPECT_EQ(2, bdis("port"));
+	for (i = 0; i < 3; i++)
+		close(fd[i]);
+	pager_close(&other);
 }
 
 /* The end of the port comes while the worker waits for the object's barrier. */
@@ -403,7 +452,7 @@ TEST_F(own, an_end_that_waits_for_the_pager_ends_with_it)
 	uint64_t object;
 
 	BEHAVIOURS(10);
-	ASSERT_TRUE(WAIT_FOR(SOON, ports_left() == 1));
+	ASSERT_TRUE(WAIT_FOR(SOON, bdis("port") == 1));
 	io.fd = pager_create(p, BYTES, 0, &object);
 	ASSERT_LE(0, io.fd);
 	c = client_start(write_pages, &io);
@@ -415,7 +464,7 @@ TEST_F(own, an_end_that_waits_for_the_pager_ends_with_it)
 	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
 	ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_SYNC, &ev, SOON));
 	pager_close(p);
-	EXPECT_TRUE(WAIT_FOR(SOON, ports_left() == 0));
+	EXPECT_TRUE(WAIT_FOR(SOON, bdis("port") == 0));
 	ASSERT_EQ(0, pager_open(p, 2, 0));
 }
 
