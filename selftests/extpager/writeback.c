@@ -305,20 +305,37 @@ TEST_F(writeback, write_during_write_back_leaves_the_page_dirty)
 	static long (*const writes[])(struct order *o) = { do_store, do_write };
 	struct worker *a = &self->b.w[0], *b = &self->b.w[1];
 	struct pager *p = &self->b.p;
+	struct extpager_reply fetch;
 	struct extpager_event ev;
 	unsigned int i;
 
 	BEHAVIOURS(58);
 	for (i = 0; i < ARRAY_SIZE(writes); i++) {
 		uint64_t old = 2 * i + 1, new = 2 * i + 2;
+		uint8_t *copy = p->buffer;
 
-		ASSERT_EQ((long)PAGE, worker_do(a, do_write, 5 * PAGE, PAGE, old));
+		ASSERT_EQ((long)(3 * PAGE), worker_do(a, do_write, 4 * PAGE, 3 * PAGE, old));
 		worker_begin(a, do_fsync, 0, 0, 0);
-		ASSERT_TRUE(takes_return(p, &ev, 5 * PAGE, PAGE, old));
+		ASSERT_TRUE(takes_return(p, &ev, 4 * PAGE, 3 * PAGE, old));
 		/* The pager does not delay the writer, nor is the copy it has changed. */
 		ASSERT_LE(0, worker_do(b, writes[i], 5 * PAGE, PAGE, new));
-		EXPECT_TRUE(page_is(p->buffer, old, 5));
+		EXPECT_TRUE(page_is(copy + PAGE, old, 5));
+		/* Another copy is as the pages are by then, be it of one of them. */
+		ASSERT_EQ(0, pager_fetch(p, &ev, copy));
+		EXPECT_TRUE(page_is(copy, old, 4));
+		EXPECT_TRUE(page_is(copy + PAGE, new, 5));
+		EXPECT_TRUE(page_is(copy + 2 * PAGE, old, 6));
+		memset(copy, 0, 3 * PAGE);
+		fetch = reply_to(&ev, EXTPAGER_RE_RETURN_FETCH);
+		fetch.offset = 5 * PAGE;
+		fetch.length = PAGE;
+		fetch.addr = (uintptr_t)copy;
+		ASSERT_EQ(0, pager_reply(p, &fetch));
+		EXPECT_EQ(PAGE, fetch.out_done);
+		EXPECT_TRUE(page_is(copy, new, 5));
+		EXPECT_TRUE(page_is_zero(copy + PAGE));
 		ASSERT_EQ(0, pager_return_done(p, &ev, 0));
+		EXPECT_EQ(-ENOENT, pager_reply(p, &fetch));
 		ASSERT_TRUE(answers_sync(p));
 		ASSERT_EQ(0, worker_end(a, WORKER_MS));
 		EXPECT_EQ(PAGE, target_dirty(NAME));
