@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1103,6 +1104,7 @@ TEST_F(death, a_successor_takes_the_port_over_and_its_unnamed_objects_go_on)
 	int port = open(EXTPAGER_DEVICE, O_RDWR | O_CLOEXEC);
 	struct extpager_setup again = { .size = sizeof(again),
 					.abi_version = EXTPAGER_ABI_VERSION };
+	struct pollfd pfd = { .fd = port };
 	struct extpager_event init, ev;
 	struct client reader, syncer;
 	struct access a, b;
@@ -1125,12 +1127,16 @@ TEST_F(death, a_successor_takes_the_port_over_and_its_unnamed_objects_go_on)
 	EXPECT_EQ(EPERM, enter_errno(port));
 	EXPECT_EQ(-1, ioctl(port, EXTPAGER_IOC_SETUP, &again));
 	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(0, poll(&pfd, 1, 0));
 
 	kill(first, SIGKILL);
 	ASSERT_EQ(first, waitpid(first, NULL, 0));
 	EXPECT_EQ(ESHUTDOWN, enter_errno(port));
+	EXPECT_EQ(1, poll(&pfd, 1, 0));
+	EXPECT_EQ(POLLHUP, pfd.revents);
 	EXPECT_EQ(CLIENT_RUNNING, client_result(&reader, 50));
 	ASSERT_EQ(0, pager_open_fd(&self->p, port, 5, 100));
+	EXPECT_EQ(0, poll(&pfd, 1, 0));
 	EXPECT_EQ(t->port, self->p.setup.out_port);
 	EXPECT_EQ(2, self->p.setup.nr_queues);
 	EXPECT_EQ(32, self->p.setup.ring_entries);
