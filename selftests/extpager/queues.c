@@ -2,7 +2,11 @@
 /* Which queue of its port an event comes over. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -249,6 +253,73 @@ TEST_F(queues, overlapping_ranges_of_one_object_keep_their_order)
 	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
 	EXPECT_EQ(0, serve_client(&self->p, &c[1], 7, NULL));
 	EXPECT_EQ(0, serve_client(&self->p, &c[0], 7, NULL));
+}
+
+struct sleeper {
+	int port;
+	volatile pid_t tid;
+	volatile bool woken;
+};
+
+static void *sleep_in_poll(void *arg)
+{
+	struct sleeper *s = arg;
+	struct pollfd pfd = { .fd = s->port, .events = POLLIN };
+
+	s->tid = gettid();
+	s->woken = poll(&pfd, 1, SOON) == 1;
+	return NULL;
+}
+
+/* Nothing else of that thread sleeps, once it has told its tid. */
+static bool sleeps(const struct sleeper *s)
+{
+	char path[64], line[256] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", s->tid);
+	f = s->tid ? fopen(path, "r") : NULL;
+	if (!f)
+		return false;
+	fread(line, 1, sizeof(line) - 1, f);
+	fclose(f);
+	return strstr(line, ") S ");
+}
+
+/* A pager that looks into its rings by itself need not be woken. */
+TEST_F(queues, who_asks_not_to_be_woken_is_not_until_he_takes_it_back)
+{
+	struct pinned a = { .what = READ };
+	struct sleeper s = { .port = self->p.fd };
+	struct queue *q = &self->p.queue[0];
+	struct extpager_event ev;
+	struct client c[2];
+	pthread_t thread;
+
+	a.fd = pager_create(&self->p, BYTES, 0, NULL);
+	ASSERT_LE(0, a.fd);
+	ASSERT_NE(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, a.fd, 0));
+	ASSERT_TRUE(object_ready(&self->p, NULL));
+	__atomic_store_n(&q->user->flags, EXTPAGER_UF_NO_WAKEUP, __ATOMIC_SEQ_CST);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, sleep_in_poll, &s));
+	ASSERT_TRUE(WAIT_FOR(SOON, sleeps(&s)));
+	c[0] = client_start(pinned_main, &a);
+	/* The event is there for whoever looks. */
+	ASSERT_TRUE(WAIT_FOR(SOON, q->kernel->event_tail != q->event_head));
+	EXPECT_FALSE(WAIT_FOR(4 * QUIET, s.woken));
+	ASSERT_TRUE(pager_event(&self->p, &ev, 0));
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+	ASSERT_EQ(0, client_result(&c[0], SOON));
+
+	__atomic_store_n(&q->user->flags, 0, __ATOMIC_SEQ_CST);
+	EXPECT_FALSE(s.woken);
+	a.page = 9;
+	c[1] = client_start(pinned_main, &a);
+	EXPECT_TRUE(WAIT_FOR(SOON / 4, s.woken));
+	pthread_join(thread, NULL);
+	ASSERT_TRUE(pager_event(&self->p, &ev, SOON));
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+	EXPECT_EQ(0, client_result(&c[1], SOON));
 }
 
 TEST_HARNESS_MAIN
