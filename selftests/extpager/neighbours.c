@@ -324,4 +324,49 @@ TEST_F(neighbours, syncfs_of_a_path_waits_for_all_targets_alone)
 	EXPECT_EQ(0, client_result(&c, 20000));
 }
 
+/* Their deadlines bound it, as they bound a syncfs of their own. */
+TEST(syncfs_of_a_path_ends_by_the_deadlines_of_the_others)
+{
+	unsigned int deadline = on_debug_kernel() ? 2000 : 1000;
+	struct target_options o = { .bytes = MIB, .return_ms = deadline, .sync_ms = deadline,
+				    .return_action = EXTPAGER_ACTION_ERROR };
+	struct server stuck, well;
+	char page[PAGE] = { 1 };
+	struct client c;
+	int fd, path;
+
+	PARTIAL(133, 147);
+	target_gone("stuck");
+	target_gone("well");
+	ASSERT_EQ(0, target_add("stuck", &o));
+	ASSERT_EQ(0, target_add("well", &o));
+	ASSERT_TRUE(server_start(&stuck, "stuck", MIB, 1));
+	ASSERT_TRUE(server_start(&well, "well", MIB, 2));
+	fd = target_open("stuck", O_RDWR);
+	ASSERT_LE(0, fd);
+	*stuck.stop = 1;
+	ASSERT_EQ(PAGE, pwrite(fd, page, PAGE, 0));
+	path = open(target_path("well"), O_RDWR);
+	ASSERT_LE(0, path);
+	ASSERT_EQ(PAGE, pwrite(path, page, PAGE, 0));
+	c = client_start(syncfs_path, (void *)target_path("well"));
+	EXPECT_EQ(EIO, client_result(&c, 4 * deadline + SOON));
+	EXPECT_EQ(PAGE, target_dirty("stuck"));
+	/* What could be done was. */
+	EXPECT_EQ(0, target_dirty("well"));
+	EXPECT_EQ(1, well.store[0]);
+
+	*stuck.stop = 0;
+	EXPECT_EQ(EIO, fsync(fd) ? errno : 0);
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(1, stuck.store[0]);
+	close(path);
+	close(fd);
+	EXPECT_TRUE(target_gone("stuck"));
+	EXPECT_TRUE(target_gone("well"));
+	server_stop(&stuck);
+	server_stop(&well);
+	EXPECT_TRUE(ways_end());
+}
+
 TEST_HARNESS_MAIN
