@@ -2,7 +2,8 @@
 /*
  * Garbage at the door: random ioctls on a port, on an fd used as a client, and
  * on fresh fds. Whatever is refused is refused with an errno that the header
- * documents, what is nonsense changes nothing, and the module works afterwards.
+ * documents for that command, what is nonsense changes nothing, and the module
+ * works afterwards.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -34,29 +35,43 @@ struct caller {
 	uint32_t generation[2];
 	int fd[PLACES];
 	unsigned int fresh_calls;	/* on the present fresh fd */
+	unsigned int last;		/* command */
 	uint8_t *page, *no_page;	/* neighbours; the second is not there */
 	uint64_t random;
 	/* What was not refused, and what of it leaves a trace. */
 	uint64_t taken, created, replies, bad_of_target;
 };
 
+/* What the header documents of every struct, and of every command of a port. */
+#define OF_ALL		E2BIG, EINVAL, EFAULT
+#define OF_A_PORT	OF_ALL, ENOTTY, EPERM, ESHUTDOWN
+
 static const struct known {
 	unsigned long cmd;
 	uint32_t size;
 	unsigned int name;		/* offset of a name, 0 if it has none */
 	unsigned int fd;		/* offset of a new fd, 0 if there is none */
+	int errors[16];			/* that are documented, up to a 0 */
 } known[] = {
-	{ EXTPAGER_IOC_SETUP, sizeof(struct extpager_setup), 0, 0 },
-	{ EXTPAGER_IOC_ENTER, sizeof(struct extpager_enter), 0, 0 },
+	{ EXTPAGER_IOC_SETUP, sizeof(struct extpager_setup), 0, 0,
+	  { OF_ALL, EOPNOTSUPP, EPERM, EBUSY, EPROTONOSUPPORT } },
+	{ EXTPAGER_IOC_ENTER, sizeof(struct extpager_enter), 0, 0,
+	  { OF_A_PORT, EINTR, ETIME, EPROTO } },
 	{ EXTPAGER_IOC_ATTACH, sizeof(struct extpager_attach),
-	  offsetof(struct extpager_attach, name), 0 },
-	{ EXTPAGER_IOC_DETACH, sizeof(struct extpager_detach), 0, 0 },
+	  offsetof(struct extpager_attach, name), 0,
+	  { OF_A_PORT, EOPNOTSUPP, ENOENT, EBUSY } },
+	{ EXTPAGER_IOC_DETACH, sizeof(struct extpager_detach), 0, 0,
+	  { OF_A_PORT, EOPNOTSUPP, ENOENT } },
 	{ EXTPAGER_IOC_OBJECT_CREATE, sizeof(struct extpager_object_create), 0,
-	  offsetof(struct extpager_object_create, out_fd) },
+	  offsetof(struct extpager_object_create, out_fd),
+	  { OF_A_PORT, EOPNOTSUPP, ENOSPC, EFBIG } },
+	/* No pager gives an errno of its own with READY here. */
 	{ EXTPAGER_IOC_OPEN, sizeof(struct extpager_open), offsetof(struct extpager_open, name),
-	  offsetof(struct extpager_open, out_fd) },
-	{ EXTPAGER_IOC_WAKE, sizeof(struct extpager_wake), 0, 0 },
-	{ EXTPAGER_IOC_FAILURES, sizeof(struct extpager_failures), 0, 0 },
+	  offsetof(struct extpager_open, out_fd),
+	  { OF_A_PORT, EOPNOTSUPP, ENOENT, EACCES, EROFS, ETIMEDOUT, EIO, ENODEV } },
+	{ EXTPAGER_IOC_WAKE, sizeof(struct extpager_wake), 0, 0, { OF_A_PORT, EOPNOTSUPP } },
+	{ EXTPAGER_IOC_FAILURES, sizeof(struct extpager_failures), 0, 0,
+	  { OF_ALL, EOPNOTSUPP, EPERM, ESHUTDOWN, ENOENT, ENXIO, EACCES, EROFS, ENODEV } },
 };
 
 #define SETUP_NR	_IOC_NR(EXTPAGER_IOC_SETUP)
@@ -216,20 +231,15 @@ static void count_replies(struct caller *c, unsigned int n)
 		c->bad_of_target += !!q->replies[(head - n) & q->kernel->reply_mask].object;
 }
 
-static bool is_documented(int error)
+/* Of what no command is, there is nothing else to say. */
+static bool is_documented(const struct known *k, int error)
 {
-	static const int errors[] = {
-		ENOTTY, E2BIG, EINVAL, EOPNOTSUPP, EFAULT,			/* of all */
-		EPERM, EBUSY, EPROTONOSUPPORT,					/* SETUP */
-		EINTR, ETIME, ESHUTDOWN, EPROTO,				/* ENTER */
-		ENOENT,								/* ATTACH, DETACH */
-		ENOSPC, EFBIG,							/* OBJECT_CREATE */
-		EACCES, EROFS, ETIMEDOUT,					/* OPEN */
-	};
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(errors); i++)
-		if (errors[i] == error)
+	if (!k)
+		return error == ENOTTY;
+	for (i = 0; k->errors[i]; i++)
+		if (k->errors[i] == error)
 			return true;
 	return false;
 }
@@ -254,8 +264,9 @@ static bool call_once(struct caller *c)
 	if (place == PORT && k == &known[ENTER_NR])
 		some_replies(c);
 	ret = ioctl(c->fd[place], cmd, arg);
+	c->last = cmd;
 	if (ret < 0)
-		return is_documented(errno);
+		return is_documented(k, errno);
 	c->taken++;
 	/* Nothing but these can succeed, and only in their places. */
 	if (!k || (k == &known[SETUP_NR] && place != FRESH))
@@ -373,8 +384,8 @@ TEST_F_TIMEOUT(calls, garbage_is_refused_and_nothing_else_happens, 120)
 	for (i = 0; i < rounds && now_ms() < end; i++) {
 		last = c->random;
 		ASSERT_TRUE(call_once(c)) {
-			TH_LOG("call %u, with the generator at %#" PRIx64 ": errno %d", i, last,
-			       errno);
+			TH_LOG("call %u, %#x, with the generator at %#" PRIx64 ": errno %d", i,
+			       c->last, last, errno);
 		}
 	}
 	enter.to_submit = 16;

@@ -23,7 +23,7 @@
  *   EFAULT      the struct cannot be read, or written after the command was done
  *   EPERM       a port command by somebody who is not the pager
  *   ESHUTDOWN   a port command, and the port has no living pager
- *   EINTR, ENOMEM, EMFILE as everywhere
+ *   EINTR, ENOMEM, EMFILE, ENFILE as everywhere
  */
 #ifndef _UAPI_LINUX_EXTPAGER_H
 #define _UAPI_LINUX_EXTPAGER_H
@@ -243,7 +243,9 @@ struct extpager_failure {
  * @out_failure: the last ones, newest first
  *
  * For any fd of the object, and for its pager. ENOENT: the port serves no such
- * object. EINVAL: an object was named and this is no port.
+ * object. EINVAL: an object was named and this is no port. On /dev/extpager that
+ * nobody has used yet also ENXIO: there is no target `default`; EACCES, EROFS,
+ * ESHUTDOWN, ENODEV: as OPEN of it.
  */
 struct extpager_failures {
 	__u32 size;
