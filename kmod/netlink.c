@@ -270,10 +270,12 @@ static int target_add_doit(struct sk_buff *skb, struct genl_info *info)
 	if (!s.store)
 		return -ENOMEM;
 	/* A call holds no reference of the module's; the target's mount is to. */
-	ret = try_module_get(THIS_MODULE) ? 0 : -ENODEV;
-	if (!ret) {
+	if (try_module_get(THIS_MODULE)) {
 		ret = extpager_target_add(&s, info->extack);
 		module_put(THIS_MODULE);
+	} else {
+		NL_SET_ERR_MSG(info->extack, "the module is being unloaded");
+		ret = -ENODEV;
 	}
 	kfree(s.store);
 	return ret;
@@ -512,6 +514,7 @@ static int reply_one(struct sk_buff *request, struct genl_info *info, u8 cmd,
 	hdr = genlmsg_put_reply(skb, info, &family, 0, cmd);
 	ret = hdr ? put(skb, t, netlink_capable(request, CAP_SYS_ADMIN)) : -EMSGSIZE;
 	if (ret) {
+		NL_SET_ERR_MSG(info->extack, "the answer is too long");
 		nlmsg_free(skb);
 		return ret;
 	}
