@@ -700,6 +700,65 @@ static struct message garbage(uint16_t family, uint64_t *random)
 	return m;
 }
 
+/* What the header documents of every command. */
+#define OF_ALL	EINVAL, ERANGE, EOPNOTSUPP
+
+static bool is_documented(unsigned int cmd, int error)
+{
+	static const int errors[][8] = {
+		[EXTPAGER_CMD_TARGET_ADD] = { OF_ALL, EPERM, EEXIST, ENODEV },
+		[EXTPAGER_CMD_TARGET_DEL] = { OF_ALL, EPERM, ENOENT, EBUSY, EALREADY },
+		[EXTPAGER_CMD_TARGET_SET] = { OF_ALL, EPERM, ENOENT, EBUSY },
+		[EXTPAGER_CMD_TARGET_GET] = { OF_ALL, ENOENT },
+		[EXTPAGER_CMD_STATS_GET] = { OF_ALL, ENOENT },
+		[EXTPAGER_CMD_PORT_GET] = { OF_ALL },
+		[EXTPAGER_CMD_REQUEST_GET] = { OF_ALL },
+	};
+	unsigned int i;
+
+	if (cmd >= ARRAY_SIZE(errors) || !errors[cmd][0])
+		return error == EOPNOTSUPP;
+	for (i = 0; i < ARRAY_SIZE(errors[cmd]) && errors[cmd][i]; i++)
+		if (errors[cmd][i] == error)
+			return true;
+	return false;
+}
+
+/* All that is told of a target, byte by byte. */
+struct account {
+	size_t len[2];
+	char text[2][4096];
+	unsigned int n;
+};
+
+static void take_down(struct nlmsghdr *nh, void *arg)
+{
+	struct account *a = arg;
+
+	a->len[a->n] = nh->nlmsg_len - NLMSG_HDRLEN;
+	if (a->len[a->n] <= sizeof(a->text[0]))
+		memcpy(a->text[a->n], NLMSG_DATA(nh), a->len[a->n]);
+	a->n++;
+}
+
+/* Settings and state, and the counters. */
+static bool take_account(struct socket *s, struct account *a)
+{
+	static const uint8_t cmds[] = { EXTPAGER_CMD_TARGET_GET, EXTPAGER_CMD_STATS_GET };
+	unsigned int i;
+
+	memset(a, 0, sizeof(*a));
+	for (i = 0; i < ARRAY_SIZE(cmds); i++) {
+		struct message m = message(s->family, cmds[i]);
+
+		name_it(NAME);
+		if (talk(s, &m, 0, take_down, a) || a->n != i + 1 ||
+		    a->len[i] > sizeof(a->text[0]))
+			return false;
+	}
+	return true;
+}
+
 static void remove_target(struct nlmsghdr *nh, void *arg)
 {
 	struct nlattr *name = find(nh, EXTPAGER_A_TARGET_NAME);
@@ -717,19 +776,48 @@ TEST_F_TIMEOUT(netlink, garbage_is_refused_and_harms_nothing, 120)
 {
 	unsigned int i, taken = 0, bad = 0, rounds = test_rounds(200000, 4000, 1000);
 	struct message m = message(self->s.family, EXTPAGER_CMD_TARGET_GET);
+	static struct account before, after;
 	uint64_t random = test_seed(41);
+	struct extpager_event ev;
+	struct pager p;
+	int fd;
 
 	BEHAVIOURS(41);
+	/* A bystander, in use, whose name no garbage has. */
+	ASSERT_EQ(0, TELL(TARGET_ADD, name_it(NAME), size_it(),
+			  put_string(&m, EXTPAGER_A_TARGET_STORE, "mem:")));
+	ASSERT_EQ(0, pager_open(&p, 1, 0));
+	ASSERT_EQ(0, pager_attach(&p, NAME, NULL, NULL));
+	fd = target_open(NAME, O_RDWR | O_NONBLOCK);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(pager_expect(&p, EXTPAGER_EV_INIT, &ev, LONG));
+	ASSERT_EQ(0, pager_ready(&p, &ev, 0, 0));
+	ASSERT_TRUE(take_account(&self->s, &before));
+
 	for (i = 0; i < rounds; i++) {
 		struct message g = garbage(self->s.family, &random);
+		int ret = talk(&self->s, &g, random & 0x700 ? 0 : NLM_F_DUMP, NULL, NULL);
 
-		if (!talk(&self->s, &g, random & 0x700 ? 0 : NLM_F_DUMP, NULL, NULL))
-			taken++;
+		taken += !ret;
+		if (!ret)
+			continue;
+		ASSERT_TRUE(is_documented(g.gh.cmd, -ret)) {
+			TH_LOG("message %u, command %u: %d", i, g.gh.cmd, ret);
+		}
+		/* What is no command is refused before it comes to the family. */
+		ASSERT_TRUE(ret == -EOPNOTSUPP || strlen(self->s.why)) {
+			TH_LOG("no word of message %u, command %u: %d", i, g.gh.cmd, ret);
+		}
 	}
 	/* Not all of it is nonsense, or it would try nothing. */
 	EXPECT_LT(0, taken);
 	EXPECT_GT(rounds, taken);
-	ASSERT_EQ(0, TELL(TARGET_ADD, name_it("netlink"), size_it()));
+
+	ASSERT_TRUE(take_account(&self->s, &after));
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+	EXPECT_TRUE(pager_silent(&p, 50));
+	close(fd);
+	pager_close(&p);
 	EXPECT_EQ(0, talk(&self->s, &m, NLM_F_DUMP, remove_target, &bad));
 	EXPECT_EQ(0, bad);
 }

@@ -55,6 +55,24 @@ enum extpager_pending_place {
 	EXTPAGER_PENDING_PARKED = 3,	/* waits for the next pager, or to be sent again */
 };
 
+/*
+ * errno of every command, besides those listed at each:
+ *   EINVAL      an attribute is missing, does not belong to the command or has
+ *               the wrong length, or a name or id that is none
+ *   ERANGE      a value out of range, or a string too long
+ *   EOPNOTSUPP  no such command, or no dump, or nothing but a dump, of it
+ *   ENOMEM      as everywhere
+ * The family says in words what it refuses, and why (NETLINK_EXT_ACK).
+ *
+ * TARGET_ADD, _DEL and _SET: EPERM: no CAP_SYS_ADMIN in the initial user
+ * namespace.
+ * TARGET_ADD: EEXIST: there is one of that name. ENODEV: the module is being
+ * unloaded.
+ * TARGET_DEL: ENOENT: there is none. EBUSY: dirty pages, and no pager. EALREADY:
+ * it is being deleted.
+ * TARGET_SET: ENOENT. EBUSY: a pager is attached, and serves it from its store.
+ * TARGET_GET, STATS_GET: ENOENT, if one is asked for.
+ */
 enum {
 	EXTPAGER_CMD_UNSPEC,
 	EXTPAGER_CMD_TARGET_ADD,
