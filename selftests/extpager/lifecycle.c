@@ -388,6 +388,39 @@ TEST_F(opening, who_comes_late_asks_again_when_the_first_question_expires)
 	EXPECT_EQ(0, client_result(&late, SOON));
 }
 
+TEST_F(opening, a_pager_that_goes_fails_it_by_policy_fail)
+{
+	struct extpager_event ev;
+	struct client c;
+
+	BEHAVIOURS(2);
+	ASSERT_EQ(0, target_set("hand", &(struct target_options){ .policy = "fail" }));
+	c = client_start(user_main, self->u);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, SOON));
+	ASSERT_TRUE(WAIT_FOR(SOON, tasks_waiting(c.pid) == 1));
+	ASSERT_EQ(0, pager_detach(&self->p, ev.object));
+	EXPECT_EQ(1, client_result(&c, SOON));
+	EXPECT_EQ(EIO, self->u->error);
+	/* Nor does the next one wait. */
+	self->u->error = 0;
+	c = client_start(user_main, self->u);
+	EXPECT_EQ(1, client_result(&c, SOON));
+	EXPECT_EQ(EIO, self->u->error);
+}
+
+TEST_F(opening, a_deletion_fails_it)
+{
+	struct extpager_event ev;
+	struct client c = client_start(user_main, self->u);
+
+	BEHAVIOURS(2);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, SOON));
+	ASSERT_TRUE(WAIT_FOR(SOON, tasks_waiting(c.pid) == 1));
+	ASSERT_EQ(0, target_del("hand", false));
+	EXPECT_EQ(1, client_result(&c, SOON));
+	EXPECT_EQ(ENODEV, self->u->error);
+}
+
 TEST_F(opening, ready_with_an_error_fails_it_with_that_error)
 {
 	static const int error[] = { EACCES, EIO, EROFS };
