@@ -214,6 +214,30 @@ def the_manifest_is_held_against_what_ran():
         ("a:y", "ended with pass, not skip"), ("a:z", "did not run")]
 
 
+def the_report_says_which_behaviour_was_shown_where():
+    """build/report/behaviours.json, as who checks a release reads it."""
+    made_up = session.Session(seed=7, quiet=True)
+    made_up.build_ids["6.12"] = "0123abcd"
+    for name, verdict in (("z", "pass"), ("a", "fail"), ("b", "skip")):
+        made_up._result(f"p:{name}", "6.12", "6.12.0",
+                        ktap.Result(name, verdict, behaviours=[12, 3], partial=[5]))
+    build = session.tree.BUILD
+    with tempfile.TemporaryDirectory() as directory:
+        session.tree.BUILD = Path(directory)
+        try:
+            made_up.write_report()
+        finally:
+            session.tree.BUILD = build
+        told = json.loads(Path(directory, "report/behaviours.json").read_text())
+    assert list(told) == ["commit", "dirty", "module_build_id", "seed", "results"], told
+    assert isinstance(told["commit"], str) and isinstance(told["dirty"], bool), told
+    assert (told["module_build_id"], told["seed"]) == ({"6.12": "0123abcd"}, 7), told
+    assert told["results"] == [
+        {"behaviour": number, "test": test, "kernel": "6.12.0", "result": shown}
+        for number, good in ((3, "pass"), (5, "partial"), (12, "pass"))
+        for test, shown in (("p:a", "fail"), ("p:z", good))], told["results"]
+
+
 def samples_become_a_histogram():
     lines = ["# histogram h: pause more", "# sample h 41.5 -3.0", "# sample h 44.0",
              "# sample h 90.0 12.0", "# sample x 1.0 2.0"]
@@ -281,7 +305,8 @@ def main():
              a_program_that_dies_names_its_test,
              a_programs_output_must_be_complete, a_mutant_is_caught_by_tests_that_ran_and_failed,
              a_mutant_may_break_the_boot_only_if_it_says_so, behaviours_not_shown_are_missed,
-             the_manifest_is_held_against_what_ran, samples_become_a_histogram,
+             the_manifest_is_held_against_what_ran,
+             the_report_says_which_behaviour_was_shown_where, samples_become_a_histogram,
              the_demo_judges_itself)
     print(f"KTAP version 1\n1..{len(tests)}")
     failed = 0
