@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from . import behaviours, debian, guest, ktap, manifest, plots, tree
+from . import behaviours, guest, ktap, manifest, plots, tree
 
 # Names before the colon that stand for no test program.
 KINDS = ("canary", "mutant", "static", "unit", "demo", "boot")
@@ -45,7 +45,8 @@ class Session:
         self.why = {}                   # (test, place): [reason], of failures
         self.seconds = {}               # (test, place): how long it took, in a machine
         self.shown = []                 # rows of behaviours.json
-        self.shown_at = set()           # (number, place) of them
+        self.shown_at = set()           # (number, place) of those that passed
+        self.partly_at = set()          # likewise, of what was shown only in part
         self.build_ids = {}
         self.unasked = set()            # tests of the manifest that were not picked
         self._lock = threading.Lock()
@@ -72,11 +73,13 @@ class Session:
             return
         verdict = result.verdict
         with self._lock:
-            for numbers, good in ((result.behaviours, "pass"), (result.partial, "partial")):
+            for numbers, good, at in ((result.behaviours, "pass", self.shown_at),
+                                      (result.partial, "partial", self.partly_at)):
                 self.shown += [{"behaviour": n, "test": test, "kernel": release,
                                 "result": good if verdict == "pass" else "fail"}
                                for n in numbers]
-                self.shown_at |= {(n, place) for n in numbers}
+                if verdict == "pass":
+                    at.update((n, place) for n in numbers)
 
     def _complain(self, program, place, running, complaint):
         """The program came to a bad end; so did the test that it was in."""
@@ -255,8 +258,9 @@ class Session:
         Returns the exit status."""
         counts, failures = manifest.judge(self.seen, self.expected(places, kinds))
         if not self.only:
-            kernels = [place for place in places if place != debian.PLACE]
-            unseen = behaviours.missing(self.shown_at, kernels, behaviours.load())
+            unseen = behaviours.missing(self.shown_at, self.partly_at,
+                                        [*places, *(["host"] if "unit" in kinds else [])],
+                                        behaviours.load())
             failures += unseen
             counts["failed"] += len(unseen)
         self.write_report()
