@@ -125,16 +125,16 @@ def headers():
     return complaints
 
 
-def baseline(directory):
+def baseline(directory, top=tree.TOP):
     """The library's interface as it was in the last release, or else as it is kept."""
-    tag = subprocess.run(["git", "describe", "--tags", "--abbrev=0"], cwd=tree.TOP,
+    tag = subprocess.run(["git", "describe", "--tags", "--abbrev=0"], cwd=top,
                          capture_output=True, text=True).stdout.strip()
     if tag:
-        shown = subprocess.run(["git", "show", f"{tag}:{ABI}"], cwd=tree.TOP, capture_output=True)
+        shown = subprocess.run(["git", "show", f"{tag}:{ABI}"], cwd=top, capture_output=True)
         if not shown.returncode:
             (directory / "baseline.abi").write_bytes(shown.stdout)
             return directory / "baseline.abi"
-    return tree.TOP / ABI
+    return top / ABI
 
 
 def has_only_grown(block):
@@ -149,13 +149,12 @@ def has_only_grown(block):
     return all(offset and int(offset.group(1)) >= int(size.group(1)) for offset in offsets)
 
 
-def abi():
+def abi_of(library, top=tree.TOP):
     """What was built against the last release runs with this library: symbols may
     be added, and structs that carry their size may grow at their ends."""
-    tree.make("lib")
     with tempfile.TemporaryDirectory() as directory:
         status, lines = run("abidiff", "--leaf-changes-only", "--no-added-syms",
-                            baseline(Path(directory)), tree.BUILD / "lib/libextpager.so.0")
+                            baseline(Path(directory), top), library)
     if not status:
         return []
     # Bit 2 says that there are changes, and any other that no more need be asked.
@@ -165,6 +164,11 @@ def abi():
             all(map(has_only_grown, changed)):
         return []
     return lines or [f"abidiff ended with {status}"]
+
+
+def abi():
+    tree.make("lib")
+    return abi_of(tree.BUILD / "lib/libextpager.so.0")
 
 
 def rows(text, heading):
