@@ -3,8 +3,9 @@
  * extpager by COPY: a pager in a process of its own reads the store into its
  * buffer; one ENTER supplies that and waits for the next request. And the same
  * while somebody watches: all that the kernel tells of a target is read, by
- * netlink and in sysfs, twelve times as often as `pagerctl top` does. A pager that
- * is to be succeeded leaves all but the first requests unanswered.
+ * netlink and in sysfs, twelve times as often as one does who watches, once a
+ * second. A pager that is to be succeeded leaves all but the first requests
+ * unanswered. Two that are spoilt sleep, and supply what is a word off.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -34,6 +35,8 @@ static pid_t pager, watcher;
 static int object;
 static char *buffers;
 static uint64_t noted_before;
+/* Of a pager that is spoilt: done to what it has read. */
+static void (*spoil)(char *buf, size_t length);
 
 /* How often this pager was asked. */
 static uint64_t asked(void)
@@ -59,6 +62,8 @@ static void data_request(struct extpager *p, struct extpager_req *req, void *use
 	if (t->succession && asked() > WARM)
 		return;
 	store_read(buf, length, offset);
+	if (spoil)
+		spoil(buf, length);
 	extpager_supply_deferred(req, offset, buf, length);
 }
 
@@ -177,6 +182,28 @@ static void start_with(const struct testcase *t, make_fn *make)
 static void start(const struct testcase *t)
 {
 	start_with(t, t->succession ? make_target : make_object);
+}
+
+static void idle(char *unused, size_t length)
+{
+	usleep(1000);
+}
+
+static void start_slow(const struct testcase *t)
+{
+	spoil = idle;
+	start(t);
+}
+
+static void shift(char *buf, size_t length)
+{
+	memmove(buf, buf + sizeof(uint64_t), length - sizeof(uint64_t));
+}
+
+static void start_shifted(const struct testcase *t)
+{
+	spoil = shift;
+	start(t);
 }
 
 static int see(const struct extpager_stats *s, void *seen)
@@ -354,4 +381,12 @@ const struct system extpager_copy_system = {
 
 const struct system extpager_watched_system = {
 	"extpager-watched", is_random_reading, start_watched, map, NULL, stop_watched, NULL
+};
+
+const struct system extpager_slow_system = {
+	"extpager-slow", is_random_reading, start_slow, map, NULL, stop, NULL
+};
+
+const struct system extpager_shifted_system = {
+	"extpager-shifted", is_random_reading, start_shifted, map, NULL, stop, NULL
 };

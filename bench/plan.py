@@ -20,6 +20,12 @@ SYSTEMS = {
     "extpager-watched": "the same, while its statistics are read twelve times a second",
 }
 
+# A second of the guest's, in instructions: -icount shift=0 makes each a nanosecond.
+SECOND = 1000000000
+# How often a user who watches reads the statistics in it, and what part of it that may take.
+WATCHES = 1
+MOST_TO_WATCH = 0.01
+
 # Peers that stand for the best of several systems.
 PEERS = {
     "userfaultfd": ("userfaultfd", "userfaultfd-batched", "userfaultfd-sigbus"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Results of the cases: whether they count, how they compare, and to which goals."""
-from plan import GOALS, systems_of
+from plan import GOALS, MOST_TO_WATCH, SECOND, WATCHES, systems_of
 
 PAGE_KIB = 4
 # By what the plugin's count may differ from the guest's clock.
@@ -38,6 +38,13 @@ def judge(result):
     # Readahead hides one or the other of what plain mmap does.
     elif not asked and not read:
         yield "void, the pages were in memory before"
+
+
+def part_to_watch(alone, watched):
+    """What part of all instructions a user takes who watches, of two results, in one of
+    which the statistics were read."""
+    more = watched["instructions_per_page"] - alone["instructions_per_page"]
+    return more * watched["pages"] / watched["watches"] * WATCHES / SECOND
 
 
 class Comparison:
@@ -86,6 +93,13 @@ class Comparison:
                    f"| {r['bytes_copied']:,} | {r['bytes_zeroed']:,} | "
                    + " | ".join(self._ratio(r, peer) for peer in peers) + " |")
         yield ""
+        by_name = {(r["case"], r["system"]): r for r in self.results if not r["void"]}
+        alone, watched = (by_name.get(("rand4k", f"extpager-{how}")) for how in ("copy", "watched"))
+        if alone and watched:
+            yield (f"To read all statistics once a second takes "
+                   f"{100 * part_to_watch(alone, watched):.3f} % of the instructions "
+                   f"(at most {100 * MOST_TO_WATCH:.0f} %).")
+            yield ""
         goals = list(self.goals())
         if not goals:
             return
