@@ -92,7 +92,7 @@ check-deep: deps ## more rounds, every mutant, check-packages; PART=tests|mutant
 	@selftests/check --deep $(addprefix --part=,$(PART))
 check-packages: deps ## the packages in a real Debian guest: run, kill, upgrade, purge
 	@selftests/packages
-check-fresh: deps ## the README's quick start in a minimal Debian; FRESH='make demo' for one
+check-fresh: deps ## the README's commands in a minimal Debian; FRESH='make demo' for one
 	@selftests/fresh '$(FRESH)'
 
 vm-test: deps ## tests in a VM: K=6.1|6.12|debug T='prog' or 'prog:test', globs

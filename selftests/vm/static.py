@@ -218,7 +218,8 @@ def spdx():
 
 
 def readme():
-    """The pagers that the README shows are those that are tested, and as short as it says."""
+    """The pagers that the README shows are those that are tested, and as short as it says;
+    each of its commands is typed by `make check-fresh`, or left out there for a reason."""
     text = (tree.TOP / "README.md").read_text()
     complaints = []
     for name, limit in (("memory-pager", 60), ("snapshot-pager", 121)):
@@ -227,6 +228,9 @@ def readme():
             complaints.append(f"README.md does not show examples/{name}.c as it is")
         if len(source.splitlines()) >= limit:
             complaints.append(f"examples/{name}.c has {limit} lines or more")
+    fresh = subprocess.run([tree.SELFTESTS / "fresh", "--list"], capture_output=True, text=True)
+    if fresh.returncode or "make deb\n" not in fresh.stdout:
+        complaints += fresh.stderr.splitlines() or ["selftests/fresh does not type `make deb`"]
     return complaints
 
 
