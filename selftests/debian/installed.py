@@ -225,6 +225,14 @@ def test_no_module():
     assert unit("pagerd", "ActiveState", "NRestarts", "ExecMainStatus") == ["failed", "0", "3"]
     assert "no /dev/extpager: modprobe extpager" in said(cursor), said(cursor)
     os.unlink(never)
+    # Now it is loaded by who asks for its netlink family, and by its unit.
+    for words in (("pagerctl", "target", "list"), ("systemctl", "start", "modprobe@extpager")):
+        run("systemctl", "stop", "modprobe@extpager")
+        until("the module goes", lambda: subprocess.run(
+            ["modprobe", "-r", "extpager"], capture_output=True).returncode == 0)
+        assert not os.path.exists("/sys/module/extpager"), words
+        run(*words)
+        assert os.path.exists("/sys/module/extpager"), words
     run("systemctl", "start", "pagerd", "run-extpager-targets.mount")
     serves("db")
     assert os.path.ismount(PATHS)
