@@ -295,6 +295,13 @@ def samples_become_a_histogram():
     assert bins == ["41.0 2\n91.0 1", "-2.0 1"], bins
 
 
+def what_a_program_counts_is_reported():
+    lines = ["# count mmap: failed=7 refused=4", "# count mmap, again: none", "ok 1 a.x",
+             "# count mlock: failed=2", "# count lost: failed="]
+    assert session.counts_in(lines) == {"mmap": {"failed": 7, "refused": 4},
+                                        "mlock": {"failed": 2}}
+
+
 def demo():
     """demo/run, which has no name of a module's."""
     loader = SourceFileLoader("demo_run", str(TOP / "demo/run"))
@@ -345,7 +352,7 @@ def main():
              a_whole_run_misses_what_failed_or_was_shown_in_part,
              the_manifest_is_held_against_what_ran,
              the_report_says_which_behaviour_was_shown_where, samples_become_a_histogram,
-             the_demo_judges_itself)
+             what_a_program_counts_is_reported, the_demo_judges_itself)
     print(f"KTAP version 1\n1..{len(tests)}")
     failed = 0
     for number, test in enumerate(tests, 1):

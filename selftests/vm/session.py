@@ -15,6 +15,8 @@ from . import behaviours, guest, ktap, manifest, plots, tree
 
 # Names before the colon that stand for no test program.
 KINDS = ("canary", "mutant", "static", "unit", "demo", "boot")
+# What a program has counted, as in: # count mmap: failed=7 refused=4
+COUNT = re.compile(r"# count ([^:]+):((?: \w+=\d+)+)$")
 # How often a kernel that died is booted again for the programs not yet run.
 REBOOTS = 8
 
@@ -35,6 +37,13 @@ def said_in(lines, test):
         if re.match(rf"#\s+RUN\s+{re.escape(test)} ", lines[number]):
             return lines[number:]
     return lines
+
+
+def counts_in(lines):
+    """What a program has counted: {"mmap": {"failed": 7, "refused": 4}}."""
+    found = filter(None, map(COUNT.match, lines))
+    return {match[1]: {name: int(number) for name, number in
+                       (word.split("=") for word in match[2].split())} for match in found}
 
 
 class Session:
@@ -108,6 +117,9 @@ class Session:
                     self._quote(said_in(run.output, result.name))
             return
         plots.draw(run.program.name, place, run.output)
+        if counts := counts_in(run.output):
+            self._write_json(run.program.name, {"kernel": boot.kernel.release, "seed": self.seed,
+                                                "deep": self.deep, "operations": counts})
         if run.complaint:
             self._complain(run.program.name, place, run.parser.running, run.complaint)
             self._quote(run.output)
@@ -272,6 +284,12 @@ class Session:
         print(manifest.totals(counts))
         return 1 if failures or not counts["passed"] else 0
 
+    @staticmethod
+    def _write_json(name, what):
+        directory = tree.BUILD / "report"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"{name}.json").write_text(json.dumps(what, indent=1) + "\n")
+
     def write_report(self):
         def git(*words):
             return subprocess.run(["git", "-C", tree.TOP, *words], capture_output=True,
@@ -281,13 +299,11 @@ class Session:
                   "module_build_id": self.build_ids, "seed": self.seed,
                   "results": sorted(self.shown, key=lambda r: (r["behaviour"], r["test"],
                                                                r["kernel"]))}
-        directory = tree.BUILD / "report"
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "behaviours.json").write_text(json.dumps(report, indent=1) + "\n")
+        self._write_json("behaviours", report)
         results = [{"test": t, "place": p, "verdict": v, "why": self.why.get((t, p), []),
                     "seconds": self.seconds.get((t, p))}
                    for (t, p), v in sorted(self.seen.items())]
-        (directory / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        self._write_json("results", results)
 
     def update_manifest(self, places, kinds):
         """Replaces the manifest's lines of what was run by what was seen."""
