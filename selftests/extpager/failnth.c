@@ -18,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -103,16 +104,27 @@ static bool set_up_failures(struct bench *b)
 
 static const char *const kinds[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
 
-/* Only what has a caller between @start and @end is made to fail, or counted. */
-static bool only_below(unsigned long start, unsigned long end)
+static bool set_range(const char *start_setting, unsigned long start,
+		      const char *end_setting, unsigned long end)
 {
 	bool ok = true;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
-		ok = ok && set_number(kinds[i], "require-start", start) &&
-		     set_number(kinds[i], "require-end", end);
+		ok = ok && set_number(kinds[i], start_setting, start) &&
+		     set_number(kinds[i], end_setting, end);
 	return ok;
+}
+
+/* Only what has a caller between @start and @end is made to fail, or counted. */
+static bool only_below(unsigned long start, unsigned long end)
+{
+	return set_range("require-start", start, "require-end", end);
+}
+
+static bool not_below(unsigned long start, unsigned long end)
+{
+	return set_range("reject-start", start, "reject-end", end);
 }
 
 /* @percent of the allocations that the module makes in whatever task, workers too. */
@@ -135,7 +147,7 @@ static bool fail_at_random(unsigned int percent)
 static bool fail_no_more(void)
 {
 	return set("failslab", "probability", "0") && set("fail_page_alloc", "probability", "0") &&
-	       only_below(0, ~0UL);
+	       only_below(0, ~0UL) && not_below(0, 0);
 }
 
 static bool arm(struct bench *b, unsigned int n)
@@ -1133,6 +1145,101 @@ TEST_F_TIMEOUT(failnth, spill_bears_failed_allocations, 250)
 	EXPECT_TRUE(goes(b, run_fsync, EIO));
 	EXPECT_TRUE(fail_no_more());
 	EXPECT_TRUE(right(b));
+}
+
+/* ---- the module ---- */
+
+static int load(void)
+{
+	int fd = open("/tests/extpager.ko", O_RDONLY | O_CLOEXEC);
+	int ret = errno_if(syscall(SYS_finit_module, fd, "", 0));
+
+	close(fd);
+	return ret;
+}
+
+/* Whatever frees itself in the background has done so. */
+static bool unload_works(void)
+{
+	return WAIT_FOR(SOON, !syscall(SYS_delete_module, "extpager", O_NONBLOCK));
+}
+
+/* Where a function of the kernel begins and ends. */
+static bool find_function(const char *what, unsigned long *start, unsigned long *end)
+{
+	FILE *f = fopen("/proc/kallsyms", "r");
+	char name[128];
+
+	*start = *end = 0;
+	while (f && !*end && fscanf(f, "%lx %*c %127s%*[^\n]", end, name) == 2) {
+		if (!*start && !strcmp(name, what))
+			*start = *end;
+		if (*end <= *start || !*start)
+			*end = 0;
+	}
+	if (f)
+		fclose(f);
+	return *start && *end;
+}
+
+/*
+ * What its initialization allocates, not what the loader does before. The kernel's
+ * own leak, of a cache's name when its directory in sysfs cannot be made, is spared.
+ */
+static bool only_in_initcalls(void)
+{
+	unsigned long start, end;
+
+	return find_function("do_one_initcall", &start, &end) && only_below(start, end) &&
+	       find_function("sysfs_slab_add", &start, &end) && not_below(start, end);
+}
+
+FIXTURE(unloaded)
+{
+	struct bench *b;
+};
+
+FIXTURE_SETUP(unloaded)
+{
+	self->b = calloc(1, sizeof(*self->b));
+	ASSERT_TRUE(set_up_failures(self->b));
+	ASSERT_TRUE(only_in_initcalls());
+	ASSERT_TRUE(unload_works());
+}
+
+FIXTURE_TEARDOWN(unloaded)
+{
+	EXPECT_TRUE(fail_no_more());
+	EXPECT_EQ(0, load());
+	EXPECT_LE(0, open_path(EXTPAGER_DEVICE));
+	close(self->b->nth);
+	free(self->b);
+}
+
+TEST_F_TIMEOUT(unloaded, loading_bears_failed_allocations, 250)
+{
+	unsigned int n, misses = 0, failed = 0, refused = 0;
+	uint64_t random = test_seed(111);
+
+	for (n = 1; n < MOST && misses < 3; n = next_of(n, &random)) {
+		bool hit;
+		int ret;
+
+		ASSERT_TRUE(arm(self->b, n));
+		ret = load();
+		hit = disarm(self->b);
+		ASSERT_TRUE(!ret || (hit && ret == -ENOMEM)) {
+			TH_LOG("allocation %u: %s", n, strerror(-ret));
+		}
+		ASSERT_TRUE(ret || unload_works());
+		misses = hit ? 0 : misses + 1;
+		failed += hit;
+		refused += !!ret;
+	}
+	printf("# count load the module: failed=%u refused=%u\n", failed, refused);
+	fflush(stdout);
+	EXPECT_EQ(3, misses);
+	EXPECT_LT(0, refused);
 }
 
 TEST_HARNESS_MAIN
