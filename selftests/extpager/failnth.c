@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -52,6 +53,7 @@ struct bench {
 	int made;		/* fd, 0 if there is none */
 	uint8_t *made_map;	/* NULL if there is none */
 	size_t made_len;
+	int pipe[2];
 	/* The test as a pager of an object of its own. */
 	struct pager p;
 	int own;		/* fd of the object */
@@ -333,6 +335,11 @@ static bool cold_and_new(struct bench *b)
 	return cold(b);
 }
 
+static bool dirty(struct bench *b)
+{
+	return cold_and_new(b) && pwrite(b->fd, b->want + AT, RUN, AT) == (ssize_t)RUN;
+}
+
 /* An access is tried again by itself until there is memory. */
 static int touched(int code)
 {
@@ -405,14 +412,87 @@ static int run_read_new(struct bench *b)
 	return errno_of(pread(b->fd, b->got + AT, RUN, AT), RUN);
 }
 
+static int run_read_page(struct bench *b)
+{
+	return errno_of(pread(b->fd, b->got, PAGE, AT), PAGE);
+}
+
+static int run_read(struct bench *b)
+{
+	return errno_of(pread(b->fd, b->got, RUN, AT + 100), RUN);
+}
+
+/* It is asked for, and not waited for. */
+static int run_read_nowait(struct bench *b)
+{
+	struct iovec iov = { b->got, PAGE };
+	ssize_t n = preadv2(b->fd, &iov, 1, AT, RWF_NOWAIT);
+
+	return n < 0 && errno == EAGAIN ? 0 : errno_of(n, PAGE);
+}
+
+static int run_splice(struct bench *b)
+{
+	loff_t at = AT;
+
+	return errno_of(splice(b->fd, &at, b->pipe[1], NULL, PAGE, SPLICE_F_NONBLOCK), PAGE);
+}
+
+/* Also in it may be what came before the copy that failed. */
+static bool pipe_right(struct bench *b)
+{
+	unsigned int pages = 0;
+
+	for (; read(b->pipe[0], b->got, PAGE) == (ssize_t)PAGE; pages++)
+		if (memcmp(b->got, b->want + AT, PAGE))
+			return false;
+	return pages && right(b);
+}
+
 static int run_write(struct bench *b)
 {
 	return errno_of(pwrite(b->fd, b->want + AT, RUN, AT), RUN);
 }
 
+static int run_write_part(struct bench *b)
+{
+	/* The middle, and what lies around it. */
+	return errno_of(pwrite(b->fd, b->want + AT + 100, RUN - 200, AT + 100), RUN - 200) ?:
+	       errno_of(pwrite(b->fd, b->want + AT, 100, AT), 100) ?:
+	       errno_of(pwrite(b->fd, b->want + AT + RUN - 100, 100, AT + RUN - 100), 100);
+}
+
 static int run_fsync(struct bench *b)
 {
 	return errno_if(fsync(b->fd));
+}
+
+static int run_msync(struct bench *b)
+{
+	return errno_if(msync(b->map, BYTES, MS_SYNC));
+}
+
+static int run_syncfs(struct bench *b)
+{
+	return errno_if(syncfs(b->fd));
+}
+
+static int run_sync_range(struct bench *b)
+{
+	return errno_if(sync_file_range(b->fd, 0, 0, SYNC_FILE_RANGE_WRITE |
+					SYNC_FILE_RANGE_WAIT_AFTER));
+}
+
+static int run_willneed(struct bench *b)
+{
+	return -posix_fadvise(b->fd, AT, RUN, POSIX_FADV_WILLNEED);
+}
+
+static int run_failures(struct bench *b)
+{
+	struct extpager_failures f = { .size = sizeof(f) };
+
+	return errno_if(ioctl(b->fd, EXTPAGER_IOC_FAILURES, &f));
 }
 
 static int read_opened(struct bench *b, int fd)
@@ -458,6 +538,21 @@ static const struct operation client_ops[] = {
 	{ "madvise POPULATE_READ", run_populate_read, .before = cold, .after = right },
 	{ "madvise POPULATE_WRITE", run_populate_write, .before = cold, .after = right },
 	{ "mlock", run_mlock, .before = cold, .after = unlock_right, .may = EAGAIN },
+};
+
+static const struct operation file_ops[] = {
+	{ "read a page", run_read_page, .before = cold, .after = right },
+	{ "read", run_read, .before = cold, .after = right },
+	{ "read without waiting", run_read_nowait, .before = cold, .after = right },
+	{ "splice", run_splice, .before = cold, .after = pipe_right },
+	{ "write", run_write, .before = cold_and_new, .after = right },
+	{ "write parts of pages", run_write_part, .before = cold_and_new, .after = right },
+	{ "fadvise WILLNEED", run_willneed, .before = cold, .after = right },
+	{ "fsync", run_fsync, .before = dirty, .after = right },
+	{ "msync", run_msync, .before = dirty, .after = right },
+	{ "syncfs", run_syncfs, .before = dirty, .after = right },
+	{ "sync_file_range", run_sync_range, .before = dirty, .after = right },
+	{ "FAILURES", run_failures, .may = 0 },
 };
 
 /* ---- the administrator: netlink, the path file system, sysfs ---- */
@@ -1035,6 +1130,7 @@ FIXTURE_SETUP(failnth)
 	b->got = malloc(BYTES);
 	memcpy(b->want, b->server.store, BYTES);
 	b->seed = SEED;
+	ASSERT_EQ(0, pipe2(b->pipe, O_CLOEXEC | O_NONBLOCK));
 	target_path(TARGET);
 	ASSERT_TRUE(set_up_failures(b));
 }
@@ -1045,6 +1141,8 @@ FIXTURE_TEARDOWN(failnth)
 
 	EXPECT_TRUE(fail_no_more());
 	unmake(b);
+	close(b->pipe[0]);
+	close(b->pipe[1]);
 	munmap(b->map, BYTES);
 	close(b->fd);
 	close(b->s.fd);
@@ -1060,6 +1158,11 @@ FIXTURE_TEARDOWN(failnth)
 TEST_F_TIMEOUT(failnth, mapped_accesses_and_opens_bear_failed_allocations, 250)
 {
 	EXPECT_BORNE(client_ops);
+}
+
+TEST_F_TIMEOUT(failnth, reads_writes_and_syncs_bear_failed_allocations, 250)
+{
+	EXPECT_BORNE(file_ops);
 }
 
 TEST_F_TIMEOUT(failnth, administration_bears_failed_allocations, 250)
