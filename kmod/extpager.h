@@ -670,6 +670,13 @@ bool extpager_object_clean(struct extpager_object *obj);
 unsigned long extpager_object_dirty_pages(struct extpager_object *obj);
 
 /* spill.c: dirty pages that the pager does not take */
+/* What becomes of one; whoever traces it goes by the numbers. */
+enum extpager_spill_event {
+	EXTPAGER_SPILL_TAKES = 1,	/* it stands there from now on */
+	EXTPAGER_SPILL_GIVES,		/* it was read from there */
+	EXTPAGER_SPILL_REFUSES,		/* it stays dirty */
+};
+
 bool extpager_target_spills(const struct extpager_target *t);
 void extpager_spill_kick(struct extpager_target *t);
 void extpager_spill_work(struct work_struct *work);

@@ -25,6 +25,7 @@
 #include <linux/swap.h>
 
 #include "extpager.h"
+#include "trace.h"
 
 /* A page's entry: what it says counts; marks are for who looks for some of them. */
 #define SPILL_LIVE	xa_mk_value(1)	/* it stands in the spill */
@@ -126,6 +127,7 @@ int extpager_spill_read(struct extpager_object *obj, struct folio *folio)
 	copy_highpage(folio_page(folio, 0), page);
 	put_page(page);
 	extpager_count(obj->target, PAGES_UNSPILLED);
+	trace_extpager_spill(obj, folio->index, 1, EXTPAGER_SPILL_GIVES, 0);
 	return 0;
 }
 
@@ -380,6 +382,7 @@ static void copy_out(struct extpager_object *obj, struct folio *folio, struct pa
 	atomic_long_inc(&obj->nr_spilled);
 	atomic_long_inc(&obj->target->nr_spilled);
 	extpager_count(obj->target, PAGES_SPILLED);
+	trace_extpager_spill(obj, index, 1, EXTPAGER_SPILL_TAKES, 0);
 }
 
 /* @error: why something was not spilled when it was last tried; 0: all was. */
@@ -419,6 +422,7 @@ static int spill_folio(struct extpager_object *obj, struct folio *folio)
 	mem_cgroup_put(memcg);
 	if (IS_ERR(page)) {
 		extpager_count(obj->target, SPILLS_FAILED);
+		trace_extpager_spill(obj, folio->index, 1, EXTPAGER_SPILL_REFUSES, PTR_ERR(page));
 		return PTR_ERR(page);
 	}
 	/* Whoever holds it will be done with it by the next time. */
@@ -452,11 +456,13 @@ static int spill_object(struct extpager_object *obj)
 	if (full && !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
 	    !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK))
 		return 0;
-	if (full)
+	if (full) {
 		extpager_count(t, SPILLS_FAILED);
-	else
+		trace_extpager_spill(obj, 0, 0, EXTPAGER_SPILL_REFUSES, full);
+	} else {
 		/* What the pager has not taken by now is not waited for. */
 		extpager_requests_withdraw(obj);
+	}
 	folio_batch_init(&batch);
 	while (!full && extpager_target_spills(t) &&
 	       filemap_get_folios_tag(mapping, &index, -1, PAGECACHE_TAG_DIRTY, &batch)) {

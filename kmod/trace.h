@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Tracepoints: the life of a request, half of its deadline, accesses that wait at the gate. */
+/*
+ * Tracepoints: the life of a request, half of its deadline, accesses that wait at the
+ * gate, pages that go to the spill and come from it.
+ */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM extpager
 
@@ -15,6 +18,9 @@ TRACE_DEFINE_ENUM(EXTPAGER_REQUEST_NEW);
 TRACE_DEFINE_ENUM(EXTPAGER_REQUEST_PENDING);
 TRACE_DEFINE_ENUM(EXTPAGER_REQUEST_PARKED);
 TRACE_DEFINE_ENUM(EXTPAGER_REQUEST_ENDED);
+TRACE_DEFINE_ENUM(EXTPAGER_SPILL_TAKES);
+TRACE_DEFINE_ENUM(EXTPAGER_SPILL_GIVES);
+TRACE_DEFINE_ENUM(EXTPAGER_SPILL_REFUSES);
 
 #define extpager_show_op(op) __print_symbolic(op,			\
 	{ EXTPAGER_EV_INIT,		"INIT" },			\
@@ -30,6 +36,11 @@ TRACE_DEFINE_ENUM(EXTPAGER_REQUEST_ENDED);
 	{ EXTPAGER_REQUEST_PENDING,	"PENDING" },			\
 	{ EXTPAGER_REQUEST_PARKED,	"PARKED" },			\
 	{ EXTPAGER_REQUEST_ENDED,	"ENDED" })
+
+#define extpager_show_spill(what) __print_symbolic(what,		\
+	{ EXTPAGER_SPILL_TAKES,		"spilled" },			\
+	{ EXTPAGER_SPILL_GIVES,		"unspilled" },			\
+	{ EXTPAGER_SPILL_REFUSES,	"failed" })
 
 TRACE_EVENT(extpager_request,
 	TP_PROTO(const struct extpager_request *req, u32 state),
@@ -100,6 +111,29 @@ TRACE_EVENT(extpager_gate,
 	),
 	TP_printk("object=%#llx index=%llu access=%#x result=%d",
 		  __entry->object, __entry->index, __entry->access, __entry->result)
+);
+
+/* @nr: pages; 0 if the spill was full, and none was tried. */
+TRACE_EVENT(extpager_spill,
+	TP_PROTO(const struct extpager_object *obj, pgoff_t index, u32 nr, u32 what, int error),
+	TP_ARGS(obj, index, nr, what, error),
+	TP_STRUCT__entry(
+		__field(u64, object)
+		__field(u64, index)
+		__field(u32, nr)
+		__field(u32, what)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__entry->object = obj->id;
+		__entry->index = index;
+		__entry->nr = nr;
+		__entry->what = what;
+		__entry->error = error;
+	),
+	TP_printk("object=%#llx index=%llu nr=%u %s error=%d",
+		  __entry->object, __entry->index, __entry->nr,
+		  extpager_show_spill(__entry->what), __entry->error)
 );
 
 #endif /* EXTPAGER_TRACE_H */

@@ -287,14 +287,16 @@ def slow_read(page):
 def test_scripts_for_bpftrace():
     """Each script is one for this bpftrace and this kernel, and tells of a slow read."""
     names = {os.path.basename(path) for path in glob.glob(f"{SCRIPTS}/*")}
-    assert names == {"extpager-latency.bt", "extpager-slow.bt", "extpager-waiters.bt"}, names
+    assert names == {f"extpager-{what}.bt"
+                     for what in ("latency", "slow", "spill", "waiters")}, names
     with Script("extpager-latency.bt") as latency, Script("extpager-slow.bt", "1000") as slow, \
-            Script("extpager-waiters.bt") as waiters:
+            Script("extpager-spill.bt") as spill, Script("extpager-waiters.bt") as waiters:
         latency.attached("Tracing requests")
         slow.attached("OBJECT")
+        spill.attached("Tracing the spill")
         waiters.attached("Tracing accesses")
         slow_read(4321)
-        said_of = latency.end(), slow.end(), waiters.end()
+        said_of = latency.end(), slow.end(), waiters.end(), spill.end()
     for text in said_of:
         assert "WARNING" not in text and "ERROR:" not in text, text
     # Microseconds, by powers of two.
