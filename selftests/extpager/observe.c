@@ -6,7 +6,7 @@
  * On one CPU: tracepoints patch the running kernel's code, which an emulator with
  * several does not always see in time (an int3 oops).
  */
-/* vm: smp=1 */
+/* vm: smp=1 swap=64M */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -388,6 +388,97 @@ static bool set_page_in_ms(unsigned int ms)
 	return ok;
 }
 
+/* Counters by what was traced of @object; what cannot be told from it stays 0. */
+static void count_trace(uint64_t object, uint64_t *told)
+{
+	static const struct {
+		const char *op;
+		unsigned int sent, failed;
+	} ops[] = {
+		{ "INIT", EXTPAGER_A_STATS_INITS, 0 },
+		/* Its pages' errors end it well: they are told at the gate. */
+		{ "DATA_REQUEST", EXTPAGER_A_STATS_DATA_REQUESTS, EXTPAGER_A_STATS_TIMEOUTS },
+		{ "DATA_RETURN", EXTPAGER_A_STATS_DATA_RETURNS, EXTPAGER_A_STATS_RETURNS_FAILED },
+		{ "SYNC", EXTPAGER_A_STATS_SYNCS, EXTPAGER_A_STATS_SYNCS_FAILED },
+		{ "TERMINATE", EXTPAGER_A_STATS_TERMINATES, 0 },
+	};
+	FILE *trace = fopen(TRACING "trace", "r");
+	char line[1024], want[64], op[32], change[64], *at;
+	unsigned int flags, nr, i;
+	int error;
+
+	memset(told, 0, STATS * sizeof(*told));
+	snprintf(want, sizeof(want), ": object=%#" PRIx64 " ", object);
+	while (trace && fgets(line, sizeof(line), trace)) {
+		at = strstr(line, want);
+		if (!at)
+			continue;
+		*at = 0;
+		at += strlen(want);
+		if (strstr(line, "extpager_slow")) {
+			told[EXTPAGER_A_STATS_WARNINGS]++;
+		} else if (strstr(line, "extpager_gate") &&
+			   sscanf(at, "index=%*u access=%*x result=%d", &error) == 1) {
+			told[EXTPAGER_A_STATS_PAGES_FAILED] += error != 0;
+		} else if (strstr(line, "extpager_spill") &&
+			   sscanf(at, "index=%*u nr=%u %63s error=%d", &nr, change, &error) == 3) {
+			told[EXTPAGER_A_STATS_PAGES_SPILLED] += strcmp(change, "spilled") ? 0 : nr;
+			told[EXTPAGER_A_STATS_PAGES_UNSPILLED] +=
+				strcmp(change, "unspilled") ? 0 : nr;
+			/* That nothing was tried counts, too. */
+			told[EXTPAGER_A_STATS_SPILLS_FAILED] += error != 0;
+		} else if (strstr(line, "extpager_request") &&
+			   sscanf(at, "tag=%*x op=%31s flags=%x index=%*u nr=%u %63s error=%d", op,
+				  &flags, &nr, change, &error) == 5) {
+			for (i = 0; i < ARRAY_SIZE(ops) - 1 && strcmp(op, ops[i].op); i++)
+				;
+			if (strstr(change, "->PENDING")) {
+				told[ops[i].sent]++;
+				told[EXTPAGER_A_STATS_RESENT] += !!(flags & EXTPAGER_EVF_RESENT);
+				told[EXTPAGER_A_STATS_PAGES_REQUESTED] +=
+					strcmp(op, "DATA_REQUEST") ? 0 : nr;
+			} else if (!strcmp(change, "PENDING->ENDED")) {
+				told[ops[i].failed] += error != 0;
+				told[EXTPAGER_A_STATS_PAGES_COPIED] +=
+					error || strcmp(op, "DATA_REQUEST") ? 0 : nr;
+				told[EXTPAGER_A_STATS_PAGES_RETURNED] +=
+					error || strcmp(op, "DATA_RETURN") ? 0 : nr;
+			}
+		}
+	}
+	if (trace)
+		fclose(trace);
+	/* Whoever came too late learns of it there as well. */
+	told[EXTPAGER_A_STATS_PAGES_FAILED] -= told[EXTPAGER_A_STATS_TIMEOUTS];
+	told[0] = 0;
+}
+
+/* Those of @counted that are traced; of answers it is not told by what. */
+#define EXPECT_TRACED(object, counted) do {						\
+	static const unsigned int traced_[] = {						\
+		EXTPAGER_A_STATS_INITS, EXTPAGER_A_STATS_DATA_REQUESTS,			\
+		EXTPAGER_A_STATS_PAGES_REQUESTED, EXTPAGER_A_STATS_PAGES_FAILED,	\
+		EXTPAGER_A_STATS_DATA_RETURNS, EXTPAGER_A_STATS_PAGES_RETURNED,		\
+		EXTPAGER_A_STATS_RETURNS_FAILED, EXTPAGER_A_STATS_SYNCS,		\
+		EXTPAGER_A_STATS_SYNCS_FAILED, EXTPAGER_A_STATS_TERMINATES,		\
+		EXTPAGER_A_STATS_RESENT, EXTPAGER_A_STATS_TIMEOUTS,			\
+		EXTPAGER_A_STATS_PAGES_SPILLED, EXTPAGER_A_STATS_PAGES_UNSPILLED,	\
+		EXTPAGER_A_STATS_SPILLS_FAILED, EXTPAGER_A_STATS_WARNINGS,		\
+	};										\
+	uint64_t told_[STATS];								\
+	unsigned int i_;								\
+											\
+	count_trace(object, told_);							\
+	for (i_ = 0; i_ < ARRAY_SIZE(traced_); i_++)					\
+		EXPECT_EQ(told_[traced_[i_]], (counted)[traced_[i_]]) {			\
+			TH_LOG("%s", stat_name(traced_[i_]));				\
+		}									\
+	EXPECT_EQ(told_[EXTPAGER_A_STATS_PAGES_COPIED],					\
+		  (counted)[EXTPAGER_A_STATS_PAGES_COPIED] +				\
+		  (counted)[EXTPAGER_A_STATS_PAGES_ZEROED] +				\
+		  (counted)[EXTPAGER_A_STATS_PAGES_FAILED]);				\
+} while (0)
+
 #define WAITS_AT_THE_GATE(n) \
 	ASSERT_TRUE(WAIT_FOR(SOON, target_stat(NAME, EXTPAGER_A_STATS_GATE_WAITS) == (n)))
 #define COUNT(what, n) (want[EXTPAGER_A_STATS_##what] += (n))
@@ -410,6 +501,7 @@ TEST_F_TIMEOUT(observe, every_counter_counts_a_known_sequence, 120)
 	/* The fixture's. */
 	COUNT(INITS, 1);
 	EXPECT_STATS(NAME, 0, want);
+	ASSERT_TRUE(trace_begin());
 
 	/* A page of each kind of answer: a copy, zeros, an error. */
 	a = (struct access){ self->fd, 0, 3, 1 };
@@ -584,6 +676,10 @@ TEST_F_TIMEOUT(observe, every_counter_counts_a_known_sequence, 120)
 	NEXT(TERMINATE);
 	COUNT(TERMINATES, 1);
 	EXPECT_STATS(NAME, 0, want);
+	ASSERT_TRUE(trace_end());
+	/* All but the fixture's. */
+	want[EXTPAGER_A_STATS_INITS]--;
+	EXPECT_TRACED(self->object, want);
 
 	/* The queue has taken and posted what this pager wrote and read. */
 	ASSERT_TRUE(pager_silent(&self->p, QUIET));
@@ -598,6 +694,77 @@ TEST_F_TIMEOUT(observe, every_counter_counts_a_known_sequence, 120)
 	EXPECT_EQ(self->p.queue[0].reply_tail, info.queue[0].replies);
 	EXPECT_EQ(bad, info.queue[0].bad_replies);
 	EXPECT_EQ(bad, self->p.queue[0].kernel->bad_replies);
+}
+
+/* Pages that the spill has room for, that are read from it, and that it refuses. */
+#define SPILLED		24
+#define READ		5
+#define REFUSED		4
+#define RESIDENT	"/sys/fs/extpager/" NAME "/resident"
+
+TEST_F_TIMEOUT(observe, what_the_spill_takes_gives_and_refuses_is_counted, 120)
+{
+	/* Only a pager that is gone has pages spilled, not one that is slow. */
+	struct target_options o = { .policy = "spill", .spill_limit = SPILLED * PAGE,
+				    .return_action = EXTPAGER_ACTION_ERROR };
+	uint64_t want[STATS] = { }, refused;
+	struct extpager_event ev;
+	unsigned int pages;
+	struct access a;
+	struct client c;
+
+	PARTIAL(115);
+	ASSERT_EQ(0, target_set(NAME, &o));
+	ASSERT_TRUE(trace_begin());
+	a = (struct access){ self->fd, 0, SPILLED + REFUSED, 1 };
+	CLIENT(write_some, &a);
+	ENDS(0);
+	COUNT(INITS, 1);
+	EXPECT_STATS(NAME, 0, want);
+	ASSERT_EQ(0, pager_detach(&self->p, self->object));
+	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == SPILLED * PAGE &&
+				   target_spill_full(NAME)));
+	EXPECT_EQ(SPILLED, target_stat(NAME, EXTPAGER_A_STATS_PAGES_SPILLED));
+	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_PAGES_UNSPILLED));
+	/* Each is read from there once: for an access, or to be returned. */
+	ASSERT_TRUE(WAIT_FOR(SOON, (drop_caches(), read_number(RESIDENT, NULL) ==
+						   (long)(REFUSED * PAGE))));
+	a = (struct access){ self->fd, 2, READ, 1 };
+	CLIENT(read_pages, &a);
+	ENDS(0);
+	EXPECT_EQ(READ, target_stat(NAME, EXTPAGER_A_STATS_PAGES_UNSPILLED));
+
+	ASSERT_EQ(0, pager_attach(&self->p, NAME, NULL, NULL));
+	NEXT(INIT);
+	ASSERT_EQ(0, pager_ready(&self->p, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+	for (pages = 0; pages < SPILLED; pages += ev.length / PAGE) {
+		NEXT(DATA_RETURN);
+		ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+		COUNT(DATA_RETURNS, 1);
+	}
+	EXPECT_EQ(SPILLED, pages);
+	CLIENT(sync_file, &self->fd);
+	NEXT(DATA_RETURN);
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	NEXT(SYNC);
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	ENDS(0);
+	ASSERT_TRUE(trace_end());
+	/* It is tried each second, as long as the pager is gone. */
+	refused = target_stat(NAME, EXTPAGER_A_STATS_SPILLS_FAILED);
+	EXPECT_LE(REFUSED, refused);
+	COUNT(ORPHANED, 1);
+	COUNT(INITS, 1);
+	COUNT(RESENT, 1);
+	COUNT(PAGES_SPILLED, SPILLED);
+	COUNT(PAGES_UNSPILLED, SPILLED);
+	COUNT(SPILLS_FAILED, refused);
+	COUNT(DATA_RETURNS, 1);
+	COUNT(PAGES_RETURNED, SPILLED + REFUSED);
+	COUNT(SYNCS, 1);
+	EXPECT_STATS(NAME, 0, want);
+	want[EXTPAGER_A_STATS_INITS]--;
+	EXPECT_TRACED(self->object, want);
 }
 
 /* Two objects of one port, which share its counters; one goes with its pages. */
