@@ -12,6 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <extpager.h>
+
 #include "kselftest_harness.h"
 #include "behaviours.h"
 #include "support/object.h"
@@ -242,17 +244,22 @@ TEST_F(memory, residence_dirt_and_sharing_are_told_truly)
 	EXPECT_EQ(KIB(8), smaps_kib(w, "Shared_Clean"));
 }
 
-/* What a stranger who may only read learns with mincore(2): nothing. */
-static int stranger(void *arg)
+/* How many pages mincore(2) calls resident, for a user who has the file open for reading. */
+struct reader {
+	int fd;
+	uid_t uid;
+};
+
+static int told_resident(void *arg)
 {
+	const struct reader *r = arg;
 	uint8_t vec[PAGES];
 	unsigned int i, nr = 0;
 	void *map;
-	int fd = *(int *)arg;
 
-	if (setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000))
+	if (setresgid(r->uid, r->uid, r->uid) || setresuid(r->uid, r->uid, r->uid))
 		return 99;
-	map = mmap(NULL, LENGTH, PROT_READ, MAP_SHARED, fd, 0);
+	map = mmap(NULL, LENGTH, PROT_READ, MAP_SHARED, r->fd, 0);
 	if (map == MAP_FAILED || mincore(map, LENGTH, vec))
 		return 98;
 	for (i = 0; i < PAGES; i++)
@@ -260,15 +267,39 @@ static int stranger(void *arg)
 	return nr;
 }
 
+static bool set_owner(uid_t uid)
+{
+	struct extpager_target t = { .size = sizeof(t), .name = NAME, .set = EXTPAGER_SET_UID,
+				     .uid = uid };
+	struct extpager_ctl *c;
+	bool ok;
+
+	if (extpager_ctl_open(&c))
+		return false;
+	ok = !extpager_target_set(c, &t);
+	extpager_ctl_close(c);
+	return ok;
+}
+
+/* As of any file: who owns it may know, who may only read it is told that all is here. */
 TEST_F(memory, strangers_are_not_told_what_is_resident)
 {
+	struct reader owner = { .uid = 1000 }, stranger = { .uid = 1001 };
 	int fd = target_open(NAME, O_RDONLY);
 	struct client c;
 
 	BEHAVIOURS(124);
 	ASSERT_LE(0, fd);
+	owner.fd = fd;
+	stranger.fd = fd;
 	ASSERT_EQ(0, worker_do(&self->w[0], do_check, 0, 4 * PAGE, SEED));
-	c = client_start(stranger, &fd);
+	/* It is root's yet. */
+	c = client_start(told_resident, &owner);
+	EXPECT_EQ((int)PAGES, client_result(&c, SOON));
+	ASSERT_TRUE(set_owner(owner.uid));
+	c = client_start(told_resident, &owner);
+	EXPECT_EQ(4, client_result(&c, SOON));
+	c = client_start(told_resident, &stranger);
 	EXPECT_EQ((int)PAGES, client_result(&c, SOON));
 	close(fd);
 }
