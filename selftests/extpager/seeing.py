@@ -109,12 +109,14 @@ def test_pending_returns_and_what_a_lost_pager_left():
             until("it is returned", lambda: [p for p in pending() if p["request"] == "return"])
             sent, = [p for p in pending() if p["request"] == "return"]
             assert (sent["offset"], sent["length"]) == (0, 2 * PAGE), sent
+            assert (sent["pid"], sent["task"]) == (writer.pid, "toucher"), sent
             target.pagerd.kill()
         target.pagerd.wait()
         until("it is parked", lambda: [p for p in pending() if p["place"] == "parked"])
         left, = pending()
         assert left["request"] == "return" and "left_ms" not in left, left
         assert left["age_ms"] >= sent["age_ms"], (sent, left)
+        assert (left["pid"], left["task"]) == (writer.pid, "toucher"), left
         target.pagerd = subprocess.Popen(["pagerd"], stderr=subprocess.PIPE, text=True)
         assert writer.wait(60) == 0
         until("nothing is pending", lambda: not pending())
