@@ -147,6 +147,34 @@ def test_an_open_file_keeps_neither_target_nor_module():
     os.close(there)
 
 
+@shows(135)
+def test_files_and_netlink_agree_while_it_is_under_load():
+    """Counters only grow: what a file says lies between what netlink says before and after."""
+    going = "/tmp/going"
+    with Target(8 * MIB, "served") as target:
+        open(going, "w").close()
+        load = subprocess.Popen(["sh", "-c", f"""while test -e {going}; do
+            dd if=/dev/zero of={target.path} bs=64k count=128 conv=notrunc,fsync status=none
+            echo 3 > /proc/sys/vm/drop_caches
+            cat {target.path} > /dev/null
+            done"""])
+        moved, rounds = set(), 0
+        while rounds < 10 or not {"data-requests", "pages-copied", "pages-returned",
+                                  "syncs"} <= moved:
+            before = counters("served")
+            read = {name: int(value("served", "stats/" + name.replace("-", "_")))
+                    for name in before}
+            after = counters("served")
+            wrong = {name: (before[name], read[name], after[name]) for name in before
+                     if not before[name] <= read[name] <= after[name]}
+            assert not wrong, wrong
+            moved |= {name for name in before if before[name] < after[name]}
+            rounds += 1
+            assert load.poll() is None and rounds < 1000, (load.poll(), moved)
+        os.unlink(going)
+        assert load.wait(60) == 0
+
+
 @shows(partial=(135,))
 def test_readers_while_targets_come_and_go():
     end, read, unexpected = threading.Event(), [0], []
