@@ -3,7 +3,7 @@
  * Pagers that need each other to give memory back: two that keep pages in each other's
  * objects. Whatever comes, nobody hangs, nobody is killed, and no byte is wrong.
  */
-/* vm: swap=256M timeout=400 kernels=6.1,6.12 */
+/* vm: timeout=400 kernels=6.1,6.12 */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
