@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import types
@@ -134,6 +135,11 @@ def test_device():
         write("/dev/extpager", "")
         finds("problem", "device", None, "is no device")
         os.unlink("/dev/extpager")
+        # One whose driver is not there.
+        os.mknod("/dev/extpager", stat.S_IFCHR | 0o666, os.makedev(10, 254))
+        os.chmod("/dev/extpager", 0o666)
+        finds("problem", "device", None, "cannot be opened", "DeviceAllow=")
+        os.unlink("/dev/extpager")
         os.rename("/dev/elsewhere", "/dev/extpager")
 
 
@@ -141,6 +147,10 @@ def test_pagerd_does_not_run():
     with healthy() as patient:
         stop(patient.pagerd)
         finds("problem", "no-pager", NAME, "pagerd does not run")
+        write(f"{CONF}/x.conf", "[target]\nstore = mem:\nsize = 1M\n")
+        finds("problem", "conf-missing", "x", "systemctl start pagerd",
+              others={("no-pager", NAME)})
+        os.unlink(f"{CONF}/x.conf")
         # It looks as if it ran: somebody has the lock.
         with open(LOCK, "r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -226,6 +236,12 @@ def test_files():
         run("pagerctl", "target", "set", NAME, "--quota", "1M")
         finding = finds("problem", "conf-differs", NAME, "quota = 256K", "1M", path + ":3")
         run("bash", "-c", finding["mend"].partition(", or ")[2])
+        nothing_is_wrong()
+        # What is fixed for its life is not set.
+        write(path, f"[target]\nstore = file:{STORE}\nquota = 256K\nsize = 512K\n")
+        finds("problem", "conf-differs", NAME, "size = 512K", path + ":4",
+              f"pagerctl target del {NAME} and systemctl reload pagerd")
+        write(path, f"[target]\nstore = file:{STORE}\nquota = 256K\n")
         nothing_is_wrong()
         with open(path, "a") as file:
             file.write("colour = blue\n")
