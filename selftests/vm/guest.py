@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from . import image, ktap, splats, tree
 
 # Seconds without a word of init, before a program starts and between programs.
 QUIET = 90
+# A machine holds one of these while it runs: a third beside two would only slow them, and
+# tests are about time.
+PROCESSORS = threading.Semaphore(2)
 
 
 @dataclass
@@ -216,7 +220,8 @@ def run(boot, report):
     for last in (False, False, True):
         work = Path(tempfile.mkdtemp(prefix=f"{boot.kernel.name}-", dir=tree.VM))
         try:
-            outcome = _run(boot, report, work)
+            with PROCESSORS:
+                outcome = _run(boot, report, work)
         finally:
             shutil.rmtree(work)
         if last or not died_by_itself(outcome):
