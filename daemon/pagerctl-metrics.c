@@ -49,6 +49,7 @@ static const struct {
 	{ "pages-unspilled", "Pages taken from the spill" },
 	{ "spills-failed", "Pages that the spill did not take" },
 	{ "warnings", "Requests that half of a deadline passed over" },
+	{ "overlaps", "Accesses that waited for a page that had been asked for already" },
 };
 
 /* ---- asking ------------------------------------------------------------ */

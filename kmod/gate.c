@@ -105,6 +105,14 @@ static void waiter_add(struct extpager_waiter *w, struct extpager_object *obj, p
 	smp_mb();
 }
 
+static void waiter_count(const struct extpager_waiter *w)
+{
+	extpager_count(w->object->target, GATE_WAITS);
+	/* Somebody else's request brings its page. */
+	if (unlikely(!READ_ONCE(w->asked)))
+		extpager_count(w->object->target, OVERLAPS);
+}
+
 /* After this nobody touches @w any more. */
 static void waiter_del(struct extpager_waiter *w)
 {
@@ -575,7 +583,7 @@ wait:
 		waiter_del(&w);
 		return -EAGAIN;
 	}
-	extpager_count(obj->target, GATE_WAITS);
+	waiter_count(&w);
 	ret = waiter_wait(&w);
 	waiter_del(&w);
 	return ret ?: w.error;
@@ -758,7 +766,7 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 					return -EINTR;
 				continue;
 			}
-			extpager_count(obj->target, GATE_WAITS);
+			waiter_count(&w);
 			ret = waiter_wait(&w);
 		}
 		waiter_del(&w);

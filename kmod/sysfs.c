@@ -175,6 +175,7 @@ TARGET_ATTRIBUTE(pages_spilled, show_counter, EXTPAGER_A_STATS_PAGES_SPILLED);
 TARGET_ATTRIBUTE(pages_unspilled, show_counter, EXTPAGER_A_STATS_PAGES_UNSPILLED);
 TARGET_ATTRIBUTE(spills_failed, show_counter, EXTPAGER_A_STATS_SPILLS_FAILED);
 TARGET_ATTRIBUTE(warnings, show_counter, EXTPAGER_A_STATS_WARNINGS);
+TARGET_ATTRIBUTE(overlaps, show_counter, EXTPAGER_A_STATS_OVERLAPS);
 
 static struct attribute *counter_attrs[] = {
 	&attr_inits.attr,
@@ -202,6 +203,7 @@ static struct attribute *counter_attrs[] = {
 	&attr_pages_unspilled.attr,
 	&attr_spills_failed.attr,
 	&attr_warnings.attr,
+	&attr_overlaps.attr,
 	NULL,
 };
 

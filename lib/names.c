@@ -72,6 +72,7 @@ static const char *const counter_names[] = {
 	[EXTPAGER_A_STATS_PAGES_UNSPILLED] = "pages-unspilled",
 	[EXTPAGER_A_STATS_SPILLS_FAILED] = "spills-failed",
 	[EXTPAGER_A_STATS_WARNINGS] = "warnings",
+	[EXTPAGER_A_STATS_OVERLAPS] = "overlaps",
 	[EXTPAGER_A_STATS_LATENCY] = NULL,
 };
 

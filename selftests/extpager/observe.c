@@ -485,6 +485,8 @@ static void count_trace(uint64_t object, uint64_t *told)
 #define CLIENT(fn, arg) (c = client_start(fn, arg))
 #define ENDS(result) ASSERT_EQ(result, client_result(&c, SOON))
 
+#define JOINED		12		/* a page */
+
 TEST_F_TIMEOUT(observe, every_counter_counts_a_known_sequence, 120)
 {
 	uint64_t want[STATS] = { }, bad = 0;
@@ -493,7 +495,8 @@ TEST_F_TIMEOUT(observe, every_counter_counts_a_known_sequence, 120)
 	struct extpager_reply re;
 	struct access a;
 	unsigned int i, pages;
-	struct client c;
+	struct client c, joins[2];
+	char fate[128];
 	uint32_t done;
 
 	PARTIAL(115);
@@ -523,6 +526,25 @@ TEST_F_TIMEOUT(observe, every_counter_counts_a_known_sequence, 120)
 	COUNT(PAGES_COPIED, 1);
 	COUNT(PAGES_ZEROED, 1);
 	COUNT(PAGES_FAILED, 1);
+	EXPECT_STATS(NAME, 0, want);
+
+	/* Three want one page: the first one asks, the others join it. */
+	a = (struct access){ self->fd, JOINED, 1, 1 };
+	CLIENT(read_pages, &a);
+	WAITS_AT_THE_GATE(4);
+	for (i = 0; i < ARRAY_SIZE(joins); i++)
+		joins[i] = client_start(read_pages, &a);
+	WAITS_AT_THE_GATE(6);
+	NEXT(DATA_REQUEST);
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+	ENDS(0);
+	for (i = 0; i < ARRAY_SIZE(joins); i++)
+		ASSERT_EQ(0, client_result(&joins[i], SOON));
+	COUNT(DATA_REQUESTS, 1);
+	COUNT(PAGES_REQUESTED, 1);
+	COUNT(PAGES_COPIED, 1);
+	COUNT(GATE_WAITS, 3);
+	COUNT(OVERLAPS, 2);
 	EXPECT_STATS(NAME, 0, want);
 
 	/* Three pages pushed; the second time they are there, which is refused. */
@@ -677,6 +699,8 @@ TEST_F_TIMEOUT(observe, every_counter_counts_a_known_sequence, 120)
 	COUNT(TERMINATES, 1);
 	EXPECT_STATS(NAME, 0, want);
 	ASSERT_TRUE(trace_end());
+	waits(self->object, JOINED, fate, sizeof(fate));
+	EXPECT_STREQ("1/0 1/0 1/0", fate);
 	/* All but the fixture's. */
 	want[EXTPAGER_A_STATS_INITS]--;
 	EXPECT_TRACED(self->object, want);

@@ -249,7 +249,9 @@ def test_counters_agree_with_a_traced_run():
         counters["pages-copied"] += counters.pop("pages-zeroed")
         for name in ("orphaned", "bad-replies"):        # of pagers, which are not traced
             assert counters.pop(name), name
-        assert 0 < counters.pop("gate-waits") <= told["at the gate"], told
+        waits = counters.pop("gate-waits")
+        assert 0 < waits <= told["at the gate"], told
+        assert counters.pop("overlaps") < waits
         counters.pop("warnings")                        # half a deadline is no event there
         wrong = {name: (value, told[name]) for name, value in counters.items()
                  if value != told[name]}
