@@ -700,6 +700,29 @@ static struct message garbage(uint16_t family, uint64_t *random)
 	return m;
 }
 
+/* Sound in every word, but of a target that is not there. */
+static struct message misdirected(uint16_t family, uint64_t *random)
+{
+	static const uint8_t cmds[] = {
+		EXTPAGER_CMD_TARGET_DEL, EXTPAGER_CMD_TARGET_SET, EXTPAGER_CMD_TARGET_GET,
+		EXTPAGER_CMD_STATS_GET,
+	};
+	struct message m = message(family, cmds[test_random(random) % ARRAY_SIZE(cmds)]);
+	char name[16] = "";
+	unsigned int i, len = 1 + test_random(random) % (sizeof(name) - 1);
+
+	/* Letters that no garbage is made of. */
+	for (i = 0; i < len; i++)
+		name[i] = 'd' + test_random(random) % 20;
+	put_string(&m, m.gh.cmd == EXTPAGER_CMD_STATS_GET ? EXTPAGER_A_STATS_NAME :
+							    EXTPAGER_A_TARGET_NAME, name);
+	if (m.gh.cmd == EXTPAGER_CMD_TARGET_SET) {
+		with_u32(GRACE_MS, test_random(random) % 100000);
+		with_u64(QUOTA, MIB + test_random(random) % MIB);
+	}
+	return m;
+}
+
 /* What the header documents of every command. */
 #define OF_ALL	EINVAL, ERANGE, EOPNOTSUPP
 
@@ -798,6 +821,12 @@ TEST_F_TIMEOUT(netlink, garbage_is_refused_and_harms_nothing, 120)
 		struct message g = garbage(self->s.family, &random);
 		int ret = talk(&self->s, &g, random & 0x700 ? 0 : NLM_F_DUMP, NULL, NULL);
 
+		if (!(i % 4)) {
+			struct message sound = misdirected(self->s.family, &random);
+
+			ASSERT_EQ(-ENOENT, talk(&self->s, &sound, 0, NULL, NULL));
+			ASSERT_NE(0, strlen(self->s.why));
+		}
 		taken += !ret;
 		if (!ret)
 			continue;
