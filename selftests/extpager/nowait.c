@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults that must not wait: KVM has a vCPU's tried so before a worker waits for
- * the page. No system call leads there, but a module of the tests does.
+ * What only other drivers do: faults that must not wait (KVM has a vCPU's tried so
+ * before a worker waits for the page), and pins for long (VFIO, RDMA). No system call
+ * leads there, but a module of the tests does.
  */
 /* vm: module=nowait */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -172,6 +175,31 @@ TEST_F(nowait, a_full_quota_is_not_waited_for)
 	ASSERT_EQ(0, target_set(NAME, &ample));
 	EXPECT_EQ(1, try(self, 0, true, true));
 	EXPECT_EQ(MIB + PAGE, target_dirty(NAME));
+}
+
+static int pin_page(void *arg)
+{
+	struct attempt *a = arg;
+	int ret;
+
+	a->page[0] = 1;
+	ret = ioctl(a->device, 0, a->page);
+	return ret < 0 ? errno : ret;
+}
+
+/* 6.1 does not know that such a page may be cleaned under who writes to it. */
+TEST_F(nowait, a_pin_for_long_is_refused_but_on_6_1)
+{
+	struct attempt a = { .device = self->device, .page = self->map };
+	uint32_t generation, done;
+	struct client c;
+
+	BEHAVIOURS(122);
+	ASSERT_TRUE(object_ready(&self->p, &generation));
+	ASSERT_EQ(0, pager_push(&self->p, self->object, generation, SEED, 0, PAGE, &done));
+	c = client_start(pin_page, &a);
+	EXPECT_EQ(kernel_version() < 602 ? 1 : EFAULT, client_result(&c, SOON));
+	EXPECT_EQ(PAGE, target_dirty(NAME));
 }
 
 TEST_HARNESS_MAIN
