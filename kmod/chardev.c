@@ -404,7 +404,7 @@ long extpager_copy_arg(void *arg, const void __user *uarg, u32 known)
 	return copy_struct_from_user(arg, known, uarg, size);
 }
 
-static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long param)
+static long do_ioctl(struct file *file, unsigned int cmd, unsigned long param)
 {
 	const struct ioctl_op *op = ioctl_find(cmd);
 	void __user *uarg = (void __user *)param;
@@ -449,6 +449,11 @@ static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long param)
 			put_unused_fd(fd);
 	}
 	return ret;
+}
+
+static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long param)
+{
+	return extpager_call_ends(EXTPAGER_CALL_IOCTL, do_ioctl(file, cmd, param));
 }
 
 /* ---- the node ---- */
@@ -552,7 +557,8 @@ int extpager_chardev_init(void)
 	ret = cdev_add(&device_cdev, device_number, 1);
 	if (ret)
 		goto err_class;
-	dev = device_create(device_class, NULL, device_number, NULL, "extpager");
+	dev = device_create_with_groups(device_class, NULL, device_number, NULL,
+					extpager_device_groups, "extpager");
 	if (IS_ERR(dev)) {
 		ret = PTR_ERR(dev);
 		goto err_cdev;

@@ -760,6 +760,24 @@ u32 extpager_target_reported_state(struct extpager_target *t);
 u32 extpager_target_pending(const struct extpager_target *t);
 bool extpager_pager_uid_known(kuid_t uid);
 
+/* refusal.c */
+enum extpager_call {
+	EXTPAGER_CALL_IOCTL,
+	EXTPAGER_CALL_COMMAND,		/* of netlink */
+	EXTPAGER_CALL_KINDS
+};
+
+extern const struct attribute_group *extpager_device_groups[];
+void extpager_count_refusal(enum extpager_call kind, long ret);
+
+/* A call's end: counts it if it was refused, and returns @ret. */
+static inline long extpager_call_ends(enum extpager_call kind, long ret)
+{
+	if (unlikely(ret < 0))
+		extpager_count_refusal(kind, ret);
+	return ret;
+}
+
 /* sysfs.c */
 int extpager_sysfs_init(void);
 void extpager_sysfs_exit(void);

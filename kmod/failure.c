@@ -57,7 +57,7 @@ long extpager_failures_get(struct extpager_object *obj, struct extpager_failures
 }
 
 /* The only ioctl of an object's own fd. */
-long extpager_object_ioctl(struct file *file, unsigned int cmd, unsigned long param)
+static long object_ioctl(struct file *file, unsigned int cmd, unsigned long param)
 {
 	struct extpager_failures arg;
 	void __user *uarg = (void __user *)param;
@@ -74,4 +74,9 @@ long extpager_object_ioctl(struct file *file, unsigned int cmd, unsigned long pa
 	if (ret)
 		return ret;
 	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
+}
+
+long extpager_object_ioctl(struct file *file, unsigned int cmd, unsigned long param)
+{
+	return extpager_call_ends(EXTPAGER_CALL_IOCTL, object_ioctl(file, cmd, param));
 }

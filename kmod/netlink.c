@@ -707,37 +707,50 @@ void extpager_notify(struct extpager_target *t, u32 event)
 
 /* ---- the family ---- */
 
+static int command_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	static int (*const commands[])(struct sk_buff *skb, struct genl_info *info) = {
+		[EXTPAGER_CMD_TARGET_ADD]	= target_add_doit,
+		[EXTPAGER_CMD_TARGET_DEL]	= target_del_doit,
+		[EXTPAGER_CMD_TARGET_SET]	= target_set_doit,
+		[EXTPAGER_CMD_TARGET_GET]	= target_get_doit,
+		[EXTPAGER_CMD_STATS_GET]	= stats_get_doit,
+	};
+
+	return extpager_call_ends(EXTPAGER_CALL_COMMAND, commands[info->genlhdr->cmd](skb, info));
+}
+
 static const struct genl_ops ops[] = {
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_ADD,
 		.policy		= target_policy,
 		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
-		.doit		= target_add_doit,
+		.doit		= command_doit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_DEL,
 		.policy		= del_policy,
 		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
-		.doit		= target_del_doit,
+		.doit		= command_doit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_SET,
 		.policy		= target_policy,
 		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
-		.doit		= target_set_doit,
+		.doit		= command_doit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_GET,
 		.policy		= get_policy,
 		.maxattr	= EXTPAGER_A_TARGET_NAME,
-		.doit		= target_get_doit,
+		.doit		= command_doit,
 		.dumpit		= target_get_dumpit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_STATS_GET,
 		.policy		= stats_policy,
 		.maxattr	= EXTPAGER_A_STATS_NAME,
-		.doit		= stats_get_doit,
+		.doit		= command_doit,
 		.dumpit		= stats_get_dumpit,
 	},
 	{

@@ -40,7 +40,10 @@ struct caller {
 	uint64_t random;
 	/* What was not refused, and what of it leaves a trace. */
 	uint64_t taken, created, replies, bad_of_target;
+	uint64_t refused;
 };
+
+#define REFUSED_IOCTLS "/sys/class/extpager/extpager/refused_ioctls"
 
 /* What the header documents of every struct, and of every command of a port. */
 #define OF_ALL		E2BIG, EINVAL, EFAULT
@@ -265,8 +268,10 @@ static bool call_once(struct caller *c)
 		some_replies(c);
 	ret = ioctl(c->fd[place], cmd, arg);
 	c->last = cmd;
-	if (ret < 0)
+	if (ret < 0) {
+		c->refused += errno != EINTR && errno != ETIME;
 		return is_documented(k, errno);
+	}
 	c->taken++;
 	/* Nothing but these can succeed, and only in their places. */
 	if (!k || (k == &known[SETUP_NR] && place != FRESH))
@@ -369,6 +374,7 @@ TEST_F_TIMEOUT(calls, garbage_is_refused_and_nothing_else_happens, 120)
 	uint64_t last = 0;
 	struct client reader;
 	unsigned int attr;
+	long refused;
 
 	BEHAVIOURS(41, 109);
 	c->random = test_seed(9);
@@ -379,6 +385,8 @@ TEST_F_TIMEOUT(calls, garbage_is_refused_and_nothing_else_happens, 120)
 	files = open_files();
 	ASSERT_TRUE(port_info(self->p.setup.out_port, &info));
 	c->replies = info.queue[0].replies;
+	refused = read_number(REFUSED_IOCTLS, NULL);
+	ASSERT_LE(0, refused);
 
 	end = now_ms() + test_rounds(10, 1, 1) * SECONDS * 1000;
 	for (i = 0; i < rounds && now_ms() < end; i++) {
@@ -396,6 +404,8 @@ TEST_F_TIMEOUT(calls, garbage_is_refused_and_nothing_else_happens, 120)
 	EXPECT_GT(i, c->taken);
 	EXPECT_LT(0, c->created);
 	EXPECT_LT(0, c->bad_of_target);
+	EXPECT_LT(0, c->refused);
+	EXPECT_EQ(refused + (long)c->refused, read_number(REFUSED_IOCTLS, NULL));
 
 	/* What was taken shows where it must, and nowhere else. */
 	close(c->fd[FRESH]);

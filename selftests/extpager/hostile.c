@@ -1245,14 +1245,15 @@ TEST_F(calls, unknown_calls_and_port_calls_on_other_fds_are_not_known)
 	close(fd);
 }
 
-#define SETUP(...) ({									\
-	struct extpager_setup s = { .size = sizeof(s),					\
-				    .abi_version = EXTPAGER_ABI_VERSION, ##__VA_ARGS__ }; \
+#define SETUP_OF(version, ...) ({							\
+	struct extpager_setup s = { .size = sizeof(s), .abi_version = (version),	\
+				    ##__VA_ARGS__ };					\
 	int f = open(EXTPAGER_DEVICE, O_RDWR), r = call(f, EXTPAGER_IOC_SETUP, &s);	\
 											\
 	close(f);									\
 	setup = s;									\
 	r; })
+#define SETUP(...) SETUP_OF(EXTPAGER_ABI_VERSION, __VA_ARGS__)
 
 TEST_F(calls, setup_checks_its_arguments_and_says_what_it_made)
 {
@@ -1261,8 +1262,8 @@ TEST_F(calls, setup_checks_its_arguments_and_says_what_it_made)
 	int fd;
 
 	BEHAVIOURS(41);
-	EXPECT_EQ(-EPROTONOSUPPORT, SETUP(.abi_version = 0));
-	EXPECT_EQ(-EPROTONOSUPPORT, SETUP(.abi_version = EXTPAGER_ABI_VERSION + 1));
+	EXPECT_EQ(-EPROTONOSUPPORT, SETUP_OF(0));
+	EXPECT_EQ(-EPROTONOSUPPORT, SETUP_OF(EXTPAGER_ABI_VERSION + 1));
 	EXPECT_EQ(-EOPNOTSUPP, SETUP(.flags = 1));
 	EXPECT_EQ(-EINVAL, SETUP(.reserved = 1));
 	EXPECT_EQ(-EINVAL, SETUP(.nr_queues = EXTPAGER_QUEUES_MAX + 1));

@@ -73,6 +73,27 @@ FIXTURE_TEARDOWN(netlink)
 
 /* ---- refusals ---- */
 
+#define REFUSED_COMMANDS "/sys/class/extpager/extpager/refused_commands"
+
+TEST_F(netlink, refused_commands_are_counted)
+{
+	long before = read_number(REFUSED_COMMANDS, NULL);
+
+	BEHAVIOURS(41);
+	ASSERT_LE(0, before);
+	EXPECT_EQ(0, TELL(TARGET_ADD, name_it(NAME), size_it()));
+	EXPECT_EQ(0, TELL(TARGET_GET, name_it(NAME)));
+	EXPECT_EQ(0, TELL(STATS_GET, put_string(&m, EXTPAGER_A_STATS_NAME, NAME)));
+	EXPECT_EQ(before, read_number(REFUSED_COMMANDS, NULL));
+	EXPECT_REFUSED(EEXIST, TARGET_ADD, name_it(NAME), size_it());
+	EXPECT_EQ(before + 1, read_number(REFUSED_COMMANDS, NULL));
+	EXPECT_REFUSED(ENOENT, TARGET_SET, name_it("no-such"));
+	EXPECT_REFUSED(ENOENT, TARGET_GET, name_it("no-such"));
+	EXPECT_REFUSED(ENOENT, TARGET_DEL, name_it("no-such"));
+	EXPECT_REFUSED(ENOENT, STATS_GET, put_string(&m, EXTPAGER_A_STATS_NAME, "no-such"));
+	EXPECT_EQ(before + 5, read_number(REFUSED_COMMANDS, NULL));
+}
+
 TEST_F(netlink, names_that_are_none_are_refused)
 {
 	static const char *const bad[] = {

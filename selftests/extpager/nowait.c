@@ -202,4 +202,38 @@ TEST_F(nowait, a_pin_for_long_is_refused_but_on_6_1)
 	EXPECT_EQ(PAGE, target_dirty(NAME));
 }
 
+static int hold_lock(void *arg)
+{
+	const FIXTURE_DATA(nowait) *self = arg;
+
+	return ioctl(self->device, 1, self->fd);
+}
+
+static bool is_locked(void)
+{
+	char text[2] = "";
+	int fd = open("/sys/module/nowait/parameters/locked", O_RDONLY);
+
+	if (fd < 0 || read(fd, text, 1) != 1)
+		text[0] = 0;
+	close(fd);
+	return text[0] == 'Y';
+}
+
+TEST_F(nowait, a_push_does_not_wait_for_a_clients_lock)
+{
+	uint32_t generation, done;
+	struct client holder;
+
+	ASSERT_TRUE(object_ready(&self->p, &generation));
+	holder = client_start(hold_lock, self);
+	EXPECT_TRUE(WAIT_FOR(SOON, is_locked()));
+	EXPECT_EQ(-EAGAIN, pager_push(&self->p, self->object, generation, SEED, 0, PAGE, &done));
+	EXPECT_EQ(0, done);
+	client_kill(&holder);
+	EXPECT_TRUE(WAIT_FOR(SOON, !is_locked()));
+	EXPECT_EQ(0, pager_push(&self->p, self->object, generation, SEED, 0, PAGE, &done));
+	EXPECT_EQ(PAGE, done);
+}
+
 TEST_HARNESS_MAIN
