@@ -67,6 +67,7 @@ FIXTURE(nowait)
 	uint64_t object;
 	int device, fd;
 	uint8_t *map;
+	long interval;
 };
 
 FIXTURE_SETUP(nowait)
@@ -75,6 +76,9 @@ FIXTURE_SETUP(nowait)
 	system("rmmod nowait 2>/dev/null");
 	target_gone(NAME);
 	ASSERT_EQ(0, system("insmod /tests/helpers/nowait.ko"));
+	/* Nothing but a page-in is to be seen. */
+	self->interval = writeback_interval(AN_HOUR);
+	ASSERT_LT(0, self->interval);
 	self->device = open("/dev/nowait", O_RDWR);
 	ASSERT_LE(0, self->device);
 	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = BYTES }));
@@ -89,6 +93,7 @@ FIXTURE_SETUP(nowait)
 
 FIXTURE_TEARDOWN(nowait)
 {
+	EXPECT_EQ(AN_HOUR, writeback_interval(self->interval));
 	munmap(self->map, BYTES);
 	close(self->fd);
 	pager_close(&self->p);

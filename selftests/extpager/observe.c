@@ -86,8 +86,6 @@ static int punch(void *arg)
  * Nothing is spilled: whether a slow machine's pager seems stuck is a matter of luck.
  */
 
-#define WRITEBACK_INTERVAL "/proc/sys/vm/dirty_writeback_centisecs"
-
 FIXTURE(observe)
 {
 	struct pager p;
@@ -102,10 +100,8 @@ FIXTURE_SETUP(observe)
 	struct target_options o = { .bytes = BYTES, .quota = QUOTA, .no_spill = true };
 	struct extpager_event ev;
 
-	self->interval = read_number(WRITEBACK_INTERVAL, NULL);
+	self->interval = writeback_interval(AN_HOUR);
 	ASSERT_LT(0, self->interval);
-	/* An hour; 0 would have the flusher look at once when a page gets dirty. */
-	ASSERT_TRUE(write_file(WRITEBACK_INTERVAL, "360000"));
 	ASSERT_TRUE(target_gone(NAME));
 	ASSERT_EQ(0, target_add(NAME, &o));
 	ASSERT_EQ(0, pager_open(&self->p, 1, ENTRIES));
@@ -119,14 +115,11 @@ FIXTURE_SETUP(observe)
 
 FIXTURE_TEARDOWN(observe)
 {
-	char text[32];
-
 	if (self->fd >= 0)
 		close(self->fd);
 	EXPECT_TRUE(target_gone(NAME));
 	pager_close(&self->p);
-	snprintf(text, sizeof(text), "%ld", self->interval);
-	EXPECT_TRUE(write_file(WRITEBACK_INTERVAL, text));
+	EXPECT_EQ(AN_HOUR, writeback_interval(self->interval));
 }
 
 /* The pager's next event, which is an @op; for a client that waits for what comes of it. */

@@ -220,6 +220,16 @@ void drop_caches(void)
 	write_file("/proc/sys/vm/drop_caches", "3");
 }
 
+long writeback_interval(long centisecs)
+{
+	static const char path[] = "/proc/sys/vm/dirty_writeback_centisecs";
+	long before = read_number(path, NULL);
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ld", centisecs);
+	return write_file(path, text) ? before : -1;
+}
+
 /* Its name is there before it can be opened. */
 static bool disk_opens(void)
 {

@@ -204,6 +204,12 @@ const char *target_path(const char *name);
 bool write_file(const char *path, const char *text);
 long read_number(const char *path, const char *key);
 void drop_caches(void);
+/*
+ * How often the kernel looks for pages to write back, in hundredths of a second; the
+ * one before is returned. Not 0: it would look at once when a page gets dirty.
+ */
+#define AN_HOUR 360000
+long writeback_interval(long centisecs);
 /* The emulated disk, which is anybody's; its driver is loaded when it is first asked for. */
 #define DISK "/dev/nvme0n1"
 bool disk_ready(void);
