@@ -607,8 +607,8 @@ static void unspill_object(struct extpager_object *obj)
 		if (room <= 0 || READ_ONCE(t->nr_pending[EXTPAGER_PHASE_RETURN]) >=
 				 (probe ? 1 : EXTPAGER_RETURNS_MAX))
 			return;
-		/* Between two of them nobody finds the pages being returned. */
-		if (probe && time_before(jiffies, s->probe_at))
+		/* Between two that a silent one is asked nobody finds the pages being returned. */
+		if (extpager_target_missed(t) && time_before(jiffies, s->probe_at))
 			return;
 		if (probe)
 			s->probe_at = jiffies + HZ + msecs_to_jiffies(ms);

@@ -872,6 +872,7 @@ TEST_F(spill, two_stalls_in_a_row)
 {
 	struct bench *b = self->b;
 	struct extpager_event ev;
+	uint64_t start;
 
 	BEHAVIOURS(91);
 	START();
@@ -884,8 +885,11 @@ TEST_F(spill, two_stalls_in_a_row)
 	EXPECT_GE(6 * MIB, target_spilled(NAME));
 	EXPECT_EQ(0, worker_do(&b->w[1], do_check, 0, 4 * MIB, 2));
 	EXPECT_EQ(0, worker_do(&b->w[1], do_check, 4 * MIB, 2 * MIB, 1));
+	start = now_ms();
 	serve_event(b, &ev);
 	ASSERT_TRUE(comes_home(b));
+	/* Nothing that it was asked before tells of it, so it is asked anew, and at once. */
+	EXPECT_GE(prompt(), now_ms() - start);
 	EXPECT_EQ(0, store_wrong(b, 0, 4 * MIB, 2));
 	EXPECT_EQ(0, store_wrong(b, 4 * MIB, 2 * MIB, 1));
 	EXPECT_EQ(0, b->requests);
