@@ -34,8 +34,8 @@
 #define SPILL_IN_RUN	XA_MARK_1
 #define SPILL_RESENT	XA_MARK_2	/* an earlier pager may have been given it */
 
-/* Pages on their way back at once: a fourth of the smallest memory cgroup's. */
-#define UNSPILL_PAGES	1024
+/* Pages on their way back at once, in any memory cgroup. */
+#define UNSPILL_PAGES	1024ULL
 /* Of which a pager that has missed a deadline is asked to take so many. */
 #define PROBE_PAGES	16
 /* Swap that is left to others, in pages. */
@@ -55,6 +55,7 @@ struct extpager_spill {
 	struct list_head runs;		/* oldest first; written by the worker alone */
 	bool starved;			/* no memory to bring pages back */
 	long resident;			/* pages in memory, as counted in all_resident */
+	u64 share;			/* the least of those that paid for what stands in it */
 	unsigned long probe_at;		/* jiffies: not before */
 };
 
@@ -236,6 +237,7 @@ static struct extpager_spill *spill_create(struct extpager_object *obj)
 	xa_init(&s->pages);
 	INIT_LIST_HEAD(&s->runs);
 	s->probe_at = jiffies;
+	s->share = U64_MAX;
 	/* Who reads the pointer finds what it points to. */
 	smp_store_release(&obj->spill, s);
 	return s;
@@ -358,6 +360,7 @@ static struct page *make_place(struct extpager_object *obj, pgoff_t index,
 	if (ret)
 		return ERR_PTR(ret);
 	xa_set_mark(&s->pages, index, SPILL_IN_RUN);
+	s->share = min_t(u64, s->share, extpager_memcg_share(memcg));
 	return spill_get_page(s, index);
 }
 
@@ -577,6 +580,17 @@ static bool unspill_pages(struct extpager_object *obj, pgoff_t first, unsigned i
 }
 
 /*
+ * Pages on their way back do not wait at the quota, and nobody can take them: they are
+ * half as many as who paid for them may make dirty.
+ */
+static s64 unspill_most(struct extpager_object *obj)
+{
+	u64 quota = READ_ONCE(obj->target->settings.quota) >> PAGE_SHIFT;
+
+	return min3(quota / 2, obj->spill->share / 2, UNSPILL_PAGES);
+}
+
+/*
  * Oldest first, few at a time. A pager that has missed a deadline is asked to
  * take the oldest; what becomes of that tells whether it is back.
  */
@@ -585,8 +599,7 @@ static void unspill_object(struct extpager_object *obj)
 	struct extpager_target *t = obj->target;
 	struct extpager_spill *s = obj->spill;
 	bool probe = READ_ONCE(t->state) == EXTPAGER_STATE_STALLED;
-	s64 most = probe ? PROBE_PAGES :
-		   min_t(u64, UNSPILL_PAGES, READ_ONCE(t->settings.quota) >> (PAGE_SHIFT + 1));
+	s64 most = probe ? PROBE_PAGES : unspill_most(obj);
 	u32 ms = READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]);
 	struct spill_run *run;
 
@@ -619,6 +632,7 @@ static void unspill_object(struct extpager_object *obj)
 		run_shorten(s, run, room);
 		cond_resched();
 	}
+	s->share = U64_MAX;
 }
 
 /* ---- the worker ---- */

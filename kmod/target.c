@@ -719,37 +719,50 @@ u64 extpager_target_spilled(struct extpager_target *t)
 	return (u64)atomic_long_read(&t->nr_spilled) << PAGE_SHIFT;
 }
 
-#ifdef CONFIG_MEMCG
-/* A quarter of what the caller's memory cgroups allow it: pages. */
-static unsigned long memcg_share(void)
-{
-	struct mem_cgroup *memcg, *start;
-	unsigned long max = PAGE_COUNTER_MAX;
-
-	if (!current->mm)
-		return max;
-	start = get_mem_cgroup_from_mm(current->mm);
-	for (memcg = start; memcg; memcg = parent_mem_cgroup(memcg))
-		max = min(max, READ_ONCE(memcg->memory.max));
-	mem_cgroup_put(start);
-	return max / 4;
-}
-#else
-static unsigned long memcg_share(void)
-{
-	return ULONG_MAX;
-}
-#endif
-
 /* Below this no quota is looked up: a writer in the smallest cgroup has as much. */
 #define QUOTA_FLOOR	64
+
+#ifdef CONFIG_MEMCG
+/* A quarter of what a memory cgroup is allowed, with those that it is in: pages. */
+unsigned long extpager_memcg_share(struct mem_cgroup *memcg)
+{
+	unsigned long max = PAGE_COUNTER_MAX;
+
+	for (; memcg; memcg = parent_mem_cgroup(memcg))
+		max = min(max, READ_ONCE(memcg->memory.max));
+	return max_t(unsigned long, max / 4, QUOTA_FLOOR);
+}
+
+static unsigned long callers_share(void)
+{
+	struct mem_cgroup *memcg;
+	unsigned long share;
+
+	if (!current->mm)
+		return PAGE_COUNTER_MAX;
+	memcg = get_mem_cgroup_from_mm(current->mm);
+	share = extpager_memcg_share(memcg);
+	mem_cgroup_put(memcg);
+	return share;
+}
+#else
+unsigned long extpager_memcg_share(struct mem_cgroup *memcg)
+{
+	return LONG_MAX;
+}
+
+static unsigned long callers_share(void)
+{
+	return LONG_MAX;
+}
+#endif
 
 /* How many pages of the target the caller may find dirty, and dirty one more. */
 u64 extpager_target_quota(struct extpager_target *t)
 {
 	u64 quota = READ_ONCE(t->settings.quota) >> PAGE_SHIFT;
 
-	return min_t(u64, quota, max_t(unsigned long, memcg_share(), QUOTA_FLOOR));
+	return min_t(u64, quota, callers_share());
 }
 
 /**
@@ -768,7 +781,7 @@ bool extpager_target_over_quota(struct extpager_target *t)
 		return false;
 	quota = READ_ONCE(t->settings.quota) >> PAGE_SHIFT;
 	if (2 * dirty > QUOTA_FLOOR)
-		quota = min_t(s64, quota, max_t(unsigned long, memcg_share(), QUOTA_FLOOR));
+		quota = min_t(s64, quota, callers_share());
 	if (dirty > quota / 2)
 		queue_work(extpager_wq, &t->flush_work);
 	if (dirty + 2 * (s64)wb_stat_error() < quota)

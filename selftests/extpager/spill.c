@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/swap.h>
 #include <unistd.h>
 
@@ -1242,6 +1243,39 @@ TEST_F(spill, higher_limit_lets_a_paused_writer_go_on)
 	EXPECT_TRUE(WAIT_FOR(SOON, !target_spill_full(NAME)));
 	ASSERT_TRUE(comes_home(b));
 	EXPECT_EQ(0, store_wrong(b, 0, 3 * MIB, 1));
+}
+
+#define CGROUP	"/sys/fs/cgroup/extpager-spill"
+/* A fourth of it a writer may make dirty, and half of that comes back at once. */
+#define CGROUP_BYTES (16 * MIB)
+#define COMES_BACK (2 * MIB)
+
+static long do_join_cgroup(struct order *o)
+{
+	return write_file(CGROUP "/cgroup.procs", "0") ? 0 : -errno;
+}
+
+/* What its successor is to take cannot be taken from the cgroup meanwhile. */
+TEST_F(spill, what_comes_back_leaves_room_to_who_pays_for_it)
+{
+	struct bench *b = self->b;
+	char max[32];
+
+	BEHAVIOURS(91);
+	PARTIAL(132);
+	START(.policy = "spill", .quota = 8 * CGROUP_BYTES);
+	mkdir(CGROUP, 0755);
+	snprintf(max, sizeof(max), "%lu", CGROUP_BYTES);
+	ASSERT_TRUE(write_file(CGROUP "/memory.max", max));
+	ASSERT_EQ(0, worker_do(&b->w[0], do_join_cgroup, 0, 0, 0));
+	ASSERT_TRUE(spill_orphaned(b, 0, 6 * MIB, 1));
+	ASSERT_TRUE(take_over(b));
+	EXPECT_TRUE(WAIT_FOR(SOON, target_dirty(NAME) + SLACK >= COMES_BACK));
+	EXPECT_FALSE(WAIT_FOR(NEVER_MS, target_dirty(NAME) > COMES_BACK + SLACK));
+	ASSERT_TRUE(comes_home(b));
+	EXPECT_EQ(0, store_wrong(b, 0, 6 * MIB, 1));
+	worker_stop(&b->w[0]);
+	EXPECT_TRUE(WAIT_FOR(SOON, !rmdir(CGROUP)));
 }
 
 TEST_F(spill, without_swap_nothing_is_spilled)
