@@ -246,7 +246,8 @@ bool extpager_gate_sweep(struct extpager_target *t)
 				continue;
 			hlist_del(&w->node);
 			w->error = -EAGAIN;
-			WRITE_ONCE(w->done, true);
+			/* Pairs with waiter_wait(). */
+			smp_store_release(&w->done, true);
 			wake_up_process(w->task);
 		}
 		spin_unlock(&gate[i].lock);
