@@ -260,7 +260,7 @@ void extpager_queue_withdraw(struct extpager_queue *q, struct extpager_request *
 static void backlog_flush(struct extpager_queue *q)
 {
 	struct extpager_request *req;
-	bool more = true;
+	bool more = true, told;
 	u64 tag;
 
 	/* Keeps the requests' table while no lock does. */
@@ -270,13 +270,14 @@ static void backlog_flush(struct extpager_queue *q)
 		req = backlog_first(q);
 		more = req && ring_has_room(q);
 		if (more) {
+			/* Once it is not in the backlog, it may end and be another request. */
 			tag = req->tag;
+			told = !extpager_request_wants_reply(req);
 			ring_put(q, req);
 			backlog_del(q, req);
 		}
 		spin_unlock(&q->lock);
-		if (more && (req->op == EXTPAGER_EV_TERMINATE ||
-			     req->op == EXTPAGER_EV_ATTRIBUTES))
+		if (more && told)
 			extpager_request_posted(req, tag);
 	}
 	rcu_read_unlock();
