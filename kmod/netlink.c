@@ -316,10 +316,34 @@ static void apply_owner(struct extpager_target *t)
 
 	if (!obj)
 		return;
+	/* Pairs with extpager_object_attributes_changed(): both have the same in the end. */
+	spin_lock(&t->lock);
 	obj->inode.i_uid = t->settings.uid;
 	obj->inode.i_gid = t->settings.gid;
 	obj->inode.i_mode = S_IFREG | t->settings.mode;
+	spin_unlock(&t->lock);
 	iput(&obj->inode);
+}
+
+/* target->lock held; most are read without it, as whole words. */
+static void apply_settings(struct extpager_target *t, const struct extpager_settings *s)
+{
+	struct extpager_settings *to = &t->settings;
+	unsigned int i;
+
+	to->store = s->store;
+	to->uid = s->uid;
+	to->gid = s->gid;
+	to->mode = s->mode;
+	WRITE_ONCE(to->pager_uid, s->pager_uid);
+	WRITE_ONCE(to->policy, s->policy);
+	WRITE_ONCE(to->quota, s->quota);
+	WRITE_ONCE(to->spill_limit, s->spill_limit);
+	WRITE_ONCE(to->grace_ms, s->grace_ms);
+	for (i = 0; i < EXTPAGER_PHASES; i++) {
+		WRITE_ONCE(to->timeout_ms[i], s->timeout_ms[i]);
+		WRITE_ONCE(to->action[i], s->action[i]);
+	}
 }
 
 static int target_set_doit(struct sk_buff *skb, struct genl_info *info)
@@ -347,7 +371,6 @@ static int target_set_doit(struct sk_buff *skb, struct genl_info *info)
 		if (!store)
 			goto out;
 	}
-	/* Settings may be read while they change; all are single words. */
 	spin_lock(&t->lock);
 	s = t->settings;
 	ret = read_settings(info, &s);
@@ -360,7 +383,7 @@ static int target_set_doit(struct sk_buff *skb, struct genl_info *info)
 			swap(s.store, store);
 			t->store_used = false;
 		}
-		t->settings = s;
+		apply_settings(t, &s);
 	}
 	spin_unlock(&t->lock);
 	kfree(store);

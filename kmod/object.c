@@ -379,8 +379,9 @@ static bool object_waits_on(struct extpager_object *obj)
 int extpager_object_wait_ready(struct extpager_object *obj)
 {
 	struct extpager_target *t = obj->target;
+	u32 ms = READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_HANDSHAKE]);
 	/* From the next tick: never less than it says. */
-	long left = 1 + msecs_to_jiffies(t->settings.timeout_ms[EXTPAGER_PHASE_HANDSHAKE]);
+	long left = 1 + msecs_to_jiffies(ms);
 	int ret;
 
 	ret = extpager_object_status(obj);

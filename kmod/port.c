@@ -109,7 +109,8 @@ int extpager_port_attach(struct extpager_port *port, struct extpager_attach *arg
 	if (!t)
 		return -ENOENT;
 	ret = -EPERM;
-	if (!capable(CAP_SYS_ADMIN) && !uid_eq(t->settings.pager_uid, current_euid()))
+	if (!capable(CAP_SYS_ADMIN) &&
+	    !uid_eq(READ_ONCE(t->settings.pager_uid), current_euid()))
 		goto out_put;
 	obj = extpager_target_object(t);
 	ret = -ESHUTDOWN;

@@ -18,7 +18,7 @@
  */
 void extpager_requests_orphan(struct extpager_target *t)
 {
-	bool hold = t->settings.policy != EXTPAGER_POLICY_FAIL;
+	bool hold = READ_ONCE(t->settings.policy) != EXTPAGER_POLICY_FAIL;
 	struct extpager_request *req;
 	unsigned int i;
 

@@ -363,10 +363,12 @@ bool extpager_pager_uid_known(kuid_t uid)
 	unsigned long id;
 
 	rcu_read_lock();
-	xa_for_each(&targets, id, t)
-		if (t->named && uid_valid(t->settings.pager_uid) &&
-		    uid_eq(t->settings.pager_uid, uid))
+	xa_for_each(&targets, id, t) {
+		kuid_t pager_uid = READ_ONCE(t->settings.pager_uid);
+
+		if (t->named && uid_valid(pager_uid) && uid_eq(pager_uid, uid))
 			known = true;
+	}
 	rcu_read_unlock();
 	return known;
 }
@@ -547,7 +549,7 @@ void extpager_target_orphan(struct extpager_target *t, struct extpager_port *por
 	if (READ_ONCE(t->state) != EXTPAGER_STATE_DEAD) {
 		if (hold)
 			mod_delayed_work(extpager_wq, &t->grace_work,
-					 msecs_to_jiffies(t->settings.grace_ms));
+					 msecs_to_jiffies(READ_ONCE(t->settings.grace_ms)));
 		if (t->named)
 			pr_warn_ratelimited("target %s: lost its pager, port %u: clients %s\n",
 					    t->settings.name, port->id,
