@@ -111,7 +111,7 @@ static struct file *handle_inner(struct file *file)
 		inner->f_wb_err = h->wb_err;
 	if (cmpxchg(&h->inner, NULL, inner)) {
 		fput(inner);
-		inner = h->inner;
+		inner = READ_ONCE(h->inner);
 	}
 	return inner;
 }
@@ -213,7 +213,7 @@ static long ioctl_setup(struct file *file, union ioctl_arg *arg, struct file **n
 
 	if (mutex_lock_killable(&h->lock))
 		return -EINTR;
-	if (h->inner) {
+	if (READ_ONCE(h->inner)) {
 		ret = -EBUSY;
 	} else {
 		port = extpager_port_setup(h->port, &arg->setup);
@@ -236,7 +236,7 @@ static struct extpager_port *ioctl_port(struct file *file)
 		return ERR_PTR(-ENOTTY);
 	if (!READ_ONCE(port->alive))
 		return ERR_PTR(-ESHUTDOWN);
-	return port->mm == current->mm ? port : ERR_PTR(-EPERM);
+	return READ_ONCE(port->mm) == current->mm ? port : ERR_PTR(-EPERM);
 }
 
 static long ioctl_enter(struct file *file, union ioctl_arg *arg, struct file **newfile)

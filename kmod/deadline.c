@@ -123,7 +123,7 @@ static enum extpager_request_state deadline_expire(struct extpager_request *req,
 		    extpager_request_is_zero(req))
 			return extpager_request_returned(req, error);
 		/* The pages stay dirty, for the spill: nothing has failed yet. */
-		req->object->retry_at = jiffies + HZ;
+		WRITE_ONCE(req->object->retry_at, jiffies + HZ);
 		error = -EAGAIN;
 		break;
 	default:

@@ -105,6 +105,13 @@ static void waiter_add(struct extpager_waiter *w, struct extpager_object *obj, p
 	smp_mb();
 }
 
+/* For the waiter itself: need it not ask for the page any more? */
+static bool waiter_asked(const struct extpager_waiter *w)
+{
+	/* Others say so at any time; to see it too late costs a look more. */
+	return data_race(w->asked);
+}
+
 static void waiter_count(const struct extpager_waiter *w)
 {
 	extpager_count(w->object->target, GATE_WAITS);
@@ -552,7 +559,8 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf, b
 
 	waiter_add(&w, obj, index, access);
 	/* Random accesses most likely find nothing: ask first, and see if it was so. */
-	if (vm_flags & VM_RAND_READ && !extpager_request_page(obj, index, again) && w.asked)
+	if (vm_flags & VM_RAND_READ && !extpager_request_page(obj, index, again) &&
+	    waiter_asked(&w))
 		goto wait;
 	state = extpager_page_state(obj->inode.i_mapping, index);
 	if (state == EXTPAGER_PAGE_HERE) {
@@ -575,7 +583,7 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf, b
 			return ret;
 		}
 		/* Readahead does not say what came of it. */
-		asked = w.asked || READ_ONCE(w.done) || !page_absent(obj, index);
+		asked = waiter_asked(&w) || READ_ONCE(w.done) || !page_absent(obj, index);
 	}
 wait:
 	if (!nowait)

@@ -405,7 +405,8 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 	struct extpager_object *obj = extpager_target_object(t);
 	struct extpager_settings s;
 	/* A dead target's super block may be gone. */
-	u64 object = 0, dirty = t->state == EXTPAGER_STATE_DEAD ? 0 : extpager_target_dirty(t);
+	u64 object = 0, dirty = READ_ONCE(t->state) == EXTPAGER_STATE_DEAD ? 0 :
+					extpager_target_dirty(t);
 	u32 generation = 0, opens = 0, port, i;
 	bool store_used;
 	int ret;

@@ -223,7 +223,7 @@ struct extpager_object *extpager_object_create(struct extpager_target *t, u64 by
 	spin_lock(&t->lock);
 	obj->id = (u64)t->id << 32 | ++t->next_object;
 	list_add_tail(&obj->node, &t->objects);
-	t->nr_objects++;
+	WRITE_ONCE(t->nr_objects, t->nr_objects + 1);
 	spin_unlock(&t->lock);
 	return obj;
 }
@@ -319,7 +319,7 @@ void extpager_object_use(struct extpager_object *obj)
 		return;
 	spin_lock(&t->lock);
 	if (obj->state == EXTPAGER_OBJECT_IDLE) {
-		obj->state = EXTPAGER_OBJECT_INIT;
+		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_INIT);
 		obj->init_sent = false;
 		first = true;
 	}
@@ -431,7 +431,7 @@ void extpager_object_init_done(struct extpager_object *obj, int error, u32 attri
 	if (obj->state != EXTPAGER_OBJECT_INIT)
 		return;
 	obj->init_sent = false;
-	obj->error = error;
+	WRITE_ONCE(obj->error, error);
 	if (!error) {
 		obj->attributes = attributes;
 		obj->initialised = true;
@@ -482,7 +482,7 @@ bool extpager_objects_send_init(struct extpager_target *t)
 		spin_lock(&t->lock);
 		obj = init_wanted(t);
 		if (obj) {
-			obj->generation++;
+			WRITE_ONCE(obj->generation, obj->generation + 1);
 			obj->init_sent = true;
 			t->store_used = true;
 			ihold(&obj->inode);
@@ -564,7 +564,7 @@ static void object_terminate(struct extpager_object *obj)
 	    extpager_object_clean(obj)) {
 		/* Openers wait from here on. */
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_INIT);
-		obj->terminating = true;
+		WRITE_ONCE(obj->terminating, true);
 		obj->initialised = false;
 		end = true;
 	}
@@ -598,7 +598,7 @@ static bool attributes_in_force(struct extpager_object *obj)
 	tell = obj->attributes_ack &&
 	       !(obj->state == EXTPAGER_OBJECT_READY && object_unused(obj));
 	if (tell)
-		obj->attributes_ack = false;
+		WRITE_ONCE(obj->attributes_ack, false);
 	spin_unlock(&t->lock);
 	return tell;
 }
@@ -609,22 +609,24 @@ static void object_work(struct work_struct *work)
 						   work);
 	struct extpager_target *t = obj->target;
 	struct extpager_request *req;
-	bool terminate, forget, later;
+	bool terminate, forget, later, destroy, discard;
 
 	spin_lock(&t->lock);
 	forget = obj->state == EXTPAGER_OBJECT_FAILED && !atomic_read(&obj->opens);
 	if (forget)
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_IDLE);
 	terminate = obj->state == EXTPAGER_OBJECT_READY && object_unused(obj);
-	later = t->state == EXTPAGER_STATE_STALLED && !obj->discard;
+	destroy = obj->destroy;
+	discard = obj->discard;
+	later = t->state == EXTPAGER_STATE_STALLED && !discard;
 	spin_unlock(&t->lock);
 
 	/* Workers are few: they do not wait for a pager that has missed a deadline. */
-	if (later && (terminate || obj->destroy)) {
+	if (later && (terminate || destroy)) {
 		filemap_flush(obj->inode.i_mapping);
 		object_kick(obj, HZ);
-	} else if (obj->destroy) {
-		if (extpager_object_end(obj, obj->discard))
+	} else if (destroy) {
+		if (extpager_object_end(obj, discard))
 			object_kick(obj, HZ);
 	} else if (terminate) {
 		object_terminate(obj);
@@ -648,7 +650,7 @@ void extpager_object_set_attributes(struct extpager_object *obj, u32 attributes)
 
 	spin_lock(&t->lock);
 	obj->attributes = attributes;
-	obj->attributes_ack = true;
+	WRITE_ONCE(obj->attributes_ack, true);
 	spin_unlock(&t->lock);
 	object_kick(obj, 0);
 }
@@ -658,7 +660,7 @@ void extpager_object_destroy(struct extpager_object *obj, bool discard)
 	struct extpager_target *t = obj->target;
 
 	spin_lock(&t->lock);
-	obj->destroy = true;
+	WRITE_ONCE(obj->destroy, true);
 	obj->discard |= discard;
 	spin_unlock(&t->lock);
 	object_kick(obj, 0);
@@ -733,13 +735,13 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 	}
 	extpager_spill_discard(obj);
 	/* Who asked for the end is told of it, even if there never was a beginning. */
-	if (req && (was == EXTPAGER_OBJECT_READY || obj->destroy))
+	if (req && (was == EXTPAGER_OBJECT_READY || READ_ONCE(obj->destroy)))
 		object_tell(req);
 	else if (req)
 		extpager_request_put(req);
 	spin_lock(&t->lock);
 	list_del_init(&obj->node);
-	t->nr_objects--;
+	WRITE_ONCE(t->nr_objects, t->nr_objects - 1);
 	spin_unlock(&t->lock);
 	wake_up_all(&t->wait);
 	remove_inode_hash(&obj->inode);

@@ -81,7 +81,7 @@ static bool port_remove_target(struct extpager_port *port, struct extpager_targe
 		return false;
 	extpager_target_orphan(t, port);
 	if (t->named)
-		port->nr_targets--;
+		WRITE_ONCE(port->nr_targets, port->nr_targets - 1);
 	extpager_target_put(t);
 	return true;
 }
@@ -122,10 +122,10 @@ int extpager_port_attach(struct extpager_port *port, struct extpager_attach *arg
 
 	mutex_lock(&port->lock);
 	ret = -ESHUTDOWN;
-	if (port->alive)
+	if (READ_ONCE(port->alive))
 		ret = port_add_target(port, t);
 	if (!ret)
-		port->nr_targets++;
+		WRITE_ONCE(port->nr_targets, port->nr_targets + 1);
 	mutex_unlock(&port->lock);
 out_put:
 	extpager_target_put(t);
@@ -154,7 +154,7 @@ int extpager_port_detach(struct extpager_port *port, u64 object)
 
 bool extpager_port_is_caller(const struct extpager_port *port)
 {
-	return READ_ONCE(port->alive) && port->mm == current->mm;
+	return READ_ONCE(port->alive) && READ_ONCE(port->mm) == current->mm;
 }
 
 static void port_wake(struct extpager_port *port)
@@ -188,7 +188,7 @@ static void port_death_work(struct work_struct *work)
 	struct extpager_port *port = container_of(work, struct extpager_port, death_work);
 
 	mutex_lock(&port->lock);
-	if (!port->alive)
+	if (!READ_ONCE(port->alive))
 		port_orphan_all(port);
 	mutex_unlock(&port->lock);
 	extpager_port_put(port);
@@ -220,7 +220,7 @@ static int port_adopt(struct extpager_port *port)
 		port->notifier_set = false;
 	}
 	port->notifier.ops = &port_notifier_ops;
-	port->mm = current->mm;
+	WRITE_ONCE(port->mm, current->mm);
 	ret = mmu_notifier_register(&port->notifier, current->mm);
 	if (ret)
 		return ret;

@@ -436,7 +436,8 @@ enum extpager_request_state extpager_request_close(struct extpager_request *req,
 
 	if (req->state == EXTPAGER_REQUEST_PENDING) {
 		t->nr_pending[request_phase(req)]--;
-		t->nr_detached -= req->detached;
+		if (unlikely(req->detached))
+			WRITE_ONCE(t->nr_detached, t->nr_detached - 1);
 		if (!list_empty(&req->backlog))
 			extpager_queue_withdraw(req->queue, req);
 	}
@@ -450,7 +451,7 @@ enum extpager_request_state extpager_request_close(struct extpager_request *req,
 	if (state == EXTPAGER_REQUEST_PARKED)
 		list_add_tail(&req->node, &t->parked);
 	else if (extpager_request_is_zero(req))
-		req->object->zeros--;
+		WRITE_ONCE(req->object->zeros, req->object->zeros - 1);
 	return state;
 }
 
@@ -802,7 +803,7 @@ enum extpager_request_state extpager_request_returned(struct extpager_request *r
 		return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
 	if (error) {
 		extpager_count(t, RETURNS_FAILED);
-		obj->retry_at = jiffies + HZ;
+		WRITE_ONCE(obj->retry_at, jiffies + HZ);
 		extpager_object_write_error(obj, error);
 	} else {
 		extpager_count_add(t, PAGES_RETURNED, req->nr);
@@ -905,7 +906,7 @@ void extpager_request_detach(struct extpager_request *req)
 	unsigned int i;
 
 	req->detached = true;
-	t->nr_detached++;
+	WRITE_ONCE(t->nr_detached, t->nr_detached + 1);
 	req->left = 0;
 	req->refs++;
 	spin_unlock(&t->lock);

@@ -283,7 +283,7 @@ void extpager_target_destroy(struct extpager_target *t)
 
 	rcu_read_lock();
 	spin_lock(&t->lock);
-	t->state = EXTPAGER_STATE_DEAD;
+	WRITE_ONCE(t->state, EXTPAGER_STATE_DEAD);
 	if (t->port && refcount_inc_not_zero(&t->port->ref))
 		port = t->port;
 	spin_unlock(&t->lock);
@@ -493,10 +493,10 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 		ret = -EBUSY;
 	} else {
 		again = t->state == EXTPAGER_STATE_ORPHANED;
-		t->port = port;
-		t->grace_over = false;
-		t->squeezed = false;
-		t->slow = false;
+		WRITE_ONCE(t->port, port);
+		WRITE_ONCE(t->grace_over, false);
+		WRITE_ONCE(t->squeezed, false);
+		WRITE_ONCE(t->slow, false);
 		extpager_requests_again(t);
 		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
 	}
@@ -532,9 +532,9 @@ void extpager_target_orphan(struct extpager_target *t, struct extpager_port *por
 		spin_unlock(&t->lock);
 		return;
 	}
-	t->port = NULL;
+	WRITE_ONCE(t->port, NULL);
 	t->orphaning = true;
-	t->squeezed = false;
+	WRITE_ONCE(t->squeezed, false);
 	hold = t->settings.policy != EXTPAGER_POLICY_FAIL;
 	if (t->state != EXTPAGER_STATE_DEAD)
 		WRITE_ONCE(t->state, EXTPAGER_STATE_ORPHANED);
