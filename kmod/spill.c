@@ -159,7 +159,7 @@ bool extpager_spill_goes_first(struct extpager_object *obj)
 {
 	struct extpager_spill *s = READ_ONCE(obj->spill);
 
-	return s && atomic_long_read(&obj->nr_spilled) && !list_empty_careful(&s->runs) &&
+	return s && atomic_long_read(&obj->nr_spilled) && !list_empty(&s->runs) &&
 	       !READ_ONCE(s->starved);
 }
 
