@@ -411,9 +411,9 @@ static void ask_for_fault(struct extpager_object *obj, struct file *file, pgoff_
 	/* Others may share @ra: what is asked for comes from here. */
 	start = index > ra->ra_pages / 2 ? index - ra->ra_pages / 2 : 0;
 	size = min_t(pgoff_t, ra->ra_pages, pages - start);
-	ra->start = start;
-	ra->size = size;
-	ra->async_size = size / 4;
+	WRITE_ONCE(ra->start, start);
+	WRITE_ONCE(ra->size, size);
+	WRITE_ONCE(ra->async_size, size / 4);
 	rac._index = start;
 	page_cache_ra_unbounded(&rac, size, size / 4);
 }

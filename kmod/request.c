@@ -144,7 +144,7 @@ struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 
 	req->made = jiffies;
 	req->pid = task_pid_nr(current);
 	/* Another thread may be renaming this one; it ends in a 0 all the same. */
-	memcpy(req->comm, current->comm, sizeof(req->comm));
+	data_race(memcpy(req->comm, current->comm, sizeof(req->comm)));
 	req->refs = 1;
 	req->claims = 0;
 	req->left = 0;
