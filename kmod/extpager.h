@@ -382,6 +382,13 @@ static inline bool extpager_target_live(const struct extpager_target *t)
 	return state == EXTPAGER_STATE_LIVE || state == EXTPAGER_STATE_STALLED;
 }
 
+static inline unsigned int extpager_target_asked(const struct extpager_target *t,
+						 enum extpager_phase phase)
+{
+	/* A hint: it changes under the lock, by plain adds, since they are one instruction. */
+	return data_race(READ_ONCE(t->nr_pending[phase]));
+}
+
 /* ---- ports ---- */
 
 struct extpager_region {

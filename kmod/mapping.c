@@ -505,7 +505,7 @@ static bool run_extend(struct return_run *run, pgoff_t index)
 	}
 	if (req)
 		return true;
-	if (READ_ONCE(t->nr_pending[EXTPAGER_PHASE_RETURN]) >= EXTPAGER_RETURNS_MAX)
+	if (extpager_target_asked(t, EXTPAGER_PHASE_RETURN) >= EXTPAGER_RETURNS_MAX)
 		return false;
 	req = extpager_request_alloc(run->obj, EXTPAGER_EV_DATA_RETURN, 0);
 	if (!req)

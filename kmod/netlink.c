@@ -485,6 +485,12 @@ static int put_stats(struct sk_buff *skb, struct extpager_target *t)
 	return ret ?: extpager_latency_put(skb, t);
 }
 
+static u64 queue_count(const u64 *count)
+{
+	/* The ring's, by plain adds: what it is about now is good enough. */
+	return data_race(READ_ONCE(*count));
+}
+
 static int put_queue(struct sk_buff *skb, struct extpager_queue *q)
 {
 	struct nlattr *nest = nla_nest_start(skb, EXTPAGER_A_PORT_QUEUE);
@@ -492,11 +498,11 @@ static int put_queue(struct sk_buff *skb, struct extpager_queue *q)
 	if (!nest ||
 	    nla_put_u32(skb, EXTPAGER_A_QUEUE_INDEX, q->index) ||
 	    nla_put_u32(skb, EXTPAGER_A_QUEUE_ENTRIES, q->entries) ||
-	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_EVENTS, READ_ONCE(q->nr_events),
+	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_EVENTS, queue_count(&q->nr_events),
 			      EXTPAGER_A_QUEUE_PAD) ||
-	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_REPLIES, READ_ONCE(q->nr_replies),
+	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_REPLIES, queue_count(&q->nr_replies),
 			      EXTPAGER_A_QUEUE_PAD) ||
-	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_BAD_REPLIES, READ_ONCE(q->nr_bad),
+	    nla_put_u64_64bit(skb, EXTPAGER_A_QUEUE_BAD_REPLIES, queue_count(&q->nr_bad),
 			      EXTPAGER_A_QUEUE_PAD) ||
 	    nla_put_u32(skb, EXTPAGER_A_QUEUE_BACKLOG, READ_ONCE(q->nr_backlog)))
 		return -EMSGSIZE;

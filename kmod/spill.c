@@ -617,7 +617,7 @@ static void unspill_object(struct extpager_object *obj)
 			run_shorten(s, run, over);
 			continue;
 		}
-		if (room <= 0 || READ_ONCE(t->nr_pending[EXTPAGER_PHASE_RETURN]) >=
+		if (room <= 0 || extpager_target_asked(t, EXTPAGER_PHASE_RETURN) >=
 				 (probe ? 1 : EXTPAGER_RETURNS_MAX))
 			return;
 		/* Between two that a silent one is asked nobody finds the pages being returned. */

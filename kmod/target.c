@@ -700,7 +700,7 @@ u32 extpager_target_pending(const struct extpager_target *t)
 	unsigned int i, n = 0;
 
 	for (i = 0; i < EXTPAGER_PHASES; i++)
-		n += READ_ONCE(t->nr_pending[i]);
+		n += extpager_target_asked(t, i);
 	return n;
 }
 
