@@ -283,7 +283,8 @@ TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_s
 {
 	/* Nobody whose own memory may be lost. */
 	struct worker *w = &self->reclaimer;
-	uint64_t lost;
+	uint64_t lost, at = 4 * MIB;
+	long ret = 0;
 
 	BEHAVIOURS(91);
 	ASSERT_TRUE(flaky_swap_on());
@@ -295,7 +296,11 @@ TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_s
 	ASSERT_TRUE(WAIT_FOR(SOON, (write_file(CGROUP "/memory.reclaim", "8M"),
 				    cgroup_number("memory.current", NULL) < (long)MIB)));
 	ASSERT_TRUE(flaky_fail(SWAP_BYTES, true));
-	EXPECT_EQ(-EIO, worker_do(w, do_read, 4 * MIB - PAGE, PAGE, 1));
+	while (!ret && at > 2 * MIB) {
+		at -= PAGE;
+		ret = worker_do(w, do_read, at, PAGE, 1);
+	}
+	EXPECT_EQ(-EIO, ret);
 
 	stamper_thaw(&self->s);
 	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 0 && target_dirty(NAME) == 0));
@@ -305,7 +310,7 @@ TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_s
 	EXPECT_LE(2 * MIB / PAGE, lost);
 	EXPECT_EQ(4 * MIB / PAGE - lost, stamper_wrong(&self->s, 0, 4 * MIB, 2));
 	/* The client reads what the store has, and can write anew. */
-	EXPECT_EQ(0, worker_do(w, do_read, 4 * MIB - PAGE, PAGE, 2));
+	EXPECT_EQ(0, worker_do(w, do_read, at, PAGE, 2));
 	ASSERT_EQ((long)(4 * MIB), worker_do(w, do_write, 0, 4 * MIB, 3));
 	EXPECT_TRUE(all_home(&self->s, w, 4 * MIB, 3));
 	ASSERT_TRUE(flaky_fail(SWAP_BYTES, false));
