@@ -446,6 +446,14 @@ static int spill_folio(struct extpager_object *obj, struct folio *folio)
 	return 0;
 }
 
+/* Something is dirty or being returned; a hint, since the worker comes again in a second. */
+static bool may_be_dirty(struct address_space *mapping)
+{
+	/* The kernel's own looks at the marks are plain, and these change at any time. */
+	return data_race(mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) ||
+			 mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK));
+}
+
 /* 0, or why something stays dirty. */
 static int spill_object(struct extpager_object *obj)
 {
@@ -456,8 +464,7 @@ static int spill_object(struct extpager_object *obj)
 	pgoff_t index = 0;
 	unsigned int i;
 
-	if (full && !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
-	    !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK))
+	if (full && !may_be_dirty(mapping))
 		return 0;
 	if (full) {
 		extpager_count(t, SPILLS_FAILED);
