@@ -103,6 +103,36 @@ def splats_are_told_apart():
         ("ubsan", "UBSAN: one"), ("kasan", "BUG: KASAN: two"), ("panic", "Kernel panic - x")]
 
 
+def data_races_of_ours_are_told_with_both_stacks():
+    def report(*stacks):
+        rule = f"[    1.0] {'=' * 66}"
+        lines = [f"[    1.0]  {function}+0x1/0x2" for stack in stacks for function in stack]
+        return [rule, "[    1.0] BUG: KCSAN: data-race in a / b", "[    1.0] ", *lines, rule]
+    ours = report(("a",), ("b", "extpager_fault"))
+    ours = [line.replace("extpager_fault+0x1/0x2", "extpager_fault+0x1/0x2 [extpager]")
+            for line in ours]
+    others = report(("a",), ("b", "extpager_fault"))    # a function of that name elsewhere
+    console = "\n".join([*HARMLESS, *others, "all is well", *ours, *others, *HARMLESS])
+    assert splats.find(console) == [], splats.find(console)
+    assert splats.races(console) == ([("data-race in a / b", ours[1:-1])], 2), \
+        splats.races(console)
+
+
+def a_sleepers_task_that_its_timer_clears_is_the_kernels():
+    def report(size, function, value):
+        return "\n".join((
+            "=" * 66, f"[    2.0] BUG: KCSAN: data-race in {function}+0x535/0x650 [extpager]",
+            "[    2.0] ", "[    2.0] race at unknown origin, with read to 0xffffc900001ffbf8 of "
+            f"{size} bytes by task 87 on cpu 0:", f"[    2.0]  {function}+0x535/0x650 [extpager]",
+            "[    2.0]  ioctl_enter+0xe5/0x110 [extpager]", "[    2.0] ",
+            f"[    2.0] value changed: 0xffff888002d39600 -> {value}", "=" * 66))
+    nothing = f"0x{0:016x}"
+    assert splats.races(report(8, "queue_wait", nothing)) == ([], 1)
+    for other in ((4, "queue_wait", nothing), (8, "queue_waits", nothing),
+                  (8, "queue_wait", "0xffff888002d39601")):
+        assert len(splats.races(report(*other))[0]) == 1, other
+
+
 def only_an_oops_of_the_emulator_is_forgiven():
     outcome = guest.Outcome(None)
     outcome.problem("bug", "[  259.657746] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI")
@@ -344,7 +374,10 @@ def the_demo_judges_itself():
 
 
 def main():
-    tests = (splats_are_known, splats_are_told_apart, only_an_oops_of_the_emulator_is_forgiven,
+    tests = (splats_are_known, splats_are_told_apart,
+             data_races_of_ours_are_told_with_both_stacks,
+             a_sleepers_task_that_its_timer_clears_is_the_kernels,
+             only_an_oops_of_the_emulator_is_forgiven,
              a_failed_test_is_quoted_from_its_beginning, a_failed_test_says_why,
              a_program_that_dies_names_its_test,
              a_programs_output_must_be_complete, a_mutant_is_caught_by_tests_that_ran_and_failed,

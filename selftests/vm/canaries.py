@@ -89,6 +89,13 @@ def cases_debug(base):
     yield splat(base, "kasan", "kasan: ")
 
 
+def cases_kcsan(base):
+    yield splat(base, "kcsan", "kcsan: data-race in race [canary]")
+
+
+CASES = {"debug": cases_debug, "kcsan": cases_kcsan, "6.12": cases_stock}
+
+
 def check(session, case):
     """Runs the case and records for each canary whether it was noticed."""
     place = case.boot.kernel.name
@@ -109,14 +116,14 @@ def check(session, case):
 
 
 def run(session, names=("debug", "6.12")):
+    session.canaries_at.update(names)
     tree.make("canary", directory=tree.SELFTESTS)
     cases = []
     for name in names:
-        make_cases = cases_debug if name == "debug" else cases_stock
         kernel = tree.kernel(name)
         module = tree.build_test_module(kernel, "canary", "canary")
         base = guest.Boot("canary", kernel, [], module, tree.build_id(module))
-        cases += [c for c in make_cases(base)
+        cases += [c for c in CASES[name](base)
                   if any(session.wants(f"canary:{canary}") for canary in c.canaries)]
     with ThreadPoolExecutor(len(names)) as pool:
         for future in [pool.submit(check, session, case) for case in cases]:

@@ -56,6 +56,8 @@ class Outcome:
         self.boot = boot
         self.runs = {}
         self.problems = []                          # (reason, text)
+        self.races = []                             # lines, both stacks of each
+        self.other_races = 0
         self.console = ""
         self.logs = None
         self.power_off = None                       # seconds from "done" to the machine's end
@@ -64,7 +66,9 @@ class Outcome:
         self.problems.append((reason, text))
 
     def excerpt(self, before=3, after=40):
-        """The console around the first splat, or its end when there is none."""
+        """Data races, the console around the first splat, or its end when there is none."""
+        if self.races:
+            return self.races
         lines = self.console.splitlines()
         texts = {text for _, text in self.problems}
         for number, line in enumerate(lines):
@@ -192,7 +196,9 @@ def command(boot, work, initrd, drives, cmdline):
              "-serial", f"file:{work}/console", "-serial", f"file:{work}/results",
              "-kernel", str(boot.kernel.dir / "vmlinuz"), "-initrd", str(initrd),
              "-append", " ".join((
-                 "console=ttyS0 panic=-1 oops=panic panic_on_warn=1 softlockup_panic=1",
+                 "console=ttyS0 panic=-1 oops=panic softlockup_panic=1",
+                 # A data race would end it, too, and hide the others.
+                 f"panic_on_warn={int(boot.kernel.name != 'kcsan')}",
                  "workqueue.watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=60",
                  "watchdog_thresh=30 nokaslr norandmaps loglevel=5 log_buf_len=1M", cmdline))]
     for number, (device, path, flags) in enumerate(drives):
@@ -274,6 +280,10 @@ def _run(boot, report, work):
     outcome.console = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r", "", text)
     for reason, line in splats.find(outcome.console):
         outcome.problem(reason, line)
+    races, outcome.other_races = splats.races(outcome.console)
+    for what, lines in races:
+        outcome.problem("kcsan", what)
+        outcome.races += lines
     if "module" not in listener.words:
         outcome.problem("no-module", "the module was not loaded")
     if listener.words[-1:] != ["done"]:

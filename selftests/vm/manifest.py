@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """selftests/manifest: which tests must have run, on which kernels.
 
-A line is "program:test" and then the places where it runs: 6.1, 6.12, debug, host,
-or debian (see debian.py). "6.1=skip" says that the test must skip itself there. Missing, unknown and
-unexpectedly skipped tests are failures; so no test can get lost in silence.
+A line is "program:test" and then the places where it runs: 6.1, 6.12, debug, kcsan, host,
+or debian (see debian.py). "6.1=skip" says that the test must skip itself there. Missing,
+unknown and unexpectedly skipped tests are failures; so no test can get lost in silence.
+What runs on debug runs on kcsan, too, if its program is one of tree.MEETING, whether the
+line says so or not.
 """
 import fnmatch
 from collections import Counter
@@ -17,6 +19,11 @@ HEADER = """\
 """
 
 
+def runs_on_kcsan(test):
+    program, _, name = test.partition(":")
+    return (name if program == "boot" else program) in ("default", *tree.MEETING)
+
+
 def load():
     """{(test, place): verdict}, the verdict being "pass" or "skip"."""
     expected = {}
@@ -27,12 +34,16 @@ def load():
         for word in places:
             place, _, verdict = word.partition("=")
             expected[test, place] = verdict or "pass"
+        if (test, "debug") in expected and runs_on_kcsan(test):
+            expected.setdefault((test, "kcsan"), expected[test, "debug"])
     return expected
 
 
 def save(expected):
     places = {}
     for (test, place), verdict in sorted(expected.items()):
+        if place == "kcsan" and runs_on_kcsan(test) and expected.get((test, "debug")) == verdict:
+            continue
         places.setdefault(test, []).append(place + ("=skip" if verdict == "skip" else ""))
     width = min(60, max(map(len, places), default=0))
     PATH.write_text(HEADER + "".join(f"{test:<{width}}  {' '.join(where)}\n"

@@ -18,6 +18,11 @@ SHARED = ("timeout", "kernels", "module")
 SWITCHES = ("mem", "smp", "swap", "disk", "disks", "params", "cmdline")
 TIMEOUT = 120
 
+KERNELS = ("6.1", "6.12", "debug", "kcsan")
+# What runs on kcsan, unless something else is asked for: where threads of ours meet.
+MEETING = ("deadlines", "death", "exerciser", "fuzz", "hostile", "lifecycle", "netlink", "observe",
+           "pagein", "queues", "spill", "sysfs", "torture", "ways", "writeback")
+
 
 class BuildError(Exception):
     pass
@@ -34,7 +39,7 @@ class Kernel:
 
     @property
     def debug(self):
-        return self.name == "debug"
+        return self.name in ("debug", "kcsan")
 
     @property
     def slowness(self):

@@ -7,6 +7,7 @@
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
+#include <linux/workqueue.h>
 
 static DEFINE_MUTEX(lock_a);
 static DEFINE_MUTEX(lock_b);
@@ -60,6 +61,32 @@ static void hang(void)
 	schedule();
 }
 
+static int raced;
+
+static void race(struct work_struct *unused)
+{
+	unsigned long end = jiffies + HZ;
+
+	while (time_before(jiffies, end)) {
+		raced++;
+		barrier();
+	}
+}
+
+static void race_two(void)
+{
+	struct work_struct one, other;
+
+	INIT_WORK_ONSTACK(&one, race);
+	INIT_WORK_ONSTACK(&other, race);
+	queue_work(system_unbound_wq, &one);
+	queue_work(system_unbound_wq, &other);
+	flush_work(&one);
+	flush_work(&other);
+	destroy_work_on_stack(&one);
+	destroy_work_on_stack(&other);
+}
+
 static void *volatile nowhere;
 
 static int act(const char *value, const struct kernel_param *kp)
@@ -72,6 +99,8 @@ static int act(const char *value, const struct kernel_param *kp)
 		use_after_free();
 	else if (sysfs_streq(value, "leak"))
 		leak();
+	else if (sysfs_streq(value, "kcsan"))
+		race_two();
 	else if (sysfs_streq(value, "panic"))
 		panic("canary");
 	else if (sysfs_streq(value, "bug"))
@@ -91,7 +120,8 @@ static int act(const char *value, const struct kernel_param *kp)
 
 static const struct kernel_param_ops act_ops = { .set = act };
 module_param_cb(act, &act_ops, NULL, 0200);
-MODULE_PARM_DESC(act, "warn, lockdep, kasan, leak, panic, bug, oops, hang, pin, freeze or nothing");
+MODULE_PARM_DESC(act,
+		 "warn, lockdep, kasan, leak, kcsan, panic, bug, oops, hang, pin, freeze or nothing");
 
 static int __init canary_init(void)
 {
