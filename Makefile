@@ -65,7 +65,7 @@ deb: ## Debian packages in build/deb/
 # The module is built in a farm of links, so that kernels do not share objects.
 # $(KDIR) may be any prepared kernel build directory; $(K) then only names it.
 FARM ?= $(O)/$(K)
-modules: ## extpager.ko for a kernel: K=6.1|6.12|debug, or KDIR=
+modules: ## extpager.ko for a kernel: K=6.1|6.12|debug|kcsan, or KDIR=
 	@test -e $(KDIR)/Makefile || $(kernels) fetch $(K)
 	@mkdir -p $(FARM)
 	@find $(FARM) -type l -xtype l -delete
@@ -88,14 +88,14 @@ check: deps ## all tests: static checks, unit tests, VMs, canaries, mutants
 	@selftests/check
 check-debug: deps ## the tests on the debug kernel alone
 	@selftests/run --kernel debug
-check-deep: deps ## more rounds, every mutant, check-packages; PART=tests|mutants|packages alone
+check-deep: deps ## more rounds, every mutant, check-packages; PART=tests|kcsan|mutants|packages alone
 	@selftests/check --deep $(addprefix --part=,$(PART))
 check-packages: deps ## the packages in a real Debian guest: run, kill, upgrade, purge
 	@selftests/packages
 check-fresh: deps ## the README's commands in a minimal Debian; FRESH='make demo' for one
 	@selftests/fresh '$(FRESH)'
 
-vm-test: deps ## tests in a VM: K=6.1|6.12|debug T='prog' or 'prog:test', globs
+vm-test: deps ## tests in a VM: K=6.1|6.12|debug|kcsan T='prog' or 'prog:test', globs
 	@selftests/run --kernel $(K) --only '$(T)'
 
 lint: deps ## all static checks
@@ -113,7 +113,7 @@ checkpatch: ## checkpatch on all C files
 bench: deps ## instructions per page on 6.12 and 6.1, beside mmap, userfaultfd and FUSE
 	@bench/run
 
-torture: deps ## clients and pagers tormented: SECONDS=600 KERNEL=6.1|6.12|debug SEED=n
+torture: deps ## clients and pagers tormented: SECONDS=600 KERNEL=6.1|6.12|debug|kcsan SEED=n
 	@selftests/torture --kernel $(KERNEL) --seconds $(SECONDS) $(addprefix --seed ,$(SEED))
 
 fuzz: deps ## wrong ioctls, ring words and netlink attributes: SECONDS= KERNEL= SEED= likewise
