@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pagers that need each other, or memory, to give memory back: two that keep pages in
- * each other's objects, and one whose store is page cache, with little memory for it and
- * its client. Whatever comes, nobody hangs, nobody is killed, and no byte is wrong.
+ * Pagers that need each other to give memory back: two that keep pages in each other's
+ * objects. Whatever comes, nobody hangs, nobody is killed, and no byte is wrong.
  */
-/* vm: swap=256M timeout=400 kernels=6.1,6.12 */
+/* vm: timeout=400 kernels=6.1,6.12 */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -13,8 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/swap.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,20 +22,12 @@
 #include "support/pager.h"
 #include "support/worker.h"
 
-#define CGROUP	"/sys/fs/cgroup/extpager-pressure"
 /* For an order of a worker, through a small door of a slow machine. */
 #define WORK_MS	100000
-/* The runner's swap disk. */
-#define SWAP	"/dev/vdb"
 
 static long oom_kills(void)
 {
 	return read_number("/proc/vmstat", "oom_kill");
-}
-
-static long do_join(struct order *o)
-{
-	return write_file(CGROUP "/cgroup.procs", "0") ? 0 : -errno;
 }
 
 /* Eight pages at a time, so that the buffer is small; 0 or -errno. */
@@ -395,170 +384,6 @@ TEST_F(pair, a_circle_ends_when_a_pager_is_killed)
 	EXPECT_EQ(0, target_stat("left", EXTPAGER_A_STATS_TIMEOUTS));
 	/* The other one serves on, what it can. */
 	EXPECT_EQ(0, worker_do(&self->w[0], do_read_zeros, 0, 4 * PAGE, 0));
-}
-
-/* ---- a pager whose store is page cache, in a machine that is never left alone ---- */
-
-#define BIG		(32 * MIB)
-#define PAGER_CGROUP	CGROUP "-pager"
-#define NAME		"squeezed"
-
-/* One that bothers everybody; shared. */
-struct bother {
-	void (*with)(void);
-	volatile bool stop;
-	volatile unsigned int rounds;
-};
-
-static void compact(void)
-{
-	write_file("/proc/sys/vm/compact_memory", "1");
-}
-
-static void (*const bothers[])(void) = { sync, compact, drop_caches };
-
-#define BOTHERS	ARRAY_SIZE(bothers)
-
-static int keep_bothering(void *arg)
-{
-	struct bother *b = arg;
-
-	for (; !b->stop; b->rounds++) {
-		b->with();
-		/* The others have work to do. */
-		usleep(20000);
-	}
-	return 0;
-}
-
-FIXTURE(squeezed)
-{
-	struct server s;
-	struct worker w;
-	struct bother *bother;
-	struct client botherer[BOTHERS];
-	int fd;
-	long oom_kills;
-};
-
-FIXTURE_VARIANT(squeezed)
-{
-	bool swap;
-};
-
-FIXTURE_VARIANT_ADD(squeezed, with_swap) { .swap = true };
-FIXTURE_VARIANT_ADD(squeezed, without_swap) { };
-
-/* An honest pager's store becomes the disk, through the page cache. */
-static bool store_on_disk(struct server *s)
-{
-	int disk = open(DISK, O_RDWR | O_CLOEXEC);
-	void *store = mmap(s->store, BIG, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, disk, 0);
-	uint64_t i;
-
-	close(disk);
-	for (i = 0; store == s->store && i < BIG / PAGE; i++)
-		fill_page(s->store + i * PAGE, 1, i);
-	/* Whoever wants it from here on has it come from the disk, and pays for it. */
-	return store == s->store && !msync(store, BIG, MS_SYNC) &&
-	       !madvise(store, BIG, MADV_DONTNEED);
-}
-
-static bool cgroup_make(const char *path, const char *max)
-{
-	char file[128];
-
-	mkdir(path, 0755);
-	snprintf(file, sizeof(file), "%s/memory.max", path);
-	return write_file(file, max);
-}
-
-FIXTURE_SETUP(squeezed)
-{
-	char pid[16];
-
-	if (target_state(NAME))
-		target_gone(NAME);
-	ASSERT_TRUE(disk_ready());
-	swapon(SWAP, 0);
-	if (!variant->swap)
-		ASSERT_EQ(0, swapoff(SWAP));
-	ASSERT_EQ(variant->swap, read_number("/proc/meminfo", "SwapTotal") > 0);
-	self->oom_kills = oom_kills();
-	ASSERT_TRUE(cgroup_make(CGROUP, "8M"));
-	ASSERT_TRUE(cgroup_make(PAGER_CGROUP, "8M"));
-	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = BIG }));
-	ASSERT_TRUE(server_make(&self->s, BIG, 0, false));
-	ASSERT_TRUE(store_on_disk(&self->s));
-	drop_caches();
-	/* As a pager should be; children are as well. */
-	ASSERT_EQ(0, prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
-	ASSERT_TRUE(server_restart(&self->s, NAME));
-	ASSERT_EQ(0, prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0));
-	snprintf(pid, sizeof(pid), "%d", self->s.pid);
-	ASSERT_TRUE(write_file(PAGER_CGROUP "/cgroup.procs", pid));
-	self->fd = target_open(NAME, O_RDWR);
-	ASSERT_LE(0, self->fd);
-	ASSERT_TRUE(worker_start(&self->w, self->fd, BIG));
-	ASSERT_EQ(0, worker_do(&self->w, do_join, 0, 0, 0));
-	self->bother = shared_memory(BOTHERS * sizeof(*self->bother));
-}
-
-FIXTURE_TEARDOWN(squeezed)
-{
-	unsigned int i;
-
-	for (i = 0; i < BOTHERS; i++)
-		client_kill(&self->botherer[i]);
-	worker_stop(&self->w);
-	close(self->fd);
-	server_stop(&self->s);
-	EXPECT_TRUE(target_gone(NAME));
-	munmap(self->bother, BOTHERS * sizeof(*self->bother));
-	EXPECT_TRUE(WAIT_FOR(SOON, !rmdir(CGROUP)));
-	EXPECT_TRUE(WAIT_FOR(SOON, !rmdir(PAGER_CGROUP)));
-}
-
-static long squeezed_do(FIXTURE_DATA(squeezed) *self, long (*what)(struct order *o),
-			uint64_t offset, uint64_t length, uint64_t seed)
-{
-	worker_begin(&self->w, what, offset, length, seed);
-	return worker_end(&self->w, WORK_MS);
-}
-
-/* Client and pager have a quarter of the data each. */
-TEST_F_TIMEOUT(squeezed, in_little_memory_every_byte_is_right, 250)
-{
-	uint64_t i, wrong = 0;
-
-	BEHAVIOURS(54, 126, 130);
-	PARTIAL(98, 132);
-	for (i = 0; i < BOTHERS; i++) {
-		self->bother[i].with = bothers[i];
-		self->botherer[i] = client_start(keep_bothering, &self->bother[i]);
-	}
-	EXPECT_EQ(0, squeezed_do(self, do_check, 0, BIG / 4, 1));
-	ASSERT_EQ(0, squeezed_do(self, do_write_all, 0, BIG / 2, 2));
-	ASSERT_EQ(0, squeezed_do(self, do_store, BIG / 4, BIG / 2, 3));
-	EXPECT_EQ(0, squeezed_do(self, do_check, 0, BIG / 4, 2));
-	EXPECT_EQ(0, squeezed_do(self, do_read, BIG / 4, BIG / 2, 3));
-	EXPECT_EQ(0, squeezed_do(self, do_fsync, 0, 0, 0));
-	for (i = 0; i < BOTHERS; i++) {
-		self->bother[i].stop = true;
-		EXPECT_EQ(0, client_result(&self->botherer[i], SOON));
-		EXPECT_LT(1, self->bother[i].rounds);
-	}
-	for (i = 0; i < BIG / PAGE; i++)
-		wrong += !page_is(self->s.store + i * PAGE,
-				  i < BIG / PAGE / 4 ? 2 : i < 3 * BIG / PAGE / 4 ? 3 : 1, i);
-	EXPECT_EQ(0, wrong);
-	EXPECT_EQ(0, read_number(CGROUP "/memory.events", "oom_kill"));
-	EXPECT_EQ(0, read_number(PAGER_CGROUP "/memory.events", "oom_kill"));
-	/* They were short of memory indeed. */
-	EXPECT_LT(0, read_number(CGROUP "/memory.events", "max"));
-	EXPECT_LT(0, read_number(PAGER_CGROUP "/memory.events", "max"));
-	EXPECT_EQ(self->oom_kills, oom_kills());
-	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_TIMEOUTS));
 }
 
 TEST_HARNESS_MAIN
