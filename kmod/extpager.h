@@ -191,7 +191,6 @@ struct extpager_object {
 	struct delayed_work work;	/* terminate, destroy, attributes */
 
 	/* protected by target->lock */
-	struct list_head node;		/* target->objects */
 	enum extpager_object_state state;
 	u32 generation;
 	u32 attributes;
@@ -214,6 +213,9 @@ struct extpager_object {
 
 /* Leaves room for rounding up to pages, and to requests. */
 #define EXTPAGER_BYTES_MAX	(LLONG_MAX & ~0xfffffULL)
+
+/* In target->objects: may want an INIT. Set whenever one that does comes to want it. */
+#define EXTPAGER_INIT_WANTED	XA_MARK_1
 
 static inline struct extpager_object *extpager_object(struct inode *inode)
 {
@@ -301,9 +303,9 @@ struct extpager_target {
 	bool slow;			/* half a deadline has passed, and no answer since */
 	bool store_used;		/* an INIT was sent since the store was named */
 	struct extpager_port *port;
-	struct list_head objects;
+	struct xarray objects;		/* by the lower half of their ids */
 	unsigned int nr_objects;
-	u32 next_object;
+	u32 next_object;		/* protected by the array's own lock */
 
 	/* the table of requests, protected by @lock */
 	struct extpager_request *chunks[EXTPAGER_CHUNKS];
@@ -321,6 +323,7 @@ struct extpager_target {
 	bool discard;
 
 	atomic_long_t nr_spilled;	/* pages, of all objects */
+	struct extpager_object *spilling;	/* spill_work is at it; set under @lock */
 	bool spill_full;		/* it took no more when it was last tried */
 	bool squeezed;			/* a writer waits, and nothing is answered; under @lock */
 	unsigned long stalled_at;	/* jiffies; under @lock */
@@ -629,6 +632,7 @@ void extpager_object_use(struct extpager_object *obj);
 int extpager_object_wait_ready(struct extpager_object *obj);
 int extpager_object_opened(struct extpager_object *obj);
 void extpager_object_closed(struct extpager_object *obj);
+void extpager_object_init_unsent(struct extpager_object *obj);
 void extpager_object_init_done(struct extpager_object *obj, int error, u32 attributes,
 			       bool expired);
 int extpager_object_status(struct extpager_object *obj);

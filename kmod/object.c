@@ -60,7 +60,6 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->read_only = false;
 	atomic_set(&obj->opens, 0);
 	INIT_DELAYED_WORK(&obj->work, object_work);
-	INIT_LIST_HEAD(&obj->node);
 	obj->state = EXTPAGER_OBJECT_IDLE;
 	obj->generation = 0;
 	obj->attributes = 0;
@@ -104,22 +103,13 @@ static void object_free_inode(struct inode *inode)
 struct extpager_object *extpager_object_next(struct extpager_target *t,
 					     struct extpager_object *last)
 {
+	unsigned long nr = last ? lower_32_bits(last->id) : 0;
 	struct extpager_object *obj;
-	u64 after = last ? last->id : 0;
 
 	cond_resched();
 	spin_lock(&t->lock);
-	if (last && !list_empty(&last->node))
-		obj = list_next_entry(last, node);
-	else
-		obj = list_first_entry(&t->objects, struct extpager_object, node);
-	/* Those that were made later stand behind. */
-	list_for_each_entry_from(obj, &t->objects, node)
-		if (obj->id > after)
-			break;
-	if (list_entry_is_head(obj, &t->objects, node))
-		obj = NULL;
-	else
+	obj = xa_find_after(&t->objects, &nr, ULONG_MAX, XA_PRESENT);
+	if (obj)
 		ihold(&obj->inode);
 	spin_unlock(&t->lock);
 	if (last)
@@ -195,6 +185,8 @@ struct extpager_object *extpager_object_create(struct extpager_target *t, u64 by
 {
 	struct extpager_object *obj;
 	struct inode *inode;
+	int ret;
+	u32 nr;
 
 	/* Rounding a size up to a page must not overflow. */
 	if (!bytes || bytes > EXTPAGER_BYTES_MAX)
@@ -202,7 +194,15 @@ struct extpager_object *extpager_object_create(struct extpager_target *t, u64 by
 	inode = new_inode(t->sb);
 	if (!inode)
 		return ERR_PTR(-ENOMEM);
+	/* Nobody finds it there before it is complete. */
+	ret = xa_alloc_cyclic(&t->objects, &nr, NULL, xa_limit_32b, &t->next_object,
+			      GFP_KERNEL_ACCOUNT);
+	if (ret < 0) {
+		iput(inode);
+		return ERR_PTR(ret);
+	}
 	obj = extpager_object(inode);
+	obj->id = (u64)t->id << 32 | nr;
 	obj->read_only = read_only;
 	inode->i_ino = get_next_ino();
 	inode->i_mode = S_IFREG | mode;
@@ -221,8 +221,7 @@ struct extpager_object *extpager_object_create(struct extpager_target *t, u64 by
 	ihold(inode);
 
 	spin_lock(&t->lock);
-	obj->id = (u64)t->id << 32 | ++t->next_object;
-	list_add_tail(&obj->node, &t->objects);
+	xa_store(&t->objects, nr, obj, GFP_NOWAIT);	/* the entry is there */
 	WRITE_ONCE(t->nr_objects, t->nr_objects + 1);
 	spin_unlock(&t->lock);
 	return obj;
@@ -240,15 +239,13 @@ struct extpager_object *extpager_object_find(struct extpager_target *t, u64 id)
 	struct extpager_object *obj;
 
 	spin_lock(&t->lock);
-	list_for_each_entry(obj, &t->objects, node) {
-		if (obj->id == id) {
-			ihold(&obj->inode);
-			spin_unlock(&t->lock);
-			return obj;
-		}
-	}
+	obj = xa_load(&t->objects, lower_32_bits(id));
+	if (obj && obj->id == id)
+		ihold(&obj->inode);
+	else
+		obj = NULL;
 	spin_unlock(&t->lock);
-	return NULL;
+	return obj;
 }
 
 /* Owner and mode were changed by some way in: they are the target's. */
@@ -291,6 +288,16 @@ struct file *extpager_object_file(struct extpager_object *obj, int flags)
 
 /* ---- states ---- */
 
+/* target->lock held: in the state INIT, it wants one now. */
+void extpager_object_init_unsent(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+
+	obj->init_sent = false;
+	if (obj->state == EXTPAGER_OBJECT_INIT)
+		xa_set_mark(&t->objects, lower_32_bits(obj->id), EXTPAGER_INIT_WANTED);
+}
+
 /* Have object_work() look; not once the target is gone. The caller has the inode. */
 static void object_kick(struct extpager_object *obj, unsigned long delay)
 {
@@ -320,7 +327,7 @@ void extpager_object_use(struct extpager_object *obj)
 	spin_lock(&t->lock);
 	if (obj->state == EXTPAGER_OBJECT_IDLE) {
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_INIT);
-		obj->init_sent = false;
+		extpager_object_init_unsent(obj);
 		first = true;
 	}
 	spin_unlock(&t->lock);
@@ -446,6 +453,7 @@ void extpager_object_init_done(struct extpager_object *obj, int error, u32 attri
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_IDLE);
 	} else if (obj->initialised) {
 		/* Clients have lived through one pager: they wait for a better one. */
+		extpager_object_init_unsent(obj);
 		mod_delayed_work(extpager_wq, &t->resend_work, HZ);
 	} else {
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_FAILED);
@@ -457,12 +465,15 @@ void extpager_object_init_done(struct extpager_object *obj, int error, u32 attri
 static struct extpager_object *init_wanted(struct extpager_target *t)
 {
 	struct extpager_object *obj;
+	unsigned long nr;
 
-	if (t->port && extpager_target_live(t))
-		list_for_each_entry(obj, &t->objects, node)
-			if (obj->state == EXTPAGER_OBJECT_INIT && !obj->init_sent &&
-			    !obj->terminating)
-				return obj;
+	if (!t->port || !extpager_target_live(t))
+		return NULL;
+	xa_for_each_marked(&t->objects, nr, obj, EXTPAGER_INIT_WANTED) {
+		xa_clear_mark(&t->objects, nr, EXTPAGER_INIT_WANTED);
+		if (obj->state == EXTPAGER_OBJECT_INIT && !obj->init_sent && !obj->terminating)
+			return obj;
+	}
 	return NULL;
 }
 
@@ -502,7 +513,7 @@ bool extpager_objects_send_init(struct extpager_target *t)
 		}
 		if (!req) {
 			spin_lock(&t->lock);
-			obj->init_sent = false;
+			extpager_object_init_unsent(obj);
 			spin_unlock(&t->lock);
 		}
 		iput(&obj->inode);
@@ -579,7 +590,7 @@ static void object_terminate(struct extpager_object *obj)
 	filemap_invalidate_unlock(obj->inode.i_mapping);
 	object_tell(req);
 	spin_lock(&t->lock);
-	obj->init_sent = false;
+	extpager_object_init_unsent(obj);
 	WRITE_ONCE(obj->terminating, false);
 	if (obj->state == EXTPAGER_OBJECT_INIT && !atomic_read(&obj->opens))
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_IDLE);
@@ -719,7 +730,7 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 		if (was == EXTPAGER_OBJECT_READY && t->port != port)
 			was = EXTPAGER_OBJECT_INIT;
 		WRITE_ONCE(obj->state, was);
-		obj->init_sent = false;
+		extpager_object_init_unsent(obj);
 		spin_unlock(&t->lock);
 		mod_delayed_work(extpager_wq, &t->resend_work, 0);
 		wake_up_all(&t->wait);
@@ -740,7 +751,7 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 	else if (req)
 		extpager_request_put(req);
 	spin_lock(&t->lock);
-	list_del_init(&obj->node);
+	xa_erase(&t->objects, lower_32_bits(obj->id));
 	WRITE_ONCE(t->nr_objects, t->nr_objects - 1);
 	spin_unlock(&t->lock);
 	wake_up_all(&t->wait);

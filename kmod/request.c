@@ -562,9 +562,9 @@ static struct extpager_request *request_find(struct extpager_target *t,
 			return NULL;
 		}
 	}
-	list_for_each_entry(obj, &t->objects, node)
-		if (obj->id == re->object && obj->generation != re->generation)
-			*error = -ESTALE;
+	obj = xa_load(&t->objects, lower_32_bits(re->object));
+	if (obj && obj->id == re->object && obj->generation != re->generation)
+		*error = -ESTALE;
 	return NULL;
 }
 

@@ -655,6 +655,34 @@ static void free_stale(struct extpager_spill *s)
 	}
 }
 
+/* Who ended it gives up what it has in the spill. */
+static bool spill_begin(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	bool here;
+
+	spin_lock(&t->lock);
+	here = obj->state != EXTPAGER_OBJECT_GONE;
+	if (here)
+		WRITE_ONCE(t->spilling, obj);
+	spin_unlock(&t->lock);
+	return here;
+}
+
+static void spill_end(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	bool gone;
+
+	spin_lock(&t->lock);
+	/* Pairs with extpager_spill_quiesce(). */
+	smp_store_release(&t->spilling, NULL);
+	gone = obj->state == EXTPAGER_OBJECT_GONE;
+	spin_unlock(&t->lock);
+	if (gone)
+		wake_up_all(&t->wait);
+}
+
 void extpager_spill_work(struct work_struct *work)
 {
 	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
@@ -663,8 +691,7 @@ void extpager_spill_work(struct work_struct *work)
 	int full = 0;
 
 	while ((obj = extpager_object_next(t, obj))) {
-		/* Who ended it gives up what it has in the spill. */
-		if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
+		if (!spill_begin(obj))
 			continue;
 		if (extpager_target_spills(t))
 			full = spill_object(obj) ?: full;
@@ -674,6 +701,7 @@ void extpager_spill_work(struct work_struct *work)
 			/* Or what has gone would go on to take others' room. */
 			count_resident(obj);
 		}
+		spill_end(obj);
 	}
 	spill_is_full(t, extpager_target_spills(t) ? full : 0);
 	wake_up_all(&t->wait);
@@ -690,9 +718,10 @@ void extpager_spill_work(struct work_struct *work)
  */
 void extpager_spill_quiesce(struct extpager_object *obj)
 {
-	cancel_delayed_work_sync(&obj->target->spill_work);
-	/* What it was to do for others is not lost. */
-	extpager_spill_kick(obj->target);
+	struct extpager_target *t = obj->target;
+
+	/* Pairs with spill_end(). */
+	wait_event(t->wait, smp_load_acquire(&t->spilling) != obj);
 }
 
 /* Of an object that the worker has let go of: all that it has in the spill goes. */

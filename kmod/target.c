@@ -212,7 +212,7 @@ struct extpager_target *extpager_target_create(const struct extpager_settings *s
 	t->named = named;
 	t->state = EXTPAGER_STATE_NEW;
 	t->patience = PATIENCE_MIN;
-	INIT_LIST_HEAD(&t->objects);
+	xa_init_flags(&t->objects, XA_FLAGS_ALLOC1);
 	init_waitqueue_head(&t->wait);
 	INIT_DELAYED_WORK(&t->deadline_work, extpager_deadline_work);
 	INIT_DELAYED_WORK(&t->grace_work, grace_work);
@@ -346,9 +346,10 @@ struct extpager_target *extpager_target_next(u32 *id)
 struct extpager_object *extpager_target_object(struct extpager_target *t)
 {
 	struct extpager_object *obj;
+	unsigned long nr = 0;
 
 	spin_lock(&t->lock);
-	obj = list_first_entry_or_null(&t->objects, struct extpager_object, node);
+	obj = xa_find(&t->objects, &nr, ULONG_MAX, XA_PRESENT);
 	if (obj)
 		ihold(&obj->inode);
 	spin_unlock(&t->lock);
@@ -525,6 +526,7 @@ int extpager_target_attach(struct extpager_target *t, struct extpager_port *port
 void extpager_target_orphan(struct extpager_target *t, struct extpager_port *port)
 {
 	struct extpager_object *obj;
+	unsigned long nr;
 	bool hold;
 
 	spin_lock(&t->lock);
@@ -538,10 +540,10 @@ void extpager_target_orphan(struct extpager_target *t, struct extpager_port *por
 	hold = t->settings.policy != EXTPAGER_POLICY_FAIL;
 	if (t->state != EXTPAGER_STATE_DEAD)
 		WRITE_ONCE(t->state, EXTPAGER_STATE_ORPHANED);
-	list_for_each_entry(obj, &t->objects, node) {
+	xa_for_each(&t->objects, nr, obj) {
 		if (obj->state == EXTPAGER_OBJECT_READY)
 			WRITE_ONCE(obj->state, EXTPAGER_OBJECT_INIT);
-		obj->init_sent = false;
+		extpager_object_init_unsent(obj);
 	}
 	spin_unlock(&t->lock);
 	extpager_count(t, ORPHANED);
