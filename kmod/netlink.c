@@ -737,64 +737,118 @@ void extpager_notify(struct extpager_target *t, u32 event)
 
 /* ---- the family ---- */
 
+struct command {
+	const struct nla_policy *policy;
+	int maxattr;
+	int (*doit)(struct sk_buff *skb, struct genl_info *info);
+	int (*dumpit)(struct sk_buff *skb, struct netlink_callback *cb);
+};
+
+static const struct command commands[] = {
+	[EXTPAGER_CMD_TARGET_ADD] = { target_policy, EXTPAGER_A_TARGET_DISCARD, target_add_doit },
+	[EXTPAGER_CMD_TARGET_DEL] = { del_policy, EXTPAGER_A_TARGET_DISCARD, target_del_doit },
+	[EXTPAGER_CMD_TARGET_SET] = { target_policy, EXTPAGER_A_TARGET_DISCARD, target_set_doit },
+	[EXTPAGER_CMD_TARGET_GET] = { get_policy, EXTPAGER_A_TARGET_NAME, target_get_doit,
+				      target_get_dumpit },
+	[EXTPAGER_CMD_STATS_GET] = { stats_policy, EXTPAGER_A_STATS_NAME, stats_get_doit,
+				     stats_get_dumpit },
+	[EXTPAGER_CMD_PORT_GET] = { none_policy, EXTPAGER_A_PORT_ID, NULL, port_get_dumpit },
+	[EXTPAGER_CMD_REQUEST_GET] = { none_policy, EXTPAGER_A_PORT_ID, NULL,
+				       request_get_dumpit },
+};
+
+#define ATTRIBUTES (EXTPAGER_A_TARGET_DISCARD + 1)
+
+/*
+ * What the core refuses nobody counts. It is told to let everything pass, as to families
+ * older than its strict checks, and the same checks are made here. A refusal tells the
+ * policy to the caller, as GETPOLICY would.
+ */
+static const struct nla_policy any_policy[] = { [1] = { .type = NLA_UNSPEC } };
+#define ANY_FORM (GENL_DONT_VALIDATE_STRICT | GENL_DONT_VALIDATE_DUMP)
+
+static int parse(const struct nlmsghdr *nlh, struct nlattr **attrs,
+		 struct netlink_ext_ack *extack)
+{
+	const struct genlmsghdr *hdr = nlmsg_data(nlh);
+	const struct command *c = &commands[hdr->cmd];
+	/* A dump's two bits have come here together. */
+	u16 dump = (nlh->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP ? NLM_F_DUMP : 0;
+
+	if (hdr->reserved || nlh->nlmsg_flags & ~(NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO | dump)) {
+		NL_SET_ERR_MSG(extack, "a flag or field of the headers that has no meaning is set");
+		return -EINVAL;
+	}
+	return genlmsg_parse(nlh, &family, attrs, c->maxattr, c->policy, extack);
+}
+
 static int command_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	static int (*const commands[])(struct sk_buff *skb, struct genl_info *info) = {
-		[EXTPAGER_CMD_TARGET_ADD]	= target_add_doit,
-		[EXTPAGER_CMD_TARGET_DEL]	= target_del_doit,
-		[EXTPAGER_CMD_TARGET_SET]	= target_set_doit,
-		[EXTPAGER_CMD_TARGET_GET]	= target_get_doit,
-		[EXTPAGER_CMD_STATS_GET]	= stats_get_doit,
-	};
+	struct nlattr *attrs[ATTRIBUTES];
+	int ret = parse(info->nlhdr, attrs, info->extack);
 
-	return extpager_call_ends(EXTPAGER_CALL_COMMAND, commands[info->genlhdr->cmd](skb, info));
+	info->attrs = attrs;
+	if (!ret)
+		ret = commands[info->genlhdr->cmd].doit(skb, info);
+	return extpager_call_ends(EXTPAGER_CALL_COMMAND, ret);
+}
+
+#define DUMP_PARSED 5
+
+/* From .start, older kernels do not pass on the words of a refusal. */
+static int command_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	const struct genlmsghdr *hdr = nlmsg_data(cb->nlh);
+	struct nlattr *attrs[ATTRIBUTES];
+	int ret;
+
+	if (!cb->args[DUMP_PARSED]) {
+		ret = parse(cb->nlh, attrs, cb->extack);
+		if (ret)
+			return extpager_call_ends(EXTPAGER_CALL_COMMAND, ret);
+		cb->args[DUMP_PARSED] = true;
+	}
+	return commands[hdr->cmd].dumpit(skb, cb);
 }
 
 static const struct genl_ops ops[] = {
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_ADD,
-		.policy		= target_policy,
-		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
+		.validate	= ANY_FORM,
 		.doit		= command_doit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_DEL,
-		.policy		= del_policy,
-		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
+		.validate	= ANY_FORM,
 		.doit		= command_doit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_SET,
-		.policy		= target_policy,
-		.maxattr	= EXTPAGER_A_TARGET_DISCARD,
+		.validate	= ANY_FORM,
 		.doit		= command_doit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_TARGET_GET,
-		.policy		= get_policy,
-		.maxattr	= EXTPAGER_A_TARGET_NAME,
+		.validate	= ANY_FORM,
 		.doit		= command_doit,
-		.dumpit		= target_get_dumpit,
+		.dumpit		= command_dumpit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_STATS_GET,
-		.policy		= stats_policy,
-		.maxattr	= EXTPAGER_A_STATS_NAME,
+		.validate	= ANY_FORM,
 		.doit		= command_doit,
-		.dumpit		= stats_get_dumpit,
+		.dumpit		= command_dumpit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_PORT_GET,
-		.policy		= none_policy,
-		.maxattr	= EXTPAGER_A_PORT_ID,
+		.validate	= ANY_FORM,
 		.start		= port_get_start,
-		.dumpit		= port_get_dumpit,
+		.dumpit		= command_dumpit,
 	},
 	{
 		.cmd		= EXTPAGER_CMD_REQUEST_GET,
-		.policy		= none_policy,
-		.maxattr	= EXTPAGER_A_PORT_ID,
-		.dumpit		= request_get_dumpit,
+		.validate	= ANY_FORM,
+		.dumpit		= command_dumpit,
 	},
 };
 
@@ -804,6 +858,9 @@ static struct genl_family family __ro_after_init = {
 	.module		= THIS_MODULE,
 	.netnsok	= true,
 	.parallel_ops	= true,
+	.policy		= any_policy,
+	.maxattr	= ARRAY_SIZE(any_policy) - 1,
+	.resv_start_op	= EXTPAGER_CMD_MAX + 1,
 	.ops		= ops,
 	.n_ops		= ARRAY_SIZE(ops),
 	.mcgrps		= groups,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Calls refused, counted for the whole machine: garbage names no target. What
- * netlink refuses by a command's policy it refuses alone, and no count has it.
+ * Calls refused, counted for the whole machine: garbage names no target.
  */
 #include <linux/device.h>
 #include <linux/sysfs.h>

@@ -42,13 +42,20 @@
 #define with_u64(attr, value) put_u64(&m, EXTPAGER_A_TARGET_##attr, value)
 #define with_flag(attr) put_flag(&m, EXTPAGER_A_TARGET_##attr)
 
-/* Refused with an errno, and with words. */
+#define REFUSED_COMMANDS "/sys/class/extpager/extpager/refused_commands"
+
+/* Refused with an errno, and with words; and counted. */
 #define EXPECT_REFUSED(errno_, cmd, ...) do {						\
+	long before_ = read_number(REFUSED_COMMANDS, NULL);				\
+											\
 	EXPECT_EQ(-(errno_), TELL(cmd, ##__VA_ARGS__)) {				\
 		TH_LOG("of: %s %s", #cmd, #__VA_ARGS__);				\
 	}										\
 	EXPECT_NE(0, strlen(self->s.why)) {						\
 		TH_LOG("no word of: %s %s", #cmd, #__VA_ARGS__);			\
+	}										\
+	EXPECT_EQ(before_ + 1, read_number(REFUSED_COMMANDS, NULL)) {			\
+		TH_LOG("not counted: %s %s", #cmd, #__VA_ARGS__);			\
 	}										\
 } while (0)
 
@@ -73,11 +80,10 @@ FIXTURE_TEARDOWN(netlink)
 
 /* ---- refusals ---- */
 
-#define REFUSED_COMMANDS "/sys/class/extpager/extpager/refused_commands"
-
 TEST_F(netlink, refused_commands_are_counted)
 {
 	long before = read_number(REFUSED_COMMANDS, NULL);
+	struct message m;
 
 	BEHAVIOURS(41);
 	ASSERT_LE(0, before);
@@ -92,6 +98,15 @@ TEST_F(netlink, refused_commands_are_counted)
 	EXPECT_REFUSED(ENOENT, TARGET_DEL, name_it("no-such"));
 	EXPECT_REFUSED(ENOENT, STATS_GET, put_string(&m, EXTPAGER_A_STATS_NAME, "no-such"));
 	EXPECT_EQ(before + 5, read_number(REFUSED_COMMANDS, NULL));
+	/* What is wrong with them is their form. */
+	EXPECT_REFUSED(EINVAL, TARGET_GET, put(&m, EXTPAGER_A_TARGET_NAME, "abc", 3));
+	EXPECT_REFUSED(EINVAL, TARGET_GET, name_it(NAME), m.gh.reserved = 1);
+	EXPECT_REFUSED(EINVAL, TARGET_GET, name_it(NAME), m.nh.nlmsg_flags |= NLM_F_ROOT);
+	EXPECT_REFUSED(EINVAL, TARGET_GET, name_it(NAME), m.nh.nlmsg_len += NLA_HDRLEN - 1);
+	m = message(self->s.family, EXTPAGER_CMD_PORT_GET);
+	put_u32(&m, EXTPAGER_A_PORT_ID, 1);
+	EXPECT_EQ(-EINVAL, talk(&self->s, &m, NLM_F_DUMP, NULL, NULL));
+	EXPECT_EQ(before + 10, read_number(REFUSED_COMMANDS, NULL));
 }
 
 TEST_F(netlink, names_that_are_none_are_refused)
@@ -819,6 +834,7 @@ static void remove_target(struct nlmsghdr *nh, void *arg)
 TEST_F_TIMEOUT(netlink, garbage_is_refused_and_harms_nothing, 120)
 {
 	unsigned int i, taken = 0, bad = 0, rounds = test_rounds(200000, 4000, 1000);
+	long refused = read_number(REFUSED_COMMANDS, NULL);
 	struct message m = message(self->s.family, EXTPAGER_CMD_TARGET_GET);
 	static struct account before, after;
 	uint64_t random = test_seed(41);
@@ -847,6 +863,7 @@ TEST_F_TIMEOUT(netlink, garbage_is_refused_and_harms_nothing, 120)
 
 			ASSERT_EQ(-ENOENT, talk(&self->s, &sound, 0, NULL, NULL));
 			ASSERT_NE(0, strlen(self->s.why));
+			refused++;
 		}
 		taken += !ret;
 		if (!ret)
@@ -858,7 +875,9 @@ TEST_F_TIMEOUT(netlink, garbage_is_refused_and_harms_nothing, 120)
 		ASSERT_TRUE(ret == -EOPNOTSUPP || strlen(self->s.why)) {
 			TH_LOG("no word of message %u, command %u: %d", i, g.gh.cmd, ret);
 		}
+		refused += ret != -EOPNOTSUPP;
 	}
+	EXPECT_EQ(refused, read_number(REFUSED_COMMANDS, NULL));
 	/* Not all of it is nonsense, or it would try nothing. */
 	EXPECT_LT(0, taken);
 	EXPECT_GT(rounds, taken);

@@ -108,24 +108,29 @@ uint64_t number_of(const struct nlattr *attr)
 
 /* ---- a conversation ---- */
 
-static void take_words(struct socket *s, struct nlmsghdr *nh)
+/* Of an ERROR, which quotes the message, or of the end of a dump. */
+static void take_refusal(struct socket *s, struct nlmsghdr *nh)
 {
 	struct nlmsgerr *err = NLMSG_DATA(nh);
-	size_t skip = sizeof(*err);
+	size_t len, skip = sizeof(err->error);
 	struct nlattr *text;
 
 	if (!(nh->nlmsg_flags & NLM_F_ACK_TLVS))
 		return;
-	if (!(nh->nlmsg_flags & NLM_F_CAPPED))
-		skip += NLMSG_ALIGN(err->msg.nlmsg_len) - sizeof(err->msg);
-	text = find_in((char *)err + skip, nh->nlmsg_len - NLMSG_HDRLEN - skip, NLMSGERR_ATTR_MSG);
+	if (nh->nlmsg_type == NLMSG_ERROR)
+		skip += nh->nlmsg_flags & NLM_F_CAPPED ? sizeof(err->msg) :
+							 NLMSG_ALIGN(err->msg.nlmsg_len);
+	len = nh->nlmsg_len - NLMSG_HDRLEN - skip;
+	text = find_in((char *)err + skip, len, NLMSGERR_ATTR_MSG);
 	if (text)
 		snprintf(s->why, sizeof(s->why), "%s", (char *)(text + 1));
+	s->policy = find_in((char *)err + skip, len, NLMSGERR_ATTR_POLICY);
 }
 
 int talk(struct socket *s, struct message *m, unsigned int flags, take_fn take, void *arg)
 {
 	s->why[0] = 0;
+	s->policy = NULL;
 	m->nh.nlmsg_flags |= flags | NLM_F_ACK;
 	m->nh.nlmsg_seq = ++s->seq;
 	if (send(s->fd, m, m->nh.nlmsg_len, 0) < 0)
@@ -139,10 +144,8 @@ int talk(struct socket *s, struct message *m, unsigned int flags, take_fn take, 
 		for (; NLMSG_OK(nh, len); nh = NLMSG_NEXT(nh, len)) {
 			if (nh->nlmsg_seq != s->seq)
 				continue;
-			if (nh->nlmsg_type == NLMSG_DONE)
-				return *(int *)NLMSG_DATA(nh);
-			if (nh->nlmsg_type == NLMSG_ERROR) {
-				take_words(s, nh);
+			if (nh->nlmsg_type == NLMSG_DONE || nh->nlmsg_type == NLMSG_ERROR) {
+				take_refusal(s, nh);
 				return ((struct nlmsgerr *)NLMSG_DATA(nh))->error;
 			}
 			if (take)

@@ -50,6 +50,7 @@ struct socket {
 	uint32_t group;		/* of events */
 	uint32_t seq;
 	char why[256];		/* the kernel's words for the last refusal */
+	struct nlattr *policy;	/* of the attribute that was refused, in @buf; or NULL */
 	char buf[65536];
 };
 
