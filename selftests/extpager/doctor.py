@@ -166,6 +166,9 @@ def test_store():
         finds("problem", "store", NAME, STORE, "No such file")
         os.rename(f"{STORE}.away", STORE)
         patient.pagerd = start_pagerd()
+        run("/tests/helpers/add-target", "odd", "floppy:a")
+        finds("problem", "store", "odd", "floppy:a", "pagerctl(8)", others={("unsaved", "odd")})
+        run("pagerctl", "target", "del", "odd")
 
 
 def test_a_pager_of_ones_own():
@@ -298,6 +301,13 @@ def test_who_is_not_root_sees_less():
     with healthy():
         found = doctor("setpriv", "--reuid=65534", "--clear-groups")
         assert found.keys() == {("root", None)}, found
+
+
+def test_netlink_is_refused():
+    with healthy():
+        found = doctor("/tests/helpers/without-netlink")
+        assert found.keys() == {("netlink", None)}, found
+        assert "RestrictAddressFamilies=" in found["netlink", None]["mend"], found
 
 
 def test_the_module():
