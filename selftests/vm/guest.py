@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One boot of one kernel: builds the initramfs, runs qemu, listens, judges."""
+import json
 import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -194,6 +196,7 @@ def command(boot, work, initrd, drives, cmdline):
              "-smp", boot.option("smp", "2"), "-m", boot.option("mem", "1G"),
              "-nodefaults", "-display", "none", "-no-reboot",
              "-serial", f"file:{work}/console", "-serial", f"file:{work}/results",
+             "-qmp", f"unix:{work}/monitor,server=on,wait=off",
              "-kernel", str(boot.kernel.dir / "vmlinuz"), "-initrd", str(initrd),
              "-append", " ".join((
                  "console=ttyS0 panic=-1 oops=panic softlockup_panic=1",
@@ -247,9 +250,33 @@ def emulator_tripped(outcome):
     return any(re.search(r"\bint3: 0000", text) for _, text in outcome.problems)
 
 
+def where_processors_are(monitor):
+    """Of a machine that is silent: each processor's place in the kernel, three times in three
+    seconds."""
+    found = []
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(monitor))
+            answers = connection.makefile("rw")
+            for command in ["qmp_capabilities"] + 3 * ["human-monitor-command"]:
+                arguments = {"command-line": "info registers -a"} if found or \
+                    command != "qmp_capabilities" else {}
+                answers.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+                answers.flush()
+                while "return" not in (answer := json.loads(answers.readline())):
+                    pass
+                found += re.findall(r"RIP=\S+|RSP=\S+|RFL=\S+|CPU#\d+", str(answer["return"]))
+                time.sleep(1)
+    except (OSError, ValueError) as error:
+        found.append(str(error))
+    return " ".join(found)
+
+
 def _run(boot, report, work):
     nonce = secrets.token_hex(16)
     outcome = Outcome(boot)
+    where = ""
     listener = Listener(boot, nonce, outcome, report)
     words = (boot.machine or machine)(boot, nonce, work)
     (work / "results").touch()
@@ -267,6 +294,7 @@ def _run(boot, report, work):
                 if not ended and listener.silent():
                     outcome.problem("hang", f"silent for {listener.limit} s after "
                                             f"\"{(listener.words or ['power on'])[-1]}\"")
+                    where = where_processors_are(work / "monitor")
                     break
                 time.sleep(0.05)
             if ended and listener.words[-1:] == ["done"]:
@@ -277,6 +305,7 @@ def _run(boot, report, work):
 
     # A reset of the machine leaves firmware's escape sequences in the log.
     text = (work / "console").read_text(errors="replace") if (work / "console").exists() else ""
+    text += where
     outcome.console = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r", "", text)
     for reason, line in splats.find(outcome.console):
         outcome.problem(reason, line)
