@@ -106,13 +106,16 @@ static void labels(const struct extpager_stats *s)
 		printf("port=\"%" PRIu32 "\"", s->port);
 }
 
-enum gauge { SIZE, DIRTY, QUOTA, SPILLED, SPILL_LIMIT, SPILL_FULL, PENDING, OPENS, ATTACHED };
+enum gauge { SIZE, RESIDENT, DIRTY, QUOTA, SPILLED, SPILL_LIMIT, SPILL_FULL,
+	     PENDING, OPENS, ATTACHED };
 
 static uint64_t gauge_of(const struct extpager_target *t, enum gauge gauge)
 {
 	switch (gauge) {
 	case SIZE:
 		return t->bytes;
+	case RESIDENT:
+		return t->resident;
 	case DIRTY:
 		return t->dirty;
 	case QUOTA:
@@ -234,6 +237,7 @@ static void print_all(const struct all *all)
 	print_states(all);
 	print_gauge(all, ATTACHED, "target_attached", NULL, "Whether a pager is attached");
 	print_gauge(all, SIZE, "target_size_bytes", "bytes", "Size of a target");
+	print_gauge(all, RESIDENT, "target_resident_bytes", "bytes", "In memory");
 	print_gauge(all, DIRTY, "target_dirty_bytes", "bytes", "Dirty or on their way back");
 	print_gauge(all, QUOTA, "target_quota_bytes", "bytes", "Dirty at a time, at most");
 	print_gauge(all, SPILLED, "target_spilled_bytes", "bytes", "In the spill");

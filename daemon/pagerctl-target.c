@@ -214,6 +214,7 @@ cJSON *target_json(const struct extpager_target *t)
 	cJSON_AddBoolToObject(object, "store_used", t->store_used);
 	json_u64(object, "dirty", t->dirty);
 	json_u64(object, "quota", t->quota);
+	json_u64(object, "resident", t->resident);
 	json_u64(object, "spilled", t->spilled);
 	json_u64(object, "spill_limit", t->spill_limit);
 	cJSON_AddBoolToObject(object, "spill_full", t->spill_full);
@@ -307,6 +308,7 @@ static void show_target(const struct extpager_target *t)
 		show_number("pager", t->port);
 	else
 		show_text("pager", "none");
+	show_size("resident", t->resident);
 	show_size("dirty", t->dirty);
 	show_size("quota", t->quota);
 	show_spill(t);

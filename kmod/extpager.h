@@ -222,6 +222,12 @@ static inline struct extpager_object *extpager_object(struct inode *inode)
 	return container_of(inode, struct extpager_object, inode);
 }
 
+/* Bytes in memory. */
+static inline u64 extpager_object_resident(const struct extpager_object *obj)
+{
+	return (u64)READ_ONCE(obj->inode.i_mapping->nrpages) << PAGE_SHIFT;
+}
+
 /*
  * Asked after a page was marked dirty: either this sees the object go, and the
  * writer is told, or extpager_object_end() sees the page, and the object stays.

@@ -405,8 +405,8 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 	struct extpager_object *obj = extpager_target_object(t);
 	struct extpager_settings s;
 	/* A dead target's super block may be gone. */
-	u64 object = 0, dirty = READ_ONCE(t->state) == EXTPAGER_STATE_DEAD ? 0 :
-					extpager_target_dirty(t);
+	u64 dirty = READ_ONCE(t->state) == EXTPAGER_STATE_DEAD ? 0 : extpager_target_dirty(t);
+	u64 object = 0, resident = 0;
 	u32 generation = 0, opens = 0, port, i;
 	bool store_used;
 	int ret;
@@ -415,6 +415,7 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 		object = obj->id;
 		generation = READ_ONCE(obj->generation);
 		opens = atomic_read(&obj->opens);
+		resident = extpager_object_resident(obj);
 		iput(&obj->inode);
 	}
 	spin_lock(&t->lock);
@@ -438,6 +439,8 @@ static int put_target(struct sk_buff *skb, struct extpager_target *t, bool privi
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_GENERATION, generation) ?:
 	      nla_put_u32(skb, EXTPAGER_A_TARGET_PORT, port) ?:
 	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_DIRTY, dirty, EXTPAGER_A_TARGET_PAD) ?:
+	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_RESIDENT, resident,
+				EXTPAGER_A_TARGET_PAD) ?:
 	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_SPILL_LIMIT, s.spill_limit,
 				EXTPAGER_A_TARGET_PAD) ?:
 	      nla_put_u64_64bit(skb, EXTPAGER_A_TARGET_SPILLED, extpager_target_spilled(t),

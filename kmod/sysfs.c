@@ -93,7 +93,7 @@ static ssize_t show_object(struct extpager_target *t, unsigned int what, char *b
 
 	if (obj) {
 		if (what == OBJECT_RESIDENT)
-			value = (u64)READ_ONCE(obj->inode.i_mapping->nrpages) << PAGE_SHIFT;
+			value = extpager_object_resident(obj);
 		else if (what == OBJECT_OPENS)
 			value = atomic_read(&obj->opens);
 		else

@@ -49,6 +49,7 @@ static struct nla_policy policy[EXTPAGER_A_TARGET_MAX + 1] = {
 	[EXTPAGER_A_TARGET_PENDING] = { .type = NLA_U32 },
 	[EXTPAGER_A_TARGET_STORE_USED] = { .type = NLA_FLAG },
 	[EXTPAGER_A_TARGET_EVENT] = { .type = NLA_U32 },
+	[EXTPAGER_A_TARGET_RESIDENT] = { .type = NLA_U64 },
 };
 
 /* Members of struct extpager_target that are numbers. */
@@ -82,6 +83,7 @@ static const struct member members[EXTPAGER_A_TARGET_MAX + 1] = {
 	[EXTPAGER_A_TARGET_GENERATION] = MEMBER(generation, 0),
 	[EXTPAGER_A_TARGET_PORT] = MEMBER(port, 0),
 	[EXTPAGER_A_TARGET_DIRTY] = MEMBER(dirty, 0),
+	[EXTPAGER_A_TARGET_RESIDENT] = MEMBER(resident, 0),
 	[EXTPAGER_A_TARGET_SPILLED] = MEMBER(spilled, 0),
 	[EXTPAGER_A_TARGET_OPENS] = MEMBER(opens, 0),
 	[EXTPAGER_A_TARGET_PENDING] = MEMBER(pending, 0),

@@ -96,6 +96,7 @@ enum extpager_ctl_action {
  * @page_in_action: at the deadline @page_in_ms: the same
  * @return_action: at the deadline @return_ms: EXTPAGER_ACT_ERROR or _SPILL
  * @spill_full: the spill took no more when it was last tried; told only
+ * @resident: bytes in memory; told only
  */
 struct extpager_target {
 	size_t size;
@@ -120,6 +121,7 @@ struct extpager_target {
 	uint64_t spilled;
 	uint32_t handshake_action, page_in_action, return_action;
 	bool spill_full;
+	uint64_t resident;
 };
 
 /**

@@ -44,7 +44,7 @@ def test_a_bare_target_has_the_documented_settings():
               "handshake_action": "error", "page_in_action": "error", "return_action": "spill",
               "spill_limit": (1 << 63) - 1, "spilled": 0, "spill_full": False,
               "policy": "hold", "mode": 0o600, "uid": 0, "gid": 0, "read_only": False,
-              "state": "new", "generation": 0, "port": 0, "dirty": 0}
+              "state": "new", "generation": 0, "port": 0, "dirty": 0, "resident": 0}
     assert {key: bare[key] for key in wanted} == wanted, bare
     text = ctl("target", "show", "bare")
     for line in ("handshake-timeout  10 s", "page-in-timeout    30 s", "return-timeout     30 s",

@@ -386,6 +386,7 @@ def test_metrics_are_openmetrics_and_true():
         assert [k[1] for k, v in states.items() if v and k[-1] == f"target={NAME}"] == \
             ["extpager_target_state=live"], states
         for gauge, value in (("size_bytes", now["bytes"]), ("dirty_bytes", now["dirty"]),
+                             ("resident_bytes", now["resident"]),
                              ("quota_bytes", now["quota"]), ("attached", 1),
                              ("spilled_bytes", 0), ("spill_limit_bytes", 3 * MIB),
                              ("spill_full", 0),

@@ -42,8 +42,9 @@ def same_as_netlink(name):
     want = {"state": told["state"], "policy": told["policy"], "size": told["bytes"],
             "read_only": int(told["read_only"]), "quota": told["quota"], "dirty": told["dirty"],
             "spilled": told["spilled"], "pending": told["pending"], "port": told["port"],
-            "opens": told["opens"], "generation": told["generation"]}
-    assert files_of(f"{SYS}/{name}") == sorted([*want, "resident"])
+            "opens": told["opens"], "generation": told["generation"],
+            "resident": told["resident"]}
+    assert files_of(f"{SYS}/{name}") == sorted(want)
     for file, expected in want.items():
         assert value(name, file) == str(expected), (file, value(name, file), expected)
     counted = counters(name)

@@ -122,6 +122,7 @@ enum {
 	EXTPAGER_A_TARGET_PENDING,	/* u32: unanswered requests */
 	EXTPAGER_A_TARGET_STORE_USED,	/* flag: a pager served it from this store */
 	EXTPAGER_A_TARGET_EVENT,	/* u32: enum extpager_event_type, of EVENT */
+	EXTPAGER_A_TARGET_RESIDENT,	/* u64: bytes in memory */
 	EXTPAGER_A_TARGET_PAD,
 
 	__EXTPAGER_A_TARGET_MAX,
