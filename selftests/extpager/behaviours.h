@@ -17,5 +17,8 @@
 #define BEHAVIOURS_SAY(...) do { printf(__VA_ARGS__); fflush(stdout); } while (0)
 #define BEHAVIOURS(...) BEHAVIOURS_SAY("# behaviours %s\n", #__VA_ARGS__)
 #define PARTIAL(...) BEHAVIOURS_SAY("# partial %s\n", #__VA_ARGS__)
+/* Shown whole, if the number of rounds or the limit is that of the behaviour. */
+#define BEHAVIOURS_IF(whole, ...)						\
+	BEHAVIOURS_SAY("# %s %s\n", (whole) ? "behaviours" : "partial", #__VA_ARGS__)
 
 #endif

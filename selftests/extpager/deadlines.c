@@ -21,6 +21,7 @@
 #define NAME	"deadlines"
 #define BYTES	(2 * MIB)
 #define NEVER	60000		/* ms: a deadline that no test lives to see */
+#define TICK	10		/* ms, with the slowest clock */
 #define SEED	96
 #define TRACING	"/sys/kernel/tracing/"
 
@@ -386,7 +387,8 @@ TEST_F(warned, half_of_a_deadline_is_told_once_and_before_its_end)
 	snprintf(want, sizeof(want), "object=%#llx %s", (unsigned long long)self->object,
 		 variant->traced);
 	EXPECT_EQ(1, traced(want, &age));
-	EXPECT_LE(deadline() / 2, age);
+	/* The clock may be ahead of the tick by which the time was counted. */
+	EXPECT_LE(deadline() / 2 - TICK, age);
 	EXPECT_GT(deadline(), age);
 	snprintf(line, sizeof(line),
 		 "target " NAME ": its pager has not answered %s for %u ms, half of its deadline",
@@ -592,7 +594,8 @@ TEST_F(parked, a_waiter_dies_at_once)
 	uint64_t best = UINT64_MAX, start;
 	struct extpager_event ev;
 
-	BEHAVIOURS(96, 99);
+	BEHAVIOURS(96);
+	BEHAVIOURS_IF(!on_debug_kernel(), 99);
 	/* Another program may keep the machine's CPUs for a while: the best of three counts. */
 	for (i = 0; i < 3 && best > limit; i++) {
 		struct io io = { self->fd, (10 + i) * PAGE, PAGE, SEED };

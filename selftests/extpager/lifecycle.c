@@ -861,7 +861,7 @@ TEST_F_TIMEOUT(lifecycle, terminate_comes_before_the_next_init, 110)
 	struct client c[2];
 	enum { IDLE, ASKED, LIVE } state = IDLE;
 
-	BEHAVIOURS(7);
+	BEHAVIOURS_IF(rounds == test_rounds(10000, 10000, 500), 7);
 	for (i = 0; i < 2; i++) {
 		comer[i].random = test_seed(70 + i);
 		c[i] = client_start(come_and_go, &comer[i]);

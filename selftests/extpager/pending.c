@@ -184,7 +184,7 @@ TEST_F(killable, a_waiter_dies_at_once)
 	struct extpager_event ev;
 	unsigned int i;
 
-	BEHAVIOURS(30);
+	BEHAVIOURS_IF(!on_debug_kernel(), 30);
 	ASSERT_TRUE(variant->fn != kill_in_direct_io || disk_ready());
 	posix_fadvise(self->fd, 0, 0, POSIX_FADV_RANDOM);
 	for (i = 0; i < 3 && best > dying_limit(); i++) {
@@ -517,7 +517,7 @@ TEST_F(pending, a_punch_that_waits_keeps_nobody_from_dying)
 	struct extpager_event asked, late, returned, zeroed;
 	unsigned int i, round;
 
-	BEHAVIOURS(99);
+	BEHAVIOURS_IF(!on_debug_kernel(), 99);
 	posix_fadvise(self->fd, 0, 0, POSIX_FADV_RANDOM);
 	for (round = 0; round < 3 && best > dying_limit(); round++) {
 		struct crowd *c = crowd_new(self->fd, BYTES, 99, 1);
