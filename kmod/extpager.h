@@ -323,6 +323,7 @@ struct extpager_target {
 	unsigned int nr_detached;
 	struct list_head parked;
 	bool any_overdue;		/* of them; else none has to be looked at */
+	struct task_struct *resender;	/* wakes the pager for many requests at once */
 	unsigned long probe_at;		/* jiffies: one that is overdue is asked again */
 	bool tick_armed;
 	unsigned long tick_at;		/* jiffies */

@@ -215,7 +215,7 @@ static bool __folio_is_overdue(struct extpager_object *obj, struct folio *folio)
 
 static __always_inline bool folio_is_overdue(struct extpager_object *obj, struct folio *folio)
 {
-	return unlikely(!list_empty(&obj->target->parked)) && __folio_is_overdue(obj, folio);
+	return unlikely(READ_ONCE(obj->target->any_overdue)) && __folio_is_overdue(obj, folio);
 }
 
 /* @req has all its folios; on failure they are given up. */
@@ -393,14 +393,19 @@ again:
 void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t nr)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
-	struct file_ra_state ra = { };
-	DEFINE_READAHEAD(rac, NULL, &ra, mapping, index);
 	pgoff_t i, pages = object_pages(obj);
 
 	if (index >= pages)
 		return;
 	nr = min(nr, pages - index);
-	page_cache_ra_unbounded(&rac, nr, 0);
+	if (nr > 1) {
+		struct file_ra_state ra = { };
+		DEFINE_READAHEAD(rac, NULL, &ra, mapping, index);
+
+		page_cache_ra_unbounded(&rac, nr, 0);
+	} else if (!extpager_request_page(obj, index, false)) {
+		return;
+	}
 	for (i = index; i < index + nr; i++)
 		if (page_absent(mapping, i))
 			extpager_gate_wake(obj, i, 1, -EAGAIN);

@@ -379,7 +379,8 @@ static int request_submit(struct extpager_request *req)
 	}
 	if (extpager_queue_post(q, req) && !extpager_request_wants_reply(req))
 		request_told(req);
-	extpager_queue_wake(q);
+	if (likely(t->resender != current))
+		extpager_queue_wake(q);
 	return 0;
 }
 
@@ -468,7 +469,7 @@ enum extpager_request_state extpager_request_overdue(struct extpager_request *re
 	if (!extpager_gate_wanted(req->object, req->index, req->nr, &wanted, &access))
 		return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
 	req->overdue = true;
-	req->target->any_overdue = true;
+	WRITE_ONCE(req->target->any_overdue, true);
 	return extpager_request_close(req, EXTPAGER_REQUEST_PARKED, 0);
 }
 

@@ -9,6 +9,9 @@
 
 #include "extpager.h"
 
+/* So many events that a pager reads at a time cost it no switch each. */
+#define RESENT_A_WAKE 64
+
 /**
  * extpager_requests_orphan() - the pager of @t is gone
  * @t: in state ORPHANED, its port already NULL
@@ -165,6 +168,15 @@ static struct extpager_request *parked_first(struct extpager_target *t)
 	return NULL;
 }
 
+/* target->lock held. */
+static void wake_pager(struct extpager_target *t)
+{
+	unsigned int i;
+
+	for (i = 0; t->port && i < t->port->nr_queues; i++)
+		extpager_queue_wake(&t->port->queues[i]);
+}
+
 /**
  * extpager_requests_resend() - ask the pager what an earlier one left unanswered
  * @t: target, with a pager
@@ -176,12 +188,18 @@ void extpager_requests_resend(struct extpager_target *t)
 	/* Whoever has a page's lock may be about to return it, and sees the record. */
 	struct writeback_control wbc = { .sync_mode = WB_SYNC_ALL, .nr_to_write = LONG_MAX };
 	struct extpager_request *req;
+	unsigned int nr = 0;
 
 	spin_lock(&t->lock);
 	while ((req = parked_first(t))) {
 		struct extpager_object *obj = req->object;
 		u8 op = req->op;
+		bool waits = op == EXTPAGER_EV_DATA_RETURN;
 
+		/* For pages that the pager has: it must not sleep then. */
+		t->resender = waits ? NULL : current;
+		if (waits || !(++nr % RESENT_A_WAKE))
+			wake_pager(t);
 		if (op == EXTPAGER_EV_SYNC || extpager_request_is_zero(req)) {
 			extpager_request_resend(req, EXTPAGER_EVF_RESENT);
 			continue;
@@ -208,6 +226,8 @@ void extpager_requests_resend(struct extpager_target *t)
 		cond_resched();
 		spin_lock(&t->lock);
 	}
+	t->resender = NULL;
+	wake_pager(t);
 	spin_unlock(&t->lock);
 }
 
@@ -218,7 +238,7 @@ void extpager_requests_again(struct extpager_target *t)
 
 	if (!t->any_overdue)
 		return;
-	t->any_overdue = false;
+	WRITE_ONCE(t->any_overdue, false);
 	list_for_each_entry(req, &t->parked, node)
 		req->overdue = false;
 	mod_delayed_work(extpager_wq, &t->resend_work, 0);
