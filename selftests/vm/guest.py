@@ -196,7 +196,6 @@ def command(boot, work, initrd, drives, cmdline):
              "-smp", boot.option("smp", "2"), "-m", boot.option("mem", "1G"),
              "-nodefaults", "-display", "none", "-no-reboot",
              "-serial", f"file:{work}/console", "-serial", f"file:{work}/results",
-             "-qmp", f"unix:{work}/monitor,server=on,wait=off",
              "-kernel", str(boot.kernel.dir / "vmlinuz"), "-initrd", str(initrd),
              "-append", " ".join((
                  "console=ttyS0 panic=-1 oops=panic softlockup_panic=1",
@@ -255,19 +254,17 @@ def where_processors_are(monitor):
     seconds."""
     found = []
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
-            connection.connect(str(monitor))
-            answers = connection.makefile("rw")
-            for command in ["qmp_capabilities"] + 3 * ["human-monitor-command"]:
-                arguments = {"command-line": "info registers -a"} if found or \
-                    command != "qmp_capabilities" else {}
-                answers.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-                answers.flush()
-                while "return" not in (answer := json.loads(answers.readline())):
-                    pass
-                found += re.findall(r"RIP=\S+|RSP=\S+|RFL=\S+|CPU#\d+", str(answer["return"]))
-                time.sleep(1)
+        monitor.settimeout(10)
+        answers = monitor.makefile("rw")
+        for command in ({"execute": "qmp_capabilities"},) + 3 * (
+                {"execute": "human-monitor-command",
+                 "arguments": {"command-line": "info registers -a"}},):
+            answers.write(json.dumps(command) + "\n")
+            answers.flush()
+            while "return" not in (answer := json.loads(answers.readline())):
+                pass
+            found += re.findall(r"CPU#\d+|RIP=\S+|RSP=\S+|RFL=\S+", str(answer["return"]))
+            time.sleep(1)
     except (OSError, ValueError) as error:
         found.append(str(error))
     return " ".join(found)
@@ -276,13 +273,16 @@ def where_processors_are(monitor):
 def _run(boot, report, work):
     nonce = secrets.token_hex(16)
     outcome = Outcome(boot)
-    where = ""
     listener = Listener(boot, nonce, outcome, report)
     words = (boot.machine or machine)(boot, nonce, work)
+    monitor, theirs = socket.socketpair()
+    words += ["-chardev", f"socket,id=monitor,fd={theirs.fileno()}",
+              "-mon", "chardev=monitor,mode=control"]
     (work / "results").touch()
     with open(work / "qemu", "w") as log, open(work / "results", errors="replace") as channel:
-        qemu = subprocess.Popen(words, stdin=subprocess.DEVNULL,
-                                stdout=log, stderr=log)
+        qemu = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                pass_fds=[theirs.fileno()])
+        theirs.close()
         pending = ""
         try:
             ended = False
@@ -294,7 +294,9 @@ def _run(boot, report, work):
                 if not ended and listener.silent():
                     outcome.problem("hang", f"silent for {listener.limit} s after "
                                             f"\"{(listener.words or ['power on'])[-1]}\"")
-                    where = where_processors_are(work / "monitor")
+                    where = where_processors_are(monitor)
+                    with open(work / "console", "a") as console:
+                        console.write(f"{where}\n")
                     break
                 time.sleep(0.05)
             if ended and listener.words[-1:] == ["done"]:
@@ -302,10 +304,10 @@ def _run(boot, report, work):
         finally:
             qemu.kill()
             qemu.wait()
+            monitor.close()
 
     # A reset of the machine leaves firmware's escape sequences in the log.
     text = (work / "console").read_text(errors="replace") if (work / "console").exists() else ""
-    text += where
     outcome.console = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r", "", text)
     for reason, line in splats.find(outcome.console):
         outcome.problem(reason, line)
