@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -438,6 +439,50 @@ TEST_F(death, by_policy_hold_the_successor_is_asked_all_that_is_unanswered)
 	EXPECT_TRUE(pager_silent(&self->p, 50));
 	EXPECT_LE(resent + ARRAY_SIZE(pages), target_stat(NAME, EXTPAGER_A_STATS_RESENT));
 	EXPECT_EQ(1, target_stat(NAME, EXTPAGER_A_STATS_ORPHANED));
+}
+
+struct taker {
+	struct pager *p;
+	volatile pid_t tid;
+	struct extpager_event ev;
+	volatile bool took;
+};
+
+static void *take_asleep(void *arg)
+{
+	struct taker *t = arg;
+
+	t->tid = gettid();
+	t->took = pager_event(t->p, &t->ev, LONG);
+	return NULL;
+}
+
+/*
+ * Woken for many requests at once, it is woken for the last of them, too. Nobody waits for
+ * this one, who would ask by himself and wake it.
+ */
+TEST_F(death, a_successor_that_sleeps_already_is_woken_for_what_is_unanswered)
+{
+	struct taker t = { .p = &self->p };
+	struct extpager_event ev;
+	pthread_t thread;
+
+	BEHAVIOURS(86);
+	SERVE(.policy = "hold");
+	ASSERT_EQ(0, posix_fadvise(self->fd, 9 * PAGE, PAGE, POSIX_FADV_WILLNEED));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_REQUEST, &ev, LONG));
+	pager_close(&self->p);
+	ASSERT_TRUE(attach_target(&self->p, &self->object, &ev));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, take_asleep, &t));
+	ASSERT_TRUE(WAIT_FOR(LONG, thread_sleeps(t.tid)));
+	EXPECT_FALSE(t.took);
+	ASSERT_EQ(0, pager_ready(&self->p, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_TRUE(t.took);
+	EXPECT_EQ(EXTPAGER_EV_DATA_REQUEST, t.ev.op);
+	EXPECT_TRUE(t.ev.flags & EXTPAGER_EVF_RESENT);
+	ASSERT_EQ(0, pager_supply(&self->p, &t.ev, 3));
+	EXPECT_EQ(0, run_served(&self->p, read_page, self->fd, 9, 3));
 }
 
 TEST_F(death, by_policy_hold_pages_half_returned_are_returned_to_the_successor)

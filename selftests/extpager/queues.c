@@ -271,21 +271,6 @@ static void *sleep_in_poll(void *arg)
 	return NULL;
 }
 
-/* Nothing else of that thread sleeps, once it has told its tid. */
-static bool sleeps(const struct sleeper *s)
-{
-	char path[64], line[256] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", s->tid);
-	f = s->tid ? fopen(path, "r") : NULL;
-	if (!f)
-		return false;
-	fread(line, 1, sizeof(line) - 1, f);
-	fclose(f);
-	return strstr(line, ") S ");
-}
-
 /* A pager that looks into its rings by itself need not be woken. */
 TEST_F(queues, who_asks_not_to_be_woken_is_not_until_he_takes_it_back)
 {
@@ -302,7 +287,7 @@ TEST_F(queues, who_asks_not_to_be_woken_is_not_until_he_takes_it_back)
 	ASSERT_TRUE(object_ready(&self->p, NULL));
 	__atomic_store_n(&q->user->flags, EXTPAGER_UF_NO_WAKEUP, __ATOMIC_SEQ_CST);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, sleep_in_poll, &s));
-	ASSERT_TRUE(WAIT_FOR(SOON, sleeps(&s)));
+	ASSERT_TRUE(WAIT_FOR(SOON, thread_sleeps(s.tid)));
 	c[0] = client_start(pinned_main, &a);
 	/* The event is there for whoever looks. */
 	ASSERT_TRUE(WAIT_FOR(SOON, q->kernel->event_tail != q->event_head));

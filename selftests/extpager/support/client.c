@@ -146,6 +146,20 @@ void client_kill(struct client *c)
 	c->pid = 0;
 }
 
+bool thread_sleeps(pid_t tid)
+{
+	char path[64], line[256] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = tid ? fopen(path, "r") : NULL;
+	if (!f)
+		return false;
+	fread(line, 1, sizeof(line) - 1, f);
+	fclose(f);
+	return strstr(line, ") S ");
+}
+
 static __thread sigjmp_buf bus_jump;
 static __thread int bus_code;
 static __thread void *bus_address;

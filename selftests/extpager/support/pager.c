@@ -132,26 +132,36 @@ static bool queue_take(struct queue *q, struct extpager_event *ev)
 	return true;
 }
 
-bool pager_event(struct pager *p, struct extpager_event *ev, unsigned int ms)
+static bool take_any(struct pager *p, struct extpager_event *ev)
 {
-	uint64_t end = now_ms() + ms;
 	unsigned int i;
 
-	for (;;) {
-		struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
-		uint64_t now;
+	for (i = 0; i < p->nr_queues; i++)
+		if (queue_take(&p->queue[i], ev)) {
+			p->last_queue = i;
+			return true;
+		}
+	return false;
+}
 
-		for (i = 0; i < p->nr_queues; i++)
-			if (queue_take(&p->queue[i], ev)) {
-				p->last_queue = i;
-				return true;
-			}
+/*
+ * What is in the ring as the time is up, and nobody was woken for, does not count: a pager
+ * that waits without an end would never see it. poll() itself looks once more then.
+ */
+bool pager_event(struct pager *p, struct extpager_event *ev, unsigned int ms)
+{
+	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
+	uint64_t end = now_ms() + ms, now;
+
+	while (!take_any(p, ev)) {
 		now = now_ms();
 		if (now >= end)
 			return false;
-		if (poll(&pfd, 1, end - now) > 0 && pfd.revents & POLLHUP)
+		poll(&pfd, 1, end - now);
+		if (pfd.revents & POLLHUP || now_ms() >= end)
 			return false;
 	}
+	return true;
 }
 
 bool pager_expect(struct pager *p, unsigned int op, struct extpager_event *ev, unsigned int ms)
@@ -163,7 +173,7 @@ bool pager_silent(struct pager *p, unsigned int ms)
 {
 	struct extpager_event ev;
 
-	return !pager_event(p, &ev, ms);
+	return !pager_event(p, &ev, ms) && !take_any(p, &ev);
 }
 
 bool pager_event_on(struct pager *p, unsigned int queue, struct extpager_event *ev)
