@@ -365,7 +365,14 @@ bool extpager_queue_readable(struct extpager_queue *q)
 
 /* ---- ENTER ---- */
 
-static long queue_submit(struct extpager_queue *q, u32 to_submit)
+/* Is the request still to be answered? Whoever sleeps over that lets its clients wait. */
+static bool must_be_answered_anew(int result)
+{
+	return result && result != -ENOENT && result != -ESTALE;
+}
+
+/* Sets @refused if the pager has to look at what was taken. */
+static long queue_submit(struct extpager_queue *q, u32 to_submit, bool *refused)
 {
 	u32 avail, n = 0;
 
@@ -391,6 +398,7 @@ static long queue_submit(struct extpager_queue *q, u32 to_submit)
 		if (re.out_result) {
 			q->nr_bad++;
 			WRITE_ONCE(q->kernel->bad_replies, q->nr_bad);
+			*refused |= must_be_answered_anew(re.out_result);
 		}
 		WRITE_ONCE(slot->out_done, re.out_done);
 		WRITE_ONCE(slot->out_result, re.out_result);
@@ -454,18 +462,19 @@ static int queue_wait(struct extpager_queue *q, const struct extpager_enter *arg
  */
 long extpager_queue_enter(struct extpager_queue *q, const struct extpager_enter *arg)
 {
+	bool refused = false;
 	long taken = 0;
 	int ret = 0;
 
 	if (arg->to_submit) {
 		/* It may have read them without having come by, and answer them now. */
 		queue_seen(q, READ_ONCE(q->user->event_head));
-		taken = queue_submit(q, arg->to_submit);
+		taken = queue_submit(q, arg->to_submit, &refused);
 		if (taken < 0)
 			return taken;
 	}
 	queue_flush_backlog(q);
-	if (arg->min_complete)
+	if (arg->min_complete && !refused)
 		ret = queue_wait(q, arg);
 	queue_seen(q, READ_ONCE(q->kernel->event_tail));
 	if (!READ_ONCE(q->port->alive))
