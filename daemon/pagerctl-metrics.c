@@ -50,6 +50,7 @@ static const struct {
 	{ "spills-failed", "Pages that the spill did not take" },
 	{ "warnings", "Requests that half of a deadline passed over" },
 	{ "overlaps", "Accesses that waited for a page that had been asked for already" },
+	{ "pages-read", "Pages that the kernel read from a registered file" },
 };
 
 /* ---- asking ------------------------------------------------------------ */

@@ -92,7 +92,7 @@ static int take_stats(const struct extpager_stats *stats, void *arg)
 		else if (!strcmp(c->name, "pages-returned"))
 			s->returned = c->value;
 		else if (!strcmp(c->name, "pages-copied") || !strcmp(c->name, "pages-zeroed") ||
-			 !strcmp(c->name, "pages-pushed"))
+			 !strcmp(c->name, "pages-pushed") || !strcmp(c->name, "pages-read"))
 			s->supplied += c->value;
 	}
 	return 0;

@@ -203,6 +203,8 @@ union ioctl_arg {
 	struct extpager_open open;
 	struct extpager_wake wake;
 	struct extpager_failures failures;
+	struct extpager_register reg;
+	struct extpager_unregister unreg;
 };
 
 static long ioctl_setup(struct file *file, union ioctl_arg *arg, struct file **newfile)
@@ -297,6 +299,29 @@ static long ioctl_wake(struct file *file, union ioctl_arg *arg, struct file **ne
 	return 0;
 }
 
+static long ioctl_register(struct file *file, union ioctl_arg *arg, struct file **newfile)
+{
+	struct extpager_port *port = ioctl_port(file);
+
+	if (IS_ERR(port))
+		return PTR_ERR(port);
+	if (arg->reg.flags)
+		return -EOPNOTSUPP;
+	return arg->reg.reserved ? -EINVAL : extpager_backing_register(port, &arg->reg);
+}
+
+static long ioctl_unregister(struct file *file, union ioctl_arg *arg, struct file **newfile)
+{
+	struct extpager_port *port = ioctl_port(file);
+
+	if (IS_ERR(port))
+		return PTR_ERR(port);
+	if (arg->unreg.flags)
+		return -EOPNOTSUPP;
+	return arg->unreg.reserved ? -EINVAL :
+	       extpager_backing_unregister(port, arg->unreg.file);
+}
+
 static long ioctl_failures(struct file *file, union ioctl_arg *arg, struct file **newfile)
 {
 	struct extpager_handle *h = file->private_data;
@@ -377,6 +402,8 @@ static const struct ioctl_op {
 		 offsetof(struct extpager_open, out_fd), true, ioctl_open),
 	IOCTL_OP(EXTPAGER_IOC_WAKE, extpager_wake, 0, false, ioctl_wake),
 	IOCTL_OP(EXTPAGER_IOC_FAILURES, extpager_failures, 0, true, ioctl_failures),
+	IOCTL_OP(EXTPAGER_IOC_REGISTER, extpager_register, 0, true, ioctl_register),
+	IOCTL_OP(EXTPAGER_IOC_UNREGISTER, extpager_unregister, 0, false, ioctl_unregister),
 };
 
 static const struct ioctl_op *ioctl_find(unsigned int cmd)
@@ -433,11 +460,13 @@ static long do_ioctl(struct file *file, unsigned int cmd, unsigned long param)
 	if (newfile)
 		*(s32 *)((void *)&arg + op->fd) = fd;
 	if (ret >= 0 && op->answers && copy_to_user(uarg, &arg, op->size)) {
-		/* Nobody could name it: an object ends, a target is detached. */
+		/* Nobody could name it: an object ends, a target is detached, a file forgotten. */
 		if (op->fn == ioctl_create)
 			extpager_object_destroy(extpager_file_object(newfile), true);
 		if (op->fn == ioctl_attach)
 			extpager_port_detach(ioctl_port(file), arg.attach.out_object);
+		if (op->fn == ioctl_register)
+			extpager_backing_unregister(ioctl_port(file), arg.reg.out_file);
 		ret = -EFAULT;
 	}
 	if (newfile && ret >= 0) {

@@ -139,7 +139,7 @@ void extpager_deadline_work(struct work_struct *work)
 						 deadline_work);
 	enum extpager_phase missed = EXTPAGER_PHASES, slow = EXTPAGER_PHASES;	/* none */
 	unsigned long next = 0, probe;
-	bool armed = false;
+	bool armed = false, answered;
 	unsigned int i;
 
 	spin_lock(&t->lock);
@@ -161,13 +161,16 @@ void extpager_deadline_work(struct work_struct *work)
 				deadline_move(req, i, jiffies + HZ);
 				continue;
 			}
-			if (!req->warned && deadline_warn(req))
+			/* It is no pager's fault if a file takes long. */
+			answered = extpager_request_is_read(req);
+			if (!req->warned && !answered && deadline_warn(req))
 				slow = i;
 			if (time_before(jiffies, req->deadline)) {
 				deadline_move(req, i, req->deadline);
 				continue;
 			}
-			missed = missed == EXTPAGER_PHASES ? i : missed;
+			if (missed == EXTPAGER_PHASES && !answered)
+				missed = i;
 			state = deadline_expire(req, i);
 			spin_unlock(&t->lock);
 			extpager_request_settle(req, state);

@@ -144,6 +144,7 @@ struct extpager_request {
 	unsigned int refs;		/* one while unanswered, one a claim or waiter */
 	unsigned int claims;		/* RETURN_FETCHes under way */
 	unsigned int left;		/* folios neither supplied, failed nor given back */
+	struct list_head reads;		/* claims that the kernel fills */
 	unsigned long deadline;		/* jiffies */
 	unsigned long due;		/* jiffies: looked at, at half of it and at its end */
 	struct list_head node;		/* free, pending[] or parked */
@@ -167,8 +168,12 @@ struct extpager_request {
 struct extpager_claim {
 	struct extpager_request *req;
 	unsigned int first;		/* index in req->folios of the batch */
-	unsigned int span;
+	unsigned int span;		/* ends at a hole behind folios, too */
 	unsigned int nr;		/* folios in the batch */
+	/* The kernel reads them, and has a reference of each. Protected by target->lock: */
+	bool reading;			/* @node is in req->reads */
+	bool lost;			/* they are not in the cache any more */
+	struct list_head node;
 	struct folio *folios[EXTPAGER_BATCH];	/* NULL where already answered */
 };
 
@@ -451,6 +456,11 @@ struct extpager_port {
 	struct extpager_target *own;	/* of the unnamed objects */
 	struct xarray targets;		/* attached, @own too; by id; under @lock */
 	unsigned int nr_targets;
+	struct xarray files;		/* registered ones; under @lock, read under RCU */
+	u32 next_file;
+	unsigned int nr_files;
+	struct workqueue_struct *files_wq;	/* reads files; made for the first one */
+	struct work_struct free_work;
 
 	struct extpager_queue *queues;	/* const after SETUP */
 	unsigned int nr_queues;
@@ -481,6 +491,7 @@ struct extpager_handle {
 extern struct workqueue_struct *extpager_wq;
 extern struct workqueue_struct *extpager_slow_wq;
 extern struct workqueue_struct *extpager_spill_wq;
+extern struct workqueue_struct *extpager_read_wq;
 extern bool extpager_unprivileged_pagers;
 
 /* chardev.c */
@@ -520,7 +531,41 @@ void extpager_queue_kick(struct extpager_queue *q);
 bool extpager_queue_readable(struct extpager_queue *q);
 long extpager_queue_enter(struct extpager_queue *q, const struct extpager_enter *arg);
 
+/* backing.c: files that a pager has registered */
+struct extpager_backing {
+	refcount_t ref;
+	struct rcu_head rcu;
+	struct file *file;
+	struct block_device *bdev;	/* the file's, or NULL: a regular file */
+	u32 align;
+
+	spinlock_t lock;		/* of what follows, for a regular file */
+	unsigned int nr_reading;
+	struct list_head waiting;	/* transfers */
+};
+
+int extpager_backing_register(struct extpager_port *port, struct extpager_register *arg);
+int extpager_backing_unregister(struct extpager_port *port, u32 file);
+void extpager_backings_forget(struct extpager_port *port);
+struct extpager_backing *extpager_backing_get(struct extpager_port *port, u32 file);
+void extpager_backing_put(struct extpager_backing *backing);
+int extpager_backing_check(const struct extpager_backing *backing, u64 pos, u64 bytes);
+
+/* transfer.c: the kernel moves bytes between folios and a backing by itself */
+struct extpager_transfer;
+
+int extpager_transfer_init(void);
+void extpager_transfer_exit(void);
+struct extpager_transfer *extpager_transfer_alloc(struct extpager_port *port,
+						  struct extpager_object *obj,
+						  struct extpager_backing *backing,
+						  unsigned int nr);
+void extpager_transfer_free(struct extpager_transfer *tr);
+struct extpager_claim *extpager_transfer_claim(struct extpager_transfer *tr);
+void extpager_transfer_read(struct extpager_transfer *tr, u64 pos);
+
 /* reply.c */
+bool extpager_error_is_legal(u32 error);
 void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re);
 
 static inline bool extpager_request_is_zero(const struct extpager_request *req)
@@ -561,6 +606,9 @@ int extpager_request_claim(struct extpager_target *t, const struct extpager_repl
 			   pgoff_t index, unsigned int nr, struct extpager_claim *claim);
 bool extpager_request_take(struct extpager_object *obj, pgoff_t index, pgoff_t nr,
 			   u32 generation, struct extpager_claim *claim);
+void extpager_claim_split(struct extpager_claim *claim, struct extpager_claim *head);
+void extpager_request_lose_reads(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
+bool extpager_request_is_read(const struct extpager_request *req);
 void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int error);
 int extpager_request_hold(struct extpager_target *t, const struct extpager_reply *re,
 			  struct extpager_request **reqp);
@@ -713,6 +761,23 @@ void extpager_spill_free(struct extpager_object *obj);
 static inline bool extpager_spilled(struct extpager_object *obj, pgoff_t index)
 {
 	return unlikely(atomic_long_read(&obj->nr_spilled)) && __extpager_spilled(obj, index);
+}
+
+/* Who paid for the folio pays for what is done for it; to be put. */
+static inline struct mem_cgroup *extpager_folio_payer(struct folio *folio)
+{
+	struct mem_cgroup *memcg = NULL;
+
+#ifdef CONFIG_MEMCG
+	if (mem_cgroup_disabled())
+		return NULL;
+	rcu_read_lock();
+	memcg = folio_memcg(folio);
+	if (memcg && !css_tryget(&memcg->css))
+		memcg = NULL;
+	rcu_read_unlock();
+#endif
+	return memcg;
 }
 
 /* copy.c */

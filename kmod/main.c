@@ -19,6 +19,8 @@ struct lockdep_map extpager_pager_map =
 struct workqueue_struct *extpager_wq;
 /* These wait for memory and swap. */
 struct workqueue_struct *extpager_spill_wq;
+/* Clients wait for these, and they for devices at most. */
+struct workqueue_struct *extpager_read_wq;
 /* And these for pagers: what they wait for is ended by the others. */
 struct workqueue_struct *extpager_slow_wq;
 
@@ -53,12 +55,16 @@ static int __init extpager_init(void)
 		return -ENOMEM;
 	extpager_slow_wq = alloc_workqueue("extpager_slow", WQ_UNBOUND, 0);
 	extpager_spill_wq = alloc_workqueue("extpager_spill", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	extpager_read_wq = alloc_workqueue("extpager_read", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
 	ret = -ENOMEM;
-	if (!extpager_slow_wq || !extpager_spill_wq)
+	if (!extpager_slow_wq || !extpager_spill_wq || !extpager_read_wq)
+		goto err_queues;
+	ret = extpager_transfer_init();
+	if (ret)
 		goto err_queues;
 	ret = extpager_object_cache_init();
 	if (ret)
-		goto err_queues;
+		goto err_transfer;
 	ret = extpager_pathfs_init();
 	if (ret)
 		goto err_cache;
@@ -84,7 +90,11 @@ err_pathfs:
 	extpager_pathfs_exit();
 err_cache:
 	extpager_object_cache_destroy();
+err_transfer:
+	extpager_transfer_exit();
 err_queues:
+	if (extpager_read_wq)
+		destroy_workqueue(extpager_read_wq);
 	if (extpager_spill_wq)
 		destroy_workqueue(extpager_spill_wq);
 	if (extpager_slow_wq)
@@ -101,12 +111,15 @@ static void __exit extpager_exit(void)
 	extpager_sysfs_exit();
 	extpager_pathfs_exit();
 	/* Targets and ports free themselves after a grace period, on the queue. */
+	flush_workqueue(extpager_wq);
 	destroy_workqueue(extpager_slow_wq);
 	flush_workqueue(extpager_wq);
 	rcu_barrier();
 	destroy_workqueue(extpager_wq);
 	destroy_workqueue(extpager_spill_wq);
+	destroy_workqueue(extpager_read_wq);
 	rcu_barrier();
+	extpager_transfer_exit();
 	extpager_object_cache_destroy();
 	extpager_gate_exit();
 }

@@ -130,6 +130,7 @@ static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 				folio_zero_range(claim.folios[i], 0, PAGE_SIZE);
 		extpager_claim_end(&claim, claim.span, 0);
 	}
+	extpager_request_lose_reads(obj, first, nr);
 }
 
 /* What is being returned cannot leave; it is zeros from now on. */

@@ -31,6 +31,14 @@ static void port_free(struct rcu_head *rcu)
 	kfree(container_of(rcu, struct extpager_port, rcu));
 }
 
+static void port_free_work(struct work_struct *work)
+{
+	struct extpager_port *port = container_of(work, struct extpager_port, free_work);
+
+	destroy_workqueue(port->files_wq);
+	call_rcu(&port->rcu, port_free);
+}
+
 void extpager_port_put(struct extpager_port *port)
 {
 	unsigned int i;
@@ -42,7 +50,12 @@ void extpager_port_put(struct extpager_port *port)
 	kvfree(port->queues);
 	put_pid(port->pid);
 	xa_destroy(&port->targets);
-	call_rcu(&port->rcu, port_free);
+	xa_destroy(&port->files);
+	/* The last one may be a worker of that queue. */
+	if (port->files_wq)
+		queue_work(extpager_slow_wq, &port->free_work);
+	else
+		call_rcu(&port->rcu, port_free);
 }
 
 /* ---- attached targets ---- */
@@ -178,6 +191,7 @@ static void port_orphan_all(struct extpager_port *port)
 	struct extpager_target *t;
 	unsigned long id;
 
+	extpager_backings_forget(port);
 	xa_for_each(&port->targets, id, t)
 		port_remove_target(port, t);
 	port_wake(port);
@@ -287,6 +301,8 @@ static struct extpager_port *port_create(const struct extpager_setup *arg)
 	refcount_set(&port->ref, 1);
 	mutex_init(&port->lock);
 	xa_init(&port->targets);
+	xa_init_flags(&port->files, XA_FLAGS_ALLOC1);
+	INIT_WORK(&port->free_work, port_free_work);
 	init_waitqueue_head(&port->poll);
 	INIT_WORK(&port->death_work, port_death_work);
 	port->ring_entries = entries;

@@ -11,7 +11,8 @@
 /* How often a buffer may fault between fault-in and copy before it is given up. */
 #define COPY_TRIES	8
 
-static bool error_is_legal(u32 error)
+/* May clients be given this positive errno? */
+bool extpager_error_is_legal(u32 error)
 {
 	switch (error) {
 	case EIO:
@@ -84,6 +85,20 @@ static unsigned int supply_claim(struct extpager_claim *claim, const void __user
 	return i;
 }
 
+/* The outcome of a supply that ended with @ret, and met unanswered pages or not. */
+static int supply_result(struct extpager_reply *re, bool found, int ret)
+{
+	/* Answered to its end by others while this reply was half-way: no harm. */
+	if (ret == -ENOENT && found)
+		ret = 0;
+	/* Not one page of it was unanswered. */
+	if (!found) {
+		re->out_done = 0;
+		ret = ret ?: -ENOENT;
+	}
+	return ret;
+}
+
 static int reply_supply(struct extpager_target *t, struct extpager_object *obj,
 			struct extpager_reply *re)
 {
@@ -126,15 +141,52 @@ static int reply_supply(struct extpager_target *t, struct extpager_object *obj,
 		if (tries == COPY_TRIES || !fault_in(buf, NULL, page_bytes(obj, index, 1)))
 			return -EFAULT;
 	}
-	/* Answered to its end by others while this reply was half-way: no harm. */
-	if (ret == -ENOENT && found)
-		ret = 0;
-	/* Not one page of it was unanswered. */
-	if (!found) {
-		re->out_done = 0;
-		ret = ret ?: -ENOENT;
+	return supply_result(re, found, ret);
+}
+
+/* The pager says where the content lies; the rest is done without it. */
+static int reply_supply_file(struct extpager_port *port, struct extpager_target *t,
+			     struct extpager_object *obj, struct extpager_reply *re)
+{
+	struct extpager_backing *backing;
+	bool found = false;
+	u64 pos = re->addr;
+	unsigned int nr;
+	pgoff_t index;
+	int ret;
+
+	ret = reply_pages(obj, re, &index, &nr);
+	if (ret)
+		return ret;
+	backing = extpager_backing_get(port, re->file);
+	if (!backing)
+		return -EBADF;
+	ret = extpager_backing_check(backing, pos, page_bytes(obj, index, nr));
+	while (nr && !ret) {
+		struct extpager_transfer *tr = extpager_transfer_alloc(port, obj, backing, nr);
+		struct extpager_claim *claim = extpager_transfer_claim(tr);
+		unsigned int span;
+
+		ret = extpager_request_claim(t, re, index, nr, claim);
+		if (ret) {
+			extpager_transfer_free(tr);
+			break;
+		}
+		span = claim->span;
+		re->out_done += page_bytes(obj, index, span);
+		if (claim->nr) {
+			found = true;
+			extpager_transfer_read(tr, pos);
+		} else {
+			extpager_claim_end(claim, span, 0);
+			extpager_transfer_free(tr);
+		}
+		index += span;
+		nr -= span;
+		pos += (u64)span << PAGE_SHIFT;
 	}
-	return ret;
+	extpager_backing_put(backing);
+	return ret && ret != -ENOENT ? ret : supply_result(re, found, ret);
 }
 
 /* Pages nobody asked for; those that somebody waits for are filled all the same. */
@@ -194,7 +246,7 @@ static int reply_error(struct extpager_target *t, struct extpager_object *obj,
 	pgoff_t index;
 	int ret;
 
-	if (!error_is_legal(re->error))
+	if (!extpager_error_is_legal(re->error))
 		return -EINVAL;
 	ret = reply_pages(obj, re, &index, &nr);
 	if (ret)
@@ -271,7 +323,7 @@ static int reply_fetch(struct extpager_target *t, struct extpager_reply *re)
 
 static int reply_answer(struct extpager_target *t, struct extpager_reply *re)
 {
-	if (re->error && !error_is_legal(re->error))
+	if (re->error && !extpager_error_is_legal(re->error))
 		return -EINVAL;
 	if (re->offset || re->length || re->addr)
 		return -EINVAL;
@@ -300,20 +352,24 @@ static int reply_object(struct extpager_object *obj, struct extpager_reply *re)
 
 static u16 legal_flags(u16 op)
 {
-	return op == EXTPAGER_RE_SUPPLY ? EXTPAGER_REF_ZERO :
+	return op == EXTPAGER_RE_SUPPLY ? EXTPAGER_REF_ZERO | EXTPAGER_REF_FILE :
 	       op == EXTPAGER_RE_DESTROY ? EXTPAGER_REF_DISCARD : 0;
 }
 
-static int reply_dispatch(struct extpager_target *t, struct extpager_object *obj,
-			  struct extpager_reply *re)
+static int reply_dispatch(struct extpager_port *port, struct extpager_target *t,
+			  struct extpager_object *obj, struct extpager_reply *re)
 {
-	if (re->reserved || re->flags & ~legal_flags(re->op))
+	bool from_file = re->flags & EXTPAGER_REF_FILE;
+
+	if (re->flags & ~legal_flags(re->op) || (re->file && !from_file))
 		return -EINVAL;
 	switch (re->op) {
 	case EXTPAGER_RE_SUPPLY:
 		if (re->error || re->attributes ||
-		    (re->flags & EXTPAGER_REF_ZERO && re->addr))
+		    (re->flags & EXTPAGER_REF_ZERO && (re->addr || from_file)))
 			return -EINVAL;
+		if (from_file)
+			return re->tag ? reply_supply_file(port, t, obj, re) : -EINVAL;
 		/* NULL means zeros from here on, which must be asked for. */
 		if (!(re->flags & EXTPAGER_REF_ZERO) && !re->addr)
 			return -EFAULT;
@@ -367,7 +423,7 @@ void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re
 	obj = extpager_object_find(t, re->object);
 	if (obj) {
 		extpager_pager_answers();
-		re->out_result = reply_dispatch(t, obj, re);
+		re->out_result = reply_dispatch(port, t, obj, re);
 		extpager_pager_answered();
 		iput(&obj->inode);
 	}

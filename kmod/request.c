@@ -61,6 +61,7 @@ static int requests_grow(struct extpager_target *t, gfp_t gfp)
 		req->state = EXTPAGER_REQUEST_FREE;
 		req->folios = req->inline_folios;
 		INIT_LIST_HEAD(&req->backlog);
+		INIT_LIST_HEAD(&req->reads);
 		list_add_tail(&req->node, &t->free);
 	}
 	t->nr_free += EXTPAGER_CHUNK_REQUESTS;
@@ -473,6 +474,59 @@ enum extpager_request_state extpager_request_overdue(struct extpager_request *re
 	return extpager_request_close(req, EXTPAGER_REQUEST_PARKED, 0);
 }
 
+/* target->lock held: a claim of pages @first to @last that the kernel is reading. */
+static struct extpager_claim *claim_read(const struct extpager_request *req, pgoff_t first,
+					 pgoff_t last)
+{
+	struct extpager_claim *claim;
+
+	list_for_each_entry(claim, &req->reads, node)
+		if (req->index + claim->first <= last &&
+		    req->index + claim->first + claim->span > first)
+			return claim;
+	return NULL;
+}
+
+/*
+ * What the kernel is reading of pages @first to @last leaves the cache, and its bytes
+ * come to nobody. Who waits for it gets @error; without one he waits on.
+ */
+static void lose_reads(struct extpager_request *req, pgoff_t first, pgoff_t last, int error)
+{
+	struct extpager_target *t = req->target;
+	struct folio *folios[EXTPAGER_BATCH];
+	struct extpager_claim *claim;
+	unsigned int i, span;
+	pgoff_t index;
+
+	for (;;) {
+		spin_lock(&t->lock);
+		claim = claim_read(req, first, last);
+		if (!claim) {
+			spin_unlock(&t->lock);
+			return;
+		}
+		list_del(&claim->node);
+		claim->lost = true;
+		index = req->index + claim->first;
+		span = claim->span;
+		for (i = 0; i < span; i++) {
+			folios[i] = claim->folios[i];
+			if (folios[i])
+				folio_get(folios[i]);
+		}
+		spin_unlock(&t->lock);
+		for (i = 0; i < span; i++) {
+			if (!folios[i])
+				continue;
+			extpager_folio_failed(req->object, folios[i]);
+			folio_put(folios[i]);
+			if (error)
+				extpager_gate_wake(req->object, index + i, 1, error);
+		}
+	}
+}
+
 /* Hand back what is left of a data request: @error, or park it without a word. */
 static void settle_data_request(struct extpager_request *req, int error)
 {
@@ -496,6 +550,7 @@ static void settle_data_request(struct extpager_request *req, int error)
 		if (error)
 			extpager_gate_wake(obj, req->index + i, 1, error);
 	}
+	lose_reads(req, 0, -1, error);
 }
 
 /* Nobody fetches any more: the pages leave write-back, dirty if @error. */
@@ -579,14 +634,30 @@ static void request_claim(struct extpager_request *req, unsigned int first, unsi
 	claim->first = first;
 	claim->span = min_t(unsigned int, span, EXTPAGER_BATCH);
 	claim->nr = 0;
+	claim->reading = false;
+	claim->lost = false;
 	for (i = 0; i < claim->span; i++) {
 		claim->folios[i] = req->folios[first + i];
 		if (claim->folios[i]) {
 			req->folios[first + i] = NULL;
 			claim->nr++;
+		} else if (claim->nr) {
+			claim->span = i;
 		}
 	}
 	req->refs++;
+}
+
+/* target->lock held. */
+static void claim_reads(struct extpager_claim *claim)
+{
+	unsigned int i;
+
+	for (i = 0; i < claim->span; i++)
+		if (claim->folios[i])
+			folio_get(claim->folios[i]);
+	claim->reading = true;
+	list_add(&claim->node, &claim->req->reads);
 }
 
 /**
@@ -595,7 +666,7 @@ static void request_claim(struct extpager_request *req, unsigned int first, unsi
  * @re: the pager's reply
  * @index: first page
  * @nr: pages; at most EXTPAGER_BATCH are taken at once
- * @claim: out; ended by extpager_claim_end()
+ * @claim: out; ended by extpager_claim_end(); stays where it is if the kernel reads
  *
  * While claimed, folios belong to the caller: a deadline or the pager's death
  * passes them over, and whoever gives them back finds the request ended.
@@ -616,6 +687,8 @@ int extpager_request_claim(struct extpager_target *t, const struct extpager_repl
 	if (index < req->index || nr > req->nr || index - req->index > req->nr - nr)
 		goto out;
 	request_claim(req, index - req->index, nr, claim);
+	if (re->flags & EXTPAGER_REF_FILE)
+		claim_reads(claim);
 	ret = 0;
 out:
 	spin_unlock(&t->lock);
@@ -662,9 +735,90 @@ bool extpager_request_take(struct extpager_object *obj, pgoff_t index, pgoff_t n
 }
 
 /**
+ * extpager_claim_split() - take the first slot off a claim
+ * @claim: of several slots
+ * @head: out: a claim of that slot alone, to be ended by itself
+ */
+void extpager_claim_split(struct extpager_claim *claim, struct extpager_claim *head)
+{
+	struct extpager_target *t = claim->req->target;
+
+	head->req = claim->req;
+	head->first = claim->first;
+	head->span = 1;
+	head->nr = !!claim->folios[0];
+	head->reading = false;
+	head->folios[0] = claim->folios[0];
+	spin_lock(&t->lock);
+	head->lost = claim->lost;
+	claim->req->refs++;
+	claim->first++;
+	claim->span--;
+	claim->nr -= head->nr;
+	memmove(claim->folios, claim->folios + 1, claim->span * sizeof(claim->folios[0]));
+	spin_unlock(&t->lock);
+}
+
+/**
+ * extpager_request_lose_reads() - have nobody wait for what the kernel reads
+ * @obj: object
+ * @index: first page
+ * @nr: pages
+ *
+ * Pages of the range that are being read leave the cache, and neighbours that are read
+ * with them; who waits for one tries anew.
+ */
+void extpager_request_lose_reads(struct extpager_object *obj, pgoff_t index, pgoff_t nr)
+{
+	struct extpager_target *t = obj->target;
+	struct extpager_request *req;
+
+	spin_lock(&t->lock);
+again:
+	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_PAGE_IN], node) {
+		if (req->object != obj || !claim_read(req, index, index + nr - 1))
+			continue;
+		req->refs++;
+		spin_unlock(&t->lock);
+		lose_reads(req, index, index + nr - 1, -EAGAIN);
+		extpager_request_put(req);
+		spin_lock(&t->lock);
+		goto again;
+	}
+	spin_unlock(&t->lock);
+}
+
+/* target->lock held: has the pager answered all of it, and the kernel not read it yet? */
+bool extpager_request_is_read(const struct extpager_request *req)
+{
+	const struct extpager_claim *claim;
+	unsigned int nr = 0;
+
+	list_for_each_entry(claim, &req->reads, node)
+		nr += claim->nr;
+	return nr && nr == req->left;
+}
+
+/* No more reading; was it in vain? */
+static bool claim_stop_reading(struct extpager_claim *claim)
+{
+	struct extpager_target *t = claim->req->target;
+
+	if (!claim->reading)
+		return claim->lost;
+	spin_lock(&t->lock);
+	if (!claim->lost)
+		list_del(&claim->node);
+	spin_unlock(&t->lock);
+	claim->reading = false;
+	return claim->lost;
+}
+
+/**
  * extpager_claim_end() - finish claimed folios
  * @claim: from extpager_request_claim() or extpager_request_take()
- * @done: slots before this one are done: filled, or failed if @error
+ * @done: slots before this one are done: filled, or failed if @error; all, if the
+ *	kernel has read
  * @error: 0 or the negative errno for them
  *
  * Slots from @done on go back to the request, or fail with it if it has ended.
@@ -678,19 +832,22 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 	unsigned int i, nr = 0;
 	bool over = false;
 	int over_error = 0;
+	bool lost = claim_stop_reading(claim);
 	void *folios = NULL, *more;
 	u64 now = 0;
 
 	for (i = 0; i < done; i++) {
 		if (!claim->folios[i])
 			continue;
-		if (error)
+		if (unlikely(lost))
+			error = 0;
+		else if (error)
 			extpager_folio_failed(obj, claim->folios[i]);
 		else
 			extpager_folio_supplied(obj, claim->folios[i]);
 		nr++;
 	}
-	if (nr)
+	if (nr && !lost)
 		now = extpager_gate_wake(obj, index, done, error);
 
 	spin_lock(&t->lock);

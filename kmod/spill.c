@@ -244,21 +244,6 @@ static struct extpager_spill *spill_create(struct extpager_object *obj)
 }
 
 #ifdef CONFIG_MEMCG
-/* Who paid for the folio pays for what is done for it; to be put. */
-static struct mem_cgroup *folio_payer(struct folio *folio)
-{
-	struct mem_cgroup *memcg = NULL;
-
-	if (mem_cgroup_disabled())
-		return NULL;
-	rcu_read_lock();
-	memcg = folio_memcg(folio);
-	if (memcg && !css_tryget(&memcg->css))
-		memcg = NULL;
-	rcu_read_unlock();
-	return memcg;
-}
-
 /* Pages that a memory cgroup may yet have in swap; of version 1 it is too few, if anything. */
 static long memcg_swap_room(struct mem_cgroup *memcg)
 {
@@ -270,11 +255,6 @@ static long memcg_swap_room(struct mem_cgroup *memcg)
 	return room;
 }
 #else
-static struct mem_cgroup *folio_payer(struct folio *folio)
-{
-	return NULL;
-}
-
 static long memcg_swap_room(struct mem_cgroup *memcg)
 {
 	return LONG_MAX;
@@ -418,7 +398,7 @@ static int spill_folio(struct extpager_object *obj, struct folio *folio)
 	/* Without the lock: a look, to be repeated. */
 	if (!folio_test_dirty(folio) || folio_test_writeback(folio))
 		return 0;
-	memcg = folio_payer(folio);
+	memcg = extpager_folio_payer(folio);
 	old = set_active_memcg(memcg);
 	page = make_place(obj, folio->index, memcg);
 	set_active_memcg(old);
@@ -509,7 +489,7 @@ static int unspill_read(struct extpager_object *obj, pgoff_t index)
 		spill_lost(obj, index, ret);
 	if (ret)
 		return ret;
-	memcg = folio_payer(page_folio(page));
+	memcg = extpager_folio_payer(page_folio(page));
 	old = set_active_memcg(memcg);
 	ret = extpager_request_page(obj, index, false);
 	set_active_memcg(old);

@@ -176,6 +176,7 @@ TARGET_ATTRIBUTE(pages_unspilled, show_counter, EXTPAGER_A_STATS_PAGES_UNSPILLED
 TARGET_ATTRIBUTE(spills_failed, show_counter, EXTPAGER_A_STATS_SPILLS_FAILED);
 TARGET_ATTRIBUTE(warnings, show_counter, EXTPAGER_A_STATS_WARNINGS);
 TARGET_ATTRIBUTE(overlaps, show_counter, EXTPAGER_A_STATS_OVERLAPS);
+TARGET_ATTRIBUTE(pages_read, show_counter, EXTPAGER_A_STATS_PAGES_READ);
 
 static struct attribute *counter_attrs[] = {
 	&attr_inits.attr,
@@ -204,6 +205,7 @@ static struct attribute *counter_attrs[] = {
 	&attr_spills_failed.attr,
 	&attr_warnings.attr,
 	&attr_overlaps.attr,
+	&attr_pages_read.attr,
 	NULL,
 };
 

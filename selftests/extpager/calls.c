@@ -75,6 +75,10 @@ static const struct known {
 	{ EXTPAGER_IOC_WAKE, sizeof(struct extpager_wake), 0, 0, { OF_A_PORT, EOPNOTSUPP } },
 	{ EXTPAGER_IOC_FAILURES, sizeof(struct extpager_failures), 0, 0,
 	  { OF_ALL, EOPNOTSUPP, EPERM, ESHUTDOWN, ENOENT, ENXIO, EACCES, EROFS, ENODEV } },
+	{ EXTPAGER_IOC_REGISTER, sizeof(struct extpager_register), 0, 0,
+	  { OF_A_PORT, EOPNOTSUPP, EBADF, ELOOP, ENOSPC, EIO } },
+	{ EXTPAGER_IOC_UNREGISTER, sizeof(struct extpager_unregister), 0, 0,
+	  { OF_A_PORT, EOPNOTSUPP, ENOENT } },
 };
 
 #define SETUP_NR	_IOC_NR(EXTPAGER_IOC_SETUP)

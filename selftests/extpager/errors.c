@@ -626,7 +626,7 @@ TEST_F(errors, illegal_failures_and_supplies_change_nothing)
 	REFUSED(-EINVAL, fail, re.flags = 1 << 15);
 	REFUSED(-EINVAL, fail, re.addr = (uintptr_t)self->p.buffer);
 	REFUSED(-EINVAL, fail, re.attributes = 1);
-	REFUSED(-EINVAL, fail, re.reserved = 1);
+	REFUSED(-EINVAL, fail, re.file = 1);
 	REFUSED(-EINVAL, fail, re.offset++);
 	REFUSED(-EINVAL, fail, re.offset += 512);
 	REFUSED(-EINVAL, fail, re.length = 0);
@@ -647,7 +647,7 @@ TEST_F(errors, illegal_failures_and_supplies_change_nothing)
 	REFUSED(-EINVAL, supply, re.flags = EXTPAGER_REF_ZERO);	/* and an address */
 	REFUSED(-EINVAL, supply, re.flags = EXTPAGER_REF_DISCARD);
 	REFUSED(-EINVAL, supply, re.attributes = 1);
-	REFUSED(-EINVAL, supply, re.reserved = ~0U);
+	REFUSED(-EINVAL, supply, re.file = ~0U);
 	REFUSED(-EINVAL, supply, re.offset += 8);
 	REFUSED(-EINVAL, supply, re.length = 0);
 	REFUSED(-EINVAL, supply, re.length -= 7);
@@ -713,7 +713,7 @@ TEST_F(errors, illegal_answers_to_a_return_change_nothing)
 	REFUSED(-EINVAL, done, re.addr = 8);
 	REFUSED(-EINVAL, done, re.attributes = 1);
 	REFUSED(-EINVAL, done, re.flags = 1);
-	REFUSED(-EINVAL, done, re.reserved = 1);
+	REFUSED(-EINVAL, done, re.file = 1);
 	REFUSED(-ENOENT, done, re.op = EXTPAGER_RE_SYNC_DONE);
 	REFUSED(-ESTALE, done, re.generation++);
 	REFUSED(-ENOENT, done, re.tag = 0);

@@ -62,6 +62,7 @@ struct bench {
 	uint64_t object, other;
 	uint32_t generation;
 	uint64_t seed;
+	int file;		/* registered by it */
 	int nth;		/* /proc/thread-self/fail-nth */
 };
 
@@ -958,6 +959,47 @@ static bool supplied(struct bench *b)
 	return worker_do(&b->w, do_read, 0, RUN, b->seed) == 0;
 }
 
+/* A file with the run's bytes. */
+static bool file_made(struct bench *b)
+{
+	uint8_t page[PAGE];
+	uint64_t i;
+
+	b->made = memfd_create("failnth", MFD_CLOEXEC);
+	for (i = 0; i < RUN / PAGE; i++) {
+		fill_page(page, b->seed, i);
+		if (pwrite(b->made, page, PAGE, i * PAGE) != (ssize_t)PAGE)
+			return false;
+	}
+	return true;
+}
+
+static int run_register(struct bench *b)
+{
+	b->file = pager_register(&b->p, b->made);
+	return b->file < 0 ? b->file : 0;
+}
+
+static bool registered(struct bench *b)
+{
+	return !pager_unregister(&b->p, b->file) && unmake(b);
+}
+
+static bool request_for_file_comes(struct bench *b)
+{
+	return file_made(b) && !run_register(b) && request_comes(b);
+}
+
+static int run_supply_file(struct bench *b)
+{
+	return pager_supply_file(&b->p, &b->ev, b->file, 0);
+}
+
+static bool supplied_from_file(struct bench *b)
+{
+	return supplied(b) && registered(b);
+}
+
 static int run_supply_zeros(struct bench *b)
 {
 	return pager_supply_zero(&b->p, &b->ev);
@@ -1089,6 +1131,7 @@ static const struct operation port_ops[] = {
 	{ "OPEN of an object served", run_reopen, .after = unmake },
 	{ "FAILURES of an object served", run_port_failures, .may = 0 },
 	{ "WAKE", run_wake, .may = 0 },
+	{ "REGISTER", run_register, .before = file_made, .after = registered },
 	{ "ENTER", run_enter, .may = 0 },
 };
 
@@ -1097,6 +1140,8 @@ static const struct operation reply_ops[] = {
 	{ "SUPPLY", run_supply, .before = request_comes, .after = supplied, .done = ENOENT },
 	{ "SUPPLY of zeros", run_supply_zeros, .before = request_comes, .after = supplied_zeros,
 	  .done = ENOENT },
+	{ "SUPPLY of a file", run_supply_file, .before = request_for_file_comes,
+	  .after = supplied_from_file, .done = ENOENT },
 	{ "ERROR", run_error, .before = request_comes, .after = none_here, .done = ENOENT },
 	{ "a push", run_push, .before = evicted, .after = supplied, .done = EEXIST },
 	{ "RETURN_FETCH", run_fetch, .before = return_comes, .after = fetched },

@@ -193,7 +193,7 @@ TEST_F(hostile, forged_supplies_are_refused_and_the_waiter_gets_its_bytes)
 	EXPECT_REFUSED(EINVAL, re.flags = EXTPAGER_REF_DISCARD);
 	EXPECT_REFUSED(EINVAL, re.flags = 0x8000);
 	EXPECT_REFUSED(EINVAL, re.flags = EXTPAGER_REF_ZERO);
-	EXPECT_REFUSED(EINVAL, re.reserved = 1);
+	EXPECT_REFUSED(EINVAL, re.file = 1);
 	EXPECT_REFUSED(EINVAL, re.error = EIO);
 	EXPECT_REFUSED(EINVAL, re.attributes = EXTPAGER_ATTR_MAY_CACHE);
 	/* Where? */
@@ -1213,6 +1213,8 @@ TEST_F(calls, structs_of_other_sizes_are_taken_or_refused_as_promised)
 	TEST_LENGTH(extpager_open, EXTPAGER_IOC_OPEN, -ENOENT, .name = "no-such");
 	TEST_LENGTH(extpager_wake, EXTPAGER_IOC_WAKE, 0);
 	TEST_LENGTH(extpager_failures, EXTPAGER_IOC_FAILURES, -ENOENT, .object = 1);
+	TEST_LENGTH(extpager_register, EXTPAGER_IOC_REGISTER, -EBADF, .fd = -1);
+	TEST_LENGTH(extpager_unregister, EXTPAGER_IOC_UNREGISTER, -ENOENT, .file = 1);
 }
 
 TEST_F(calls, unknown_calls_and_port_calls_on_other_fds_are_not_known)
@@ -1225,7 +1227,7 @@ TEST_F(calls, unknown_calls_and_port_calls_on_other_fds_are_not_known)
 	ASSERT_LE(0, fd);
 	memset(arg, 0, PAGE);
 	SET_SIZE(arg, 256);
-	for (nr = _IOC_NR(EXTPAGER_IOC_FAILURES) + 1; nr < 256; nr++) {
+	for (nr = _IOC_NR(EXTPAGER_IOC_UNREGISTER) + 1; nr < 256; nr++) {
 		EXPECT_EQ(-ENOTTY, call(self->p.fd, _IOC(_IOC_READ | _IOC_WRITE,
 							 EXTPAGER_IOC_MAGIC, nr, 64), arg));
 	}
@@ -1355,6 +1357,8 @@ static int use_port(void *arg)
 	struct extpager_open open = { .size = sizeof(open), .object = 1 };
 	struct extpager_wake wake = { .size = sizeof(wake) };
 	struct extpager_failures failures = { .size = sizeof(failures), .object = 1 };
+	struct extpager_register reg = { .size = sizeof(reg), .fd = 0 };
+	struct extpager_unregister unreg = { .size = sizeof(unreg), .file = 1 };
 	struct pager *p = arg;
 
 	if (enter(p->fd, 0, 0, 0) != -EPERM)
@@ -1376,6 +1380,10 @@ static int use_port(void *arg)
 		return 8;
 	if (call(p->fd, EXTPAGER_IOC_FAILURES, &failures) != -EPERM)
 		return 9;
+	if (call(p->fd, EXTPAGER_IOC_REGISTER, &reg) != -EPERM)
+		return 10;
+	if (call(p->fd, EXTPAGER_IOC_UNREGISTER, &unreg) != -EPERM)
+		return 11;
 	return 0;
 }
 

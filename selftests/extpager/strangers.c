@@ -113,6 +113,16 @@ static int try_failures(struct stranger *me)
 	return CALL(EXTPAGER_IOC_FAILURES, extpager_failures);
 }
 
+static int try_register(struct stranger *me)
+{
+	return CALL(EXTPAGER_IOC_REGISTER, extpager_register, .fd = me->node);
+}
+
+static int try_unregister(struct stranger *me)
+{
+	return CALL(EXTPAGER_IOC_UNREGISTER, extpager_unregister, .file = 1);
+}
+
 static int try_read_node(struct stranger *me)
 {
 	char c;
@@ -261,6 +271,8 @@ static const struct attempt attempts[] = {
 	{ "CREATE without a port", try_create, ENOTTY },
 	{ "ENTER without a port", try_enter, ENOTTY },
 	{ "WAKE without a port", try_wake, ENOTTY },
+	{ "REGISTER without a port", try_register, ENOTTY },
+	{ "UNREGISTER without a port", try_unregister, ENOTTY },
 	{ "OPEN of an object without a port", try_open_object, ENOTTY },
 	{ "OPEN to read", try_open_to_read, EACCES },
 	{ "OPEN to write", try_open_to_write, EACCES },
@@ -388,6 +400,8 @@ static int take_over(void *arg)
 	CHECK(try_detach(me) == -ESHUTDOWN);
 	CHECK(try_enter(me) == -ESHUTDOWN);
 	CHECK(try_wake(me) == -ESHUTDOWN);
+	CHECK(try_register(me) == -ESHUTDOWN);
+	CHECK(try_unregister(me) == -ESHUTDOWN);
 	CHECK(try_open_object(me) == -ESHUTDOWN);
 	return 0;
 }

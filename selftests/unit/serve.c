@@ -26,7 +26,7 @@ static void assert_taken(unsigned int i, unsigned int op, uint64_t tag, unsigned
 	assert_int_equal(fake.taken[i].error, error);
 	assert_int_equal(fake.taken[i].generation, 5);
 	assert_int_equal(fake.taken[i].object, 9);
-	assert_int_equal(fake.taken[i].reserved, 0);
+	assert_int_equal(fake.taken[i].file, 0);
 }
 
 static void answers_without_callbacks(void **state)

@@ -85,15 +85,16 @@ struct extpager_setup {
 	__u32 reserved;
 };
 
-/* No feature exists beyond ABI version 1 yet. */
-#define EXTPAGER_FEATURES_KNOWN	0ULL
+#define EXTPAGER_FEATURE_FILES	(1ULL << 0) /* REGISTER, and SUPPLY from a file */
+#define EXTPAGER_FEATURES_KNOWN	EXTPAGER_FEATURE_FILES
 
 /**
  * struct extpager_enter - submit replies and wait for events (EXTPAGER_IOC_ENTER)
  * @size: sizeof(struct extpager_enter)
  * @queue: index of the queue
  * @to_submit: how many replies to take from the reply ring, oldest first
- * @min_complete: sleep until that many events are unread; 0 = do not sleep
+ * @min_complete: sleep until that many events are unread, unless a reply was refused
+ *	with another errno than ENOENT and ESTALE; 0 = do not sleep
  * @timeout_ns: longest sleep in nanoseconds; ~0 = no limit
  *
  * Returns the number of replies taken. Each has its outcome in its own
@@ -257,6 +258,54 @@ struct extpager_failures {
 	struct extpager_failure out_failure[EXTPAGER_FAILURES_MAX];
 };
 
+/**
+ * struct extpager_register - let the kernel read a file by itself (EXTPAGER_IOC_REGISTER)
+ * @size: sizeof(struct extpager_register)
+ * @flags: must be 0
+ * @fd: a regular file or a block device, open for reading
+ * @out_file: names it in SUPPLYs flagged FILE; never 0, and never another's again
+ * @out_align: what @addr in such a SUPPLY must be a multiple of: the blocks of a
+ *	device, 1 for a file. O_DIRECT, a file has needs of its own.
+ * @reserved: must be 0
+ *
+ * The port keeps the file open until UNREGISTER or the end of the pager. What
+ * others wrote to a device through its page cache is written out first and
+ * leaves that cache; what they write so later may not be seen.
+ *
+ * EBADF: no such fd, or not open for reading. EINVAL: neither kind of file.
+ * EOPNOTSUPP: a file that cannot be read so, or of proc or sysfs, or blocks larger
+ * than a page. ELOOP: an object of extpager, or a file stacked on others. EPERM
+ * also: a regular file, and unprivileged_pagers=1 alone let the port be made.
+ * ENOSPC: the port has its limit of files. EIO: what others wrote could not be
+ * written out.
+ */
+struct extpager_register {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 out_file;
+	__u32 out_align;
+	__u32 reserved;
+};
+
+#define EXTPAGER_FILES_MAX	1024
+
+/**
+ * struct extpager_unregister - take a file's name away (EXTPAGER_IOC_UNREGISTER)
+ * @size: sizeof(struct extpager_unregister)
+ * @flags: must be 0
+ * @file: from REGISTER
+ * @reserved: must be 0
+ *
+ * Reads under way go on, and keep the file open. ENOENT: no such file.
+ */
+struct extpager_unregister {
+	__u32 size;
+	__u32 flags;
+	__u32 file;
+	__u32 reserved;
+};
+
 #define EXTPAGER_IOC_SETUP \
 	_IOWR(EXTPAGER_IOC_MAGIC, 0x00, struct extpager_setup)
 #define EXTPAGER_IOC_ENTER \
@@ -273,6 +322,10 @@ struct extpager_failures {
 	_IOW(EXTPAGER_IOC_MAGIC, 0x06, struct extpager_wake)
 #define EXTPAGER_IOC_FAILURES \
 	_IOWR(EXTPAGER_IOC_MAGIC, 0x07, struct extpager_failures)
+#define EXTPAGER_IOC_REGISTER \
+	_IOWR(EXTPAGER_IOC_MAGIC, 0x08, struct extpager_register)
+#define EXTPAGER_IOC_UNREGISTER \
+	_IOW(EXTPAGER_IOC_MAGIC, 0x09, struct extpager_unregister)
 
 /**
  * enum extpager_event_op - what the kernel tells a pager
@@ -346,7 +399,9 @@ struct extpager_event {
  * @EXTPAGER_RE_READY: answers INIT. @error 0 and @attributes, or an errno that
  *	fails the opening and every access.
  * @EXTPAGER_RE_SUPPLY: content for all or a part of a DATA_REQUEST, from @addr,
- *	or zeros with EXTPAGER_REF_ZERO. With @tag 0 it is a *push*: it fills
+ *	or zeros with EXTPAGER_REF_ZERO. With EXTPAGER_REF_FILE the kernel reads it
+ *	from a registered file: the pager has answered, and what comes of it is
+ *	between the file and the clients. With @tag 0 it is a *push*: it fills
  *	pages of @object nobody asked for, and leaves those that are there.
  * @EXTPAGER_RE_ERROR: fails all or a part of a DATA_REQUEST with @error. With
  *	@tag 0 and @object, whatever is asked for of the range.
@@ -376,6 +431,7 @@ enum extpager_reply_op {
 /* Reply flags. */
 #define EXTPAGER_REF_ZERO	(1U << 0) /* SUPPLY: zeros, @addr must be 0 */
 #define EXTPAGER_REF_DISCARD	(1U << 1) /* DESTROY: drop dirty pages */
+#define EXTPAGER_REF_FILE	(1U << 2) /* SUPPLY: from @file at @addr; @tag is not 0 */
 
 /* Attributes of an object, given with READY or ATTRIBUTES. */
 #define EXTPAGER_ATTR_MAY_CACHE	(1U << 0) /* keep pages after the last close and munmap */
@@ -391,25 +447,27 @@ enum extpager_reply_op {
  * @offset: first byte: absolute, page-aligned for SUPPLY and ERROR
  * @length: bytes: whole pages, or up to the object's end; RETURN_FETCH: any
  *	that lie in the request. At most EXTPAGER_REQUEST_MAX
- * @addr: address of the buffer (SUPPLY, RETURN_FETCH)
+ * @addr: address of the buffer (SUPPLY, RETURN_FETCH); flagged FILE: the first
+ *	byte in the file, a multiple of REGISTER's @out_align
  * @error: positive errno or 0 (READY, ERROR, RETURN_DONE, SYNC_DONE): EIO,
  *	ENODATA, EBADMSG, ENOSPC, EDQUOT, EROFS, EACCES, ETIMEDOUT
  * @attributes: EXTPAGER_ATTR_* (READY, ATTRIBUTES)
  * @out_done: bytes supplied, failed or copied, whatever @out_result; a push
- *	counts those it installed
+ *	counts those it installed, FILE those whose reading has begun
  * @out_result: 0, or a negative errno that says why nothing (more) was done:
  *	ENOENT   no such request is unanswered, no such object of this port, or a
  *	         push to one that is not READY
  *	ESTALE   @generation is over
  *	EINVAL   wrong op, flag, error, alignment, length, or a field that must
  *	         be 0; DESTROY of a target's object
- *	ERANGE   the range leaves the request or the object
+ *	ERANGE   the range leaves the request, the object or the registered device
  *	EEXIST   a push met only pages that are there
  *	EAGAIN   a push met a client's lock, nothing more was done: ask no more,
  *	         it is no error to be late
  *	EFAULT   @addr cannot be read or written, or is NULL
  *	ENOMEM   no memory for a push
- * @reserved: must be 0
+ *	EBADF    @file is not registered
+ * @file: EXTPAGER_REF_FILE: which one; else 0
  */
 struct extpager_reply {
 	__u16 op;
@@ -424,7 +482,7 @@ struct extpager_reply {
 	__u32 attributes;
 	__s32 out_result;
 	__u32 out_done;
-	__u32 reserved;
+	__u32 file;
 };
 
 /**

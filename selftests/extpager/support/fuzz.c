@@ -28,6 +28,8 @@ void fuzz_me(struct fuzz_me *me, struct fuzzer *shared, unsigned int slot)
 	me->arena = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			 -1, 0);
 	mprotect(me->arena + PAGE, 3 * PAGE, PROT_NONE);
+	me->file = memfd_create("fuzz", MFD_CLOEXEC);
+	ftruncate(me->file, FUZZ_BYTES);
 }
 
 uint64_t fuzz_pick(struct fuzz_me *me, uint64_t n)
@@ -114,7 +116,7 @@ void fuzz_wrong(struct fuzz *f, const char *what, uint64_t number)
 
 enum kind {
 	K_ZERO, K_VERSION, K_QUEUES, K_ENTRIES, K_QUEUE, K_FEW, K_TIME, K_NAME, K_OBJECT, K_BYTES,
-	K_OPEN, K_RDONLY, K_SERVED,
+	K_OPEN, K_RDONLY, K_SERVED, K_FD, K_FILE,
 };
 
 struct field {
@@ -168,6 +170,14 @@ static const struct call calls[] = {
 		FIELD(extpager_failures, flags, K_ZERO),
 		FIELD(extpager_failures, object, K_OBJECT),
 		FIELD(extpager_failures, reserved, K_ZERO) } },
+	{ FUZZ_REGISTER, 6, EXTPAGER_IOC_REGISTER, sizeof(struct extpager_register), 0, {
+		FIELD(extpager_register, flags, K_ZERO),
+		FIELD(extpager_register, fd, K_FD),
+		FIELD(extpager_register, reserved, K_ZERO) } },
+	{ FUZZ_UNREGISTER, 2, EXTPAGER_IOC_UNREGISTER, sizeof(struct extpager_unregister), 0, {
+		FIELD(extpager_unregister, flags, K_ZERO),
+		FIELD(extpager_unregister, file, K_FILE),
+		FIELD(extpager_unregister, reserved, K_ZERO) } },
 	{ FUZZ_UNKNOWN_CALL, 2, EXTPAGER_IOC_WAKE, sizeof(struct extpager_wake), 0, { } },
 };
 
@@ -222,6 +232,10 @@ static uint64_t right_value(struct fuzz_me *me, enum kind kind)
 		return open_flags(me);
 	case K_RDONLY:
 		return !fuzz_pick(me, 4);
+	case K_FD:
+		return fuzz_pick(me, 4) ? me->file : fuzz_some_fd(me);
+	case K_FILE:
+		return 1 + fuzz_pick(me, 8);
 	default:
 		return 0;
 	}

@@ -20,10 +20,11 @@
 #define FUZZ_OPS(X)									\
 	/* ioctls */									\
 	X(SETUP) X(ENTER) X(ATTACH) X(DETACH) X(CREATE) X(OPEN) X(WAKE) X(FAILURES)	\
-	X(UNKNOWN_CALL)									\
+	X(REGISTER) X(UNREGISTER) X(UNKNOWN_CALL)					\
 	/* rings */									\
 	X(REPLY_UNKNOWN) X(READY) X(SUPPLY) X(ERROR) X(RETURN_FETCH) X(RETURN_DONE)	\
-	X(SYNC_DONE) X(ATTRIBUTES) X(DESTROY) X(REPLIES_AT_RANDOM) X(SCRIBBLE) X(MAP)	\
+	X(SYNC_DONE) X(ATTRIBUTES) X(DESTROY) X(SUPPLY_FILE) X(REPLIES_AT_RANDOM)		\
+	X(SCRIBBLE) X(MAP)								\
 	/* netlink */									\
 	X(CMD_UNSPEC) X(TARGET_ADD) X(TARGET_DEL) X(TARGET_SET) X(TARGET_GET)		\
 	X(STATS_GET) X(PORT_GET) X(EVENT) X(REQUEST_GET) X(UNKNOWN_CMD) X(FRAMES)	\
@@ -94,6 +95,7 @@ struct fuzz_me {
 	uint64_t random;
 	uint8_t *arena;			/* pages: writable, none, read-only, none */
 	int fd[FUZZ_FDS];		/* of objects; 0: none */
+	int file;			/* one to be registered */
 	int plain;			/* the node, no port to begin with; 0: not open */
 	struct pager *p;		/* of a liar */
 	struct client child;		/* of a liar */

@@ -24,7 +24,7 @@ static const struct {
 	unsigned int offset, width;
 } words[] = {
 	WORD(op), WORD(flags), WORD(generation), WORD(tag), WORD(object), WORD(offset),
-	WORD(length), WORD(error), WORD(attributes), WORD(reserved), WORD(out_result),
+	WORD(length), WORD(error), WORD(attributes), WORD(file), WORD(out_result),
 	WORD(out_done),
 };
 
@@ -76,6 +76,8 @@ static enum fuzz_op reply_op(const struct extpager_reply *re)
 {
 	bool known = re->op >= EXTPAGER_RE_READY && re->op <= EXTPAGER_RE_DESTROY;
 
+	if (re->op == EXTPAGER_RE_SUPPLY && re->flags & EXTPAGER_REF_FILE)
+		return FUZZ_SUPPLY_FILE;
 	return known ? FUZZ_READY + re->op - EXTPAGER_RE_READY : FUZZ_REPLY_UNKNOWN;
 }
 
@@ -122,6 +124,11 @@ static void answer_request(struct fuzz_me *me, const struct extpager_event *ev)
 		re.flags = EXTPAGER_REF_ZERO;
 		break;
 	case 2:
+		re.flags = EXTPAGER_REF_FILE;
+		re.file = 1 + fuzz_pick(me, 4);
+		re.addr = fuzz_pick(me, FUZZ_BYTES);
+		break;
+	case 3:
 		re.tag = 0;
 		/* fallthrough */
 	default:

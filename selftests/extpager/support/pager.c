@@ -253,6 +253,33 @@ int pager_supply_zero(struct pager *p, const struct extpager_event *ev)
 	return pager_reply(p, &re);
 }
 
+int pager_register(struct pager *p, int fd)
+{
+	struct extpager_register r = { .size = sizeof(r), .fd = fd };
+
+	return ioctl(p->fd, EXTPAGER_IOC_REGISTER, &r) ? -errno : (int)r.out_file;
+}
+
+int pager_unregister(struct pager *p, unsigned int file)
+{
+	struct extpager_unregister u = { .size = sizeof(u), .file = file };
+
+	return ioctl(p->fd, EXTPAGER_IOC_UNREGISTER, &u) ? -errno : 0;
+}
+
+int pager_supply_file(struct pager *p, const struct extpager_event *ev, unsigned int file,
+		      uint64_t base)
+{
+	struct extpager_reply re = reply_to(ev, EXTPAGER_RE_SUPPLY);
+
+	re.flags = EXTPAGER_REF_FILE;
+	re.file = file;
+	re.offset = ev->offset;
+	re.length = ev->length;
+	re.addr = base + ev->offset;
+	return pager_reply(p, &re);
+}
+
 int pager_error(struct pager *p, const struct extpager_event *ev, uint64_t offset,
 		uint64_t length, unsigned int error)
 {

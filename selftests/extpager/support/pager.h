@@ -102,6 +102,12 @@ int pager_supply(struct pager *p, const struct extpager_event *ev, uint64_t seed
 int pager_supply_part(struct pager *p, const struct extpager_event *ev, uint64_t seed,
 		      uint64_t offset, uint64_t length);
 int pager_supply_zero(struct pager *p, const struct extpager_event *ev);
+/* Registers a file; its name, or -errno. */
+int pager_register(struct pager *p, int fd);
+int pager_unregister(struct pager *p, unsigned int file);
+/* All of a DATA_REQUEST from a registered file, whose byte @base is the object's first. */
+int pager_supply_file(struct pager *p, const struct extpager_event *ev, unsigned int file,
+		      uint64_t base);
 int pager_error(struct pager *p, const struct extpager_event *ev, uint64_t offset,
 		uint64_t length, unsigned int error);
 /* Pages [offset, offset + length) unasked; *done bytes were installed. */
@@ -116,12 +122,13 @@ int pager_sync_done(struct pager *p, const struct extpager_event *ev, unsigned i
 
 struct server_stats {
 	uint64_t inits, requests, pages_requested, returns, pages_returned, zeros, syncs,
-		 terminates, resent;
+		 terminates, resent, by_file;
 };
 
 struct server {
 	pid_t pid;
 	uint8_t *store;			/* shared with the server: what was returned */
+	int fd, registered;		/* the same as a file, and its name at the port */
 	uint64_t bytes;
 	uint8_t *platter;		/* and what of it a SYNC made survive power loss; or NULL */
 	uint8_t *cached;		/* pages whose latest return is not there; shared */

@@ -18,16 +18,38 @@ static uint64_t pages(const struct server *s)
 	return (s->bytes + PAGE - 1) / PAGE;
 }
 
-static void serve_request(struct server *s, struct pager *p, const struct extpager_event *ev)
+/* The same bytes whichever way they go: from here, or by the kernel's hand. */
+static void supply(struct server *s, struct pager *p, const struct extpager_event *ev,
+		   bool by_file)
 {
 	struct extpager_reply re = reply_to(ev, EXTPAGER_RE_SUPPLY);
 
-	count(s, requests, 1);
-	count(s, pages_requested, (ev->length + PAGE - 1) / PAGE);
+	if (by_file) {
+		count(s, by_file, 1);
+		pager_supply_file(p, ev, s->registered, 0);
+		return;
+	}
 	re.offset = ev->offset;
 	re.length = ev->length;
 	re.addr = (uintptr_t)s->store + ev->offset;
 	pager_reply(p, &re);
+}
+
+static void serve_request(struct server *s, struct pager *p, const struct extpager_event *ev,
+			  uint64_t *random)
+{
+	struct extpager_event part = *ev;
+	uint64_t pages = (ev->length + PAGE - 1) / PAGE, cut = test_random(random) % pages;
+
+	count(s, requests, 1);
+	count(s, pages_requested, pages);
+	if (cut) {
+		part.length = cut * PAGE;
+		supply(s, p, &part, test_random(random) % 2);
+		part.offset += part.length;
+		part.length = ev->length - part.length;
+	}
+	supply(s, p, &part, test_random(random) % 2);
 }
 
 static void serve_return(struct server *s, struct pager *p, const struct extpager_event *ev)
@@ -89,7 +111,7 @@ static void serve(struct server *s, struct pager *p, uint64_t object)
 			pager_ready(p, &ev, 0, EXTPAGER_ATTR_MAY_CACHE);
 			break;
 		case EXTPAGER_EV_DATA_REQUEST:
-			serve_request(s, p, &ev);
+			serve_request(s, p, &ev, &random);
 			break;
 		case EXTPAGER_EV_DATA_RETURN:
 			serve_return(s, p, &ev);
@@ -121,6 +143,9 @@ static void server_main(struct server *s, const char *target, int tell)
 	uint64_t object;
 
 	if (s->port ? pager_open_fd(&p, s->port, 1, 0) : pager_open(&p, 1, 0))
+		return;
+	s->registered = pager_register(&p, s->fd);
+	if (s->registered < 0)
 		return;
 	if (write(tell, "o", 1) != 1 || !attach(&p, target, &object))
 		return;
@@ -196,13 +221,18 @@ bool server_make(struct server *s, uint64_t bytes, uint64_t seed, bool platter)
 
 	memset(s, 0, sizeof(*s));
 	s->bytes = bytes;
-	s->store = shared_memory(pages(s) * PAGE);
+	s->fd = memfd_create("store", MFD_CLOEXEC);
+	if (s->fd < 0 || ftruncate(s->fd, pages(s) * PAGE))
+		return false;
+	s->store = mmap(NULL, pages(s) * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+	if (s->store == MAP_FAILED)
+		return false;
 	s->stats = shared_memory(PAGE);
 	if (platter) {
 		s->platter = shared_memory(pages(s) * PAGE);
 		s->cached = shared_memory(pages(s));
 	}
-	if (!s->store || !s->stats || (platter && (!s->platter || !s->cached)))
+	if (!s->stats || (platter && (!s->platter || !s->cached)))
 		return false;
 	s->stop = (volatile int *)((char *)s->stats + PAGE / 2);
 	s->slow = (volatile unsigned int *)(s->stop + 1);
@@ -237,5 +267,6 @@ void server_stop(struct server *s)
 		munmap(s->cached, pages(s));
 	}
 	munmap(s->store, pages(s) * PAGE);
+	close(s->fd);
 	munmap(s->stats, PAGE);
 }

@@ -26,14 +26,23 @@ void swap_header(uint8_t *page, uint64_t bytes)
 
 bool flaky_make(uint64_t bytes)
 {
-	char mib[32];
+	return flaky_make_slow(bytes, 0);
+}
+
+bool flaky_make_slow(uint64_t bytes, unsigned int ms)
+{
+	char mib[32], ns[32];
 
 	if (system("modprobe null_blk nr_devices=0"))
 		return false;
 	mount("none", CONFIG, "configfs", 0, NULL);
 	snprintf(mib, sizeof(mib), "%llu", (unsigned long long)(bytes / MIB));
+	snprintf(ns, sizeof(ns), "%llu", ms * 1000000ULL);
 	return !mkdir(NODE, 0755) && write_file(NODE "/size", mib) &&
-	       write_file(NODE "/memory_backed", "1") && write_file(NODE "/power", "1");
+	       write_file(NODE "/memory_backed", "1") &&
+	       write_file(NODE "/irqmode", ms ? "2" : "0") &&
+	       write_file(NODE "/completion_nsec", ns) &&
+	       write_file(NODE "/power", "1");
 }
 
 /* The kernel's table has entries of so many sectors; 6.1 missorts longer ranges. */
@@ -51,6 +60,15 @@ bool flaky_fail(uint64_t bytes, bool fails)
 			return false;
 	}
 	return true;
+}
+
+bool flaky_page_fails(uint64_t index)
+{
+	char range[64];
+
+	snprintf(range, sizeof(range), "+%llu-%llu", (unsigned long long)index * PAGE / 512,
+		 (unsigned long long)(index + 1) * PAGE / 512 - 1);
+	return write_file(NODE "/badblocks", range);
 }
 
 bool flaky_remove(void)

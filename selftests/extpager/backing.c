@@ -1,0 +1,685 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Content that the kernel reads by itself, from files and devices that the pager has
+ * registered: the right bytes and no others, whatever happens to the pager, the
+ * file or the device meanwhile.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "behaviours.h"
+#include "support/crowd.h"
+#include "support/object.h"
+#include "support/pager.h"
+#include "support/swap.h"
+
+#define NAME	"backing"
+#define PAGES	512UL
+#define BYTES	(PAGES * PAGE)
+#define FILE_PATH "/tmp/backing"
+#define BEGIN	(3 * MIB)	/* where the object begins in its file or device */
+#define SLOW	1500		/* ms that a slow device takes */
+
+FIXTURE(backing)
+{
+	struct pager p;
+	uint64_t object;
+	int fd;			/* of the object */
+	int file;		/* registered, or -1 */
+	bool device;
+};
+
+/* Pages of @seed from byte @base on; more of them than the object has. */
+static bool fill(int fd, uint64_t base, uint64_t pages, uint64_t seed)
+{
+	uint8_t *page = aligned_alloc(PAGE, PAGE);
+	uint64_t i;
+	bool ok = true;
+
+	for (i = 0; i < pages && ok; i++) {
+		fill_page(page, seed, i);
+		ok = pwrite(fd, page, PAGE, base + i * PAGE) == (ssize_t)PAGE;
+	}
+	free(page);
+	return ok;
+}
+
+/* A new file with @pages of @seed from @base on, open as @flags say. */
+static int make_file(uint64_t base, uint64_t pages, uint64_t seed, int flags)
+{
+	int fd = open(FILE_PATH, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool ok = fd >= 0 && fill(fd, base, pages, seed);
+
+	if (fd >= 0)
+		close(fd);
+	return ok ? open(FILE_PATH, flags | O_CLOEXEC) : -1;
+}
+
+/* The pager registers what @fd is, and closes it. */
+static int use(struct pager *p, int fd)
+{
+	int file = fd < 0 ? -EBADF : pager_register(p, fd);
+
+	if (fd >= 0)
+		close(fd);
+	return file;
+}
+
+static bool open_object(struct pager *p, uint64_t bytes, uint64_t *object, int *fd)
+{
+	struct target_options o = { .bytes = bytes, .policy = "hold" };
+	struct extpager_event ev;
+
+	if (target_add(NAME, &o))
+		return false;
+	*fd = target_open(NAME, O_RDWR | O_NONBLOCK);
+	if (*fd < 0 || pager_attach(p, NAME, object, NULL))
+		return false;
+	/* Of the test's last object TERMINATE may be there. */
+	do {
+		if (!pager_event(p, &ev, SOON))
+			return false;
+	} while (ev.op == EXTPAGER_EV_TERMINATE);
+	return ev.op == EXTPAGER_EV_INIT && !pager_ready(p, &ev, 0, EXTPAGER_ATTR_MAY_CACHE);
+}
+
+FIXTURE_SETUP(backing)
+{
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+	self->fd = -1;
+}
+
+FIXTURE_TEARDOWN(backing)
+{
+	if (self->fd >= 0)
+		close(self->fd);
+	pager_close(&self->p);
+	if (target_state(NAME))
+		EXPECT_TRUE(target_gone(NAME));
+	unlink(FILE_PATH);
+	if (self->device)
+		EXPECT_TRUE(WAIT_FOR(SOON, flaky_remove()));
+}
+
+#define OBJECT(bytes) ASSERT_TRUE(open_object(&self->p, bytes, &self->object, &self->fd))
+#define READ_COUNT() target_stat(NAME, EXTPAGER_A_STATS_PAGES_READ)
+
+/* Ask for pages [index, index + nr) and take the request for all of them. */
+static bool ask(struct pager *p, int fd, uint64_t index, uint64_t nr, struct extpager_event *ev)
+{
+	return !prefetch(fd, index, nr) && next_request(p, ev) && ev->offset == index * PAGE;
+}
+
+static bool is_here(int fd, uint64_t index)
+{
+	unsigned char in = 0;
+	void *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, index * PAGE);
+	bool here = map != MAP_FAILED && !mincore(map, PAGE, &in) && in & 1;
+
+	if (map != MAP_FAILED)
+		munmap(map, PAGE);
+	return here;
+}
+
+/* Whoever reads a page that is here needs no pager. */
+static bool pages_are(int fd, uint64_t index, uint64_t nr, uint64_t seed)
+{
+	uint8_t page[PAGE];
+	uint64_t i;
+
+	for (i = index; i < index + nr; i++)
+		if (!WAIT_FOR(SOON, is_here(fd, i)) ||
+		    pread(fd, page, PAGE, i * PAGE) != (ssize_t)PAGE || !page_is(page, seed, i))
+			return false;
+	return true;
+}
+
+/* ---- the right bytes ---- */
+
+TEST_F(backing, a_device_is_read_without_the_pager)
+{
+	struct extpager_event ev;
+	struct crowd *c;
+	int fd;
+
+	PARTIAL(115);
+	ASSERT_TRUE(disk_ready());
+	OBJECT(BYTES);
+	fd = open(DISK, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	/* In the device's page cache: registration writes it out. */
+	ASSERT_TRUE(fill(fd, BEGIN, PAGES, 7));
+	self->file = use(&self->p, fd);
+	ASSERT_LT(0, self->file);
+
+	c = crowd_new(self->fd, BYTES, 7, 1);
+	c->access[0].offset = 100 * PAGE;
+	crowd_start(c);
+	ASSERT_TRUE(next_request(&self->p, &ev));
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, BEGIN));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_TRUE(c->access[0].right);
+	crowd_free(c);
+	EXPECT_TRUE(WAIT_FOR(SOON, READ_COUNT() == 1));
+	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_PAGES_COPIED));
+
+	/* More than one transfer. */
+	ASSERT_TRUE(ask(&self->p, self->fd, 200, 128, &ev));
+	EXPECT_EQ(128 * PAGE, ev.length);
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, BEGIN));
+	EXPECT_TRUE(pages_are(self->fd, 200, 128, 7));
+	EXPECT_EQ(129, READ_COUNT());
+	EXPECT_TRUE(pager_silent(&self->p, QUIET));
+}
+
+TEST_F(backing, a_file_is_read_by_a_worker_from_any_byte_on)
+{
+	struct extpager_event ev;
+
+	PARTIAL(115);
+	OBJECT(BYTES);
+	self->file = use(&self->p, make_file(123, PAGES, 8, O_RDONLY));
+	ASSERT_LT(0, self->file);
+	ASSERT_TRUE(ask(&self->p, self->fd, 10, 100, &ev));
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 123));
+	EXPECT_TRUE(pages_are(self->fd, 10, 100, 8));
+	EXPECT_EQ(100, READ_COUNT());
+}
+
+/* What lies behind the object's end in the file is not the object's. */
+TEST_F(backing, the_last_page_ends_in_zeros)
+{
+	uint64_t bytes = 5 * PAGE + 100;
+	int way, fds[2], file;
+	struct extpager_event ev;
+	uint8_t *map, page[PAGE];
+
+	ASSERT_TRUE(disk_ready());
+	fds[0] = make_file(BEGIN, PAGES, 9, O_RDONLY);
+	fds[1] = open(DISK, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fds[0]);
+	ASSERT_TRUE(fill(fds[1], BEGIN, PAGES, 9));
+	for (way = 0; way < 2; way++) {
+		OBJECT(bytes);
+		file = use(&self->p, fds[way]);
+		ASSERT_LT(0, file);
+		ASSERT_TRUE(ask(&self->p, self->fd, 4, 2, &ev));
+		EXPECT_EQ(PAGE + 100, ev.length);
+		ASSERT_EQ(0, pager_supply_file(&self->p, &ev, file, BEGIN));
+		ASSERT_TRUE(WAIT_FOR(SOON, is_here(self->fd, 5)));
+		map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, self->fd, 5 * PAGE);
+		ASSERT_NE(MAP_FAILED, map);
+		fill_page(page, 9, 5);
+		memset(page + 100, 0, PAGE - 100);
+		EXPECT_EQ(0, memcmp(map, page, PAGE));
+		munmap(map, PAGE);
+		EXPECT_TRUE(pages_are(self->fd, 4, 1, 9));
+		close(self->fd);
+		self->fd = -1;
+		ASSERT_TRUE(target_gone(NAME));
+	}
+}
+
+/* Where the pager has answered already the file is not asked. */
+TEST_F(backing, a_request_may_be_answered_in_many_ways)
+{
+	struct extpager_event ev, part;
+	uint8_t page[PAGE];
+
+	OBJECT(BYTES);
+	self->file = use(&self->p, make_file(0, PAGES, 8, O_RDONLY));
+	ASSERT_LT(0, self->file);
+	ASSERT_TRUE(ask(&self->p, self->fd, 0, 24, &ev));
+	/* The first, a middle and the last page by copy and zeros, two from the file. */
+	ASSERT_EQ(0, pager_supply_part(&self->p, &ev, 7, 0, 2 * PAGE));
+	ASSERT_EQ(0, pager_supply_part(&self->p, &ev, 7, 10 * PAGE, PAGE));
+	part = ev;
+	part.offset = 20 * PAGE;
+	part.length = PAGE;
+	ASSERT_EQ(0, pager_supply_zero(&self->p, &part));
+	part.offset = 12 * PAGE;
+	part.length = 2 * PAGE;
+	ASSERT_EQ(0, pager_supply_file(&self->p, &part, self->file, 0));
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
+	EXPECT_TRUE(pages_are(self->fd, 0, 2, 7));
+	EXPECT_TRUE(pages_are(self->fd, 2, 8, 8));
+	EXPECT_TRUE(pages_are(self->fd, 10, 1, 7));
+	EXPECT_TRUE(pages_are(self->fd, 11, 9, 8));
+	ASSERT_EQ((ssize_t)PAGE, pread(self->fd, page, PAGE, 20 * PAGE));
+	EXPECT_TRUE(page_is_zero(page));
+	EXPECT_TRUE(pages_are(self->fd, 21, 3, 8));
+	EXPECT_EQ(-ENOENT, pager_supply_file(&self->p, &ev, self->file, 0));
+	EXPECT_EQ(20, READ_COUNT());
+}
+
+/* ---- what cannot be read ---- */
+
+static unsigned int errors_of(struct crowd *c, int error)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < c->nr; i++)
+		n += c->access[i].ended && c->access[i].error == error;
+	return n;
+}
+
+TEST_F(backing, one_bad_block_is_one_bad_page)
+{
+	struct extpager_event ev;
+	struct crowd *c;
+	int fd;
+
+	self->device = true;
+	ASSERT_TRUE(flaky_make(8 * MIB));
+	fd = open(FLAKY, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(fill(fd, BEGIN, PAGES, 7));
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_TRUE(flaky_page_fails(BEGIN / PAGE + 105));
+	OBJECT(BYTES);
+	self->file = use(&self->p, fd);
+	ASSERT_LT(0, self->file);
+	ASSERT_TRUE(ask(&self->p, self->fd, 90, 30, &ev));
+	c = crowd_new(self->fd, BYTES, 7, 1);
+	c->access[0].offset = 105 * PAGE;
+	c->access[0].how = BY_READ;
+	crowd_start(c);
+	ASSERT_TRUE(crowd_waits(c, 1, SOON));
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, BEGIN));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(1, errors_of(c, EIO));
+	crowd_free(c);
+	EXPECT_TRUE(pages_are(self->fd, 90, 15, 7));
+	EXPECT_TRUE(pages_are(self->fd, 106, 14, 7));
+	EXPECT_EQ(29, READ_COUNT());
+	EXPECT_EQ(1, target_stat(NAME, EXTPAGER_A_STATS_PAGES_FAILED));
+}
+
+/* Nothing is made up for bytes that the file has not. */
+TEST_F(backing, a_file_that_is_too_short_fails_where_it_ends)
+{
+	struct extpager_event ev;
+	struct crowd *c;
+
+	OBJECT(BYTES);
+	self->file = use(&self->p, make_file(0, 20, 8, O_RDONLY));
+	ASSERT_LT(0, self->file);
+	ASSERT_EQ(0, truncate(FILE_PATH, 19 * PAGE + 50));
+	ASSERT_TRUE(ask(&self->p, self->fd, 10, 20, &ev));
+	c = crowd_new(self->fd, BYTES, 8, 2);
+	c->access[0].offset = 19 * PAGE;
+	c->access[1].offset = 25 * PAGE;
+	c->access[1].how = c->access[0].how = BY_READ;
+	crowd_start(c);
+	ASSERT_TRUE(crowd_waits(c, 2, SOON));
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(2, errors_of(c, EIO));
+	crowd_free(c);
+	EXPECT_TRUE(pages_are(self->fd, 10, 9, 8));
+	EXPECT_EQ(11, target_stat(NAME, EXTPAGER_A_STATS_PAGES_FAILED));
+}
+
+/* ---- pagers and files that go ---- */
+
+static bool make_slow(int *fd)
+{
+	if (!flaky_make_slow(8 * MIB, SLOW))
+		return false;
+	*fd = open(FLAKY, O_RDWR | O_CLOEXEC);
+	return *fd >= 0 && fill(*fd, BEGIN, PAGES, 7);
+}
+
+/* Take the request of a client's for page @index, and have the slow device read it. */
+static bool begin_reading(struct pager *p, struct crowd *c, int file, uint64_t index)
+{
+	struct extpager_event ev;
+
+	c->access[0].offset = index * PAGE;
+	c->access[0].how = BY_READ;
+	crowd_start(c);
+	return next_request(p, &ev) && crowd_waits(c, 1, SOON) &&
+	       !pager_supply_file(p, &ev, file, BEGIN);
+}
+
+TEST_F(backing, a_successor_is_asked_for_what_was_being_read)
+{
+	struct extpager_event ev;
+	struct crowd *c;
+	struct pager next;
+	uint64_t begin;
+	int fd, file;
+
+	self->device = true;
+	ASSERT_TRUE(make_slow(&fd));
+	OBJECT(BYTES);
+	self->file = use(&self->p, fd);
+	ASSERT_LT(0, self->file);
+	c = crowd_new(self->fd, BYTES, 8, 1);
+	begin = now_ms();
+	ASSERT_TRUE(begin_reading(&self->p, c, self->file, 9));
+	EXPECT_EQ(0, pager_unregister(&self->p, self->file));
+	EXPECT_EQ(-ENOENT, pager_unregister(&self->p, self->file));
+	/* The crowd has its port, too: closing it alone would end nothing. */
+	EXPECT_EQ(0, pager_detach(&self->p, self->object));
+	pager_close(&self->p);
+	EXPECT_EQ(EXTPAGER_STATE_ORPHANED, target_state(NAME));
+
+	/* The successor's names are its own, and it has to register by itself. */
+	ASSERT_EQ(0, pager_open(&next, 1, 0));
+	file = use(&next, make_file(BEGIN, PAGES, 8, O_RDONLY));
+	ASSERT_LT(0, file);
+	ASSERT_EQ(0, pager_attach(&next, NAME, NULL, NULL));
+	ASSERT_TRUE(pager_expect(&next, EXTPAGER_EV_INIT, &ev, SOON));
+	ASSERT_EQ(0, pager_ready(&next, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+	ASSERT_TRUE(next_request(&next, &ev));
+	EXPECT_EQ(9 * PAGE, ev.offset);
+	EXPECT_TRUE(ev.flags & EXTPAGER_EVF_RESENT);
+	EXPECT_EQ(-EBADF, pager_supply_file(&next, &ev, file + 1, BEGIN));
+	ASSERT_EQ(0, pager_supply_file(&next, &ev, file, BEGIN));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	/* Its bytes, and not those that come late from the predecessor's device. */
+	EXPECT_TRUE(c->access[0].right);
+	EXPECT_GT(begin + SLOW, c->access[0].end_ms);
+	EXPECT_FALSE(WAIT_FOR(begin + SLOW + 200 - now_ms(), READ_COUNT() != 1));
+	EXPECT_TRUE(pages_are(self->fd, 9, 1, 8));
+	crowd_free(c);
+	pager_close(&next);
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+}
+
+/* Who takes a port over finds none of its predecessor's files. */
+static int hand_over(void *arg)
+{
+	struct pager *p = arg, q;
+	int fd = dup(p->fd);
+
+	if (fd < 0 || pager_open_fd(&q, fd, 1, 0))
+		return 1;
+	return pager_unregister(&q, 1) == -ENOENT ? 0 : 2;
+}
+
+static int die_with_a_file(void *arg)
+{
+	struct pager *p = arg;
+
+	if (pager_open_fd(p, p->fd, 1, 0))
+		return 1;
+	return use(p, make_file(0, 1, 8, O_RDONLY)) == 1 ? 0 : 2;
+}
+
+TEST_F(backing, files_end_with_the_pager_and_not_with_the_port)
+{
+	struct pager shared = { .fd = open(EXTPAGER_DEVICE, O_RDWR | O_CLOEXEC) };
+	struct client c;
+
+	ASSERT_LE(0, shared.fd);
+	c = client_start(die_with_a_file, &shared);
+	ASSERT_EQ(0, client_result(&c, SOON));
+	c = client_start(hand_over, &shared);
+	EXPECT_EQ(0, client_result(&c, SOON));
+	close(shared.fd);
+}
+
+TEST_F(backing, a_target_can_be_deleted_while_it_is_read)
+{
+	struct extpager_event ev;
+	uint64_t begin;
+	int fd;
+
+	self->device = true;
+	ASSERT_TRUE(make_slow(&fd));
+	OBJECT(BYTES);
+	self->file = use(&self->p, fd);
+	ASSERT_LT(0, self->file);
+	ASSERT_TRUE(ask(&self->p, self->fd, 0, 64, &ev));
+	begin = now_ms();
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, BEGIN));
+	close(self->fd);
+	self->fd = -1;
+	EXPECT_TRUE(target_gone(NAME));
+	EXPECT_GT(begin + SLOW, now_ms());
+}
+
+static int punch(void *arg)
+{
+	int fd = *(int *)arg;
+
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10 * PAGE, 20 * PAGE);
+}
+
+TEST_F(backing, a_hole_does_not_wait_for_what_is_being_read)
+{
+	struct extpager_event ev;
+	uint8_t page[PAGE];
+	struct client c;
+	uint64_t begin;
+	int fd;
+
+	BEHAVIOURS(62);
+	self->device = true;
+	ASSERT_TRUE(make_slow(&fd));
+	OBJECT(BYTES);
+	self->file = use(&self->p, fd);
+	ASSERT_LT(0, self->file);
+	ASSERT_TRUE(ask(&self->p, self->fd, 0, 64, &ev));
+	begin = now_ms();
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, BEGIN));
+	c = client_start(punch, &self->fd);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
+	EXPECT_TRUE(ev.flags & EXTPAGER_EVF_ZERO);
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_GT(begin + SLOW, now_ms());
+	EXPECT_TRUE(pages_are(self->fd, 40, 1, 7));
+	/* Nor does it come over the hole. */
+	EXPECT_FALSE(is_here(self->fd, 15));
+	ASSERT_EQ((ssize_t)PAGE, pwrite(self->fd, page, PAGE, 15 * PAGE));
+}
+
+/* ---- a device or a file that takes too long ---- */
+
+TEST_F(backing, at_the_deadline_nobody_waits_any_longer)
+{
+	struct target_options o = { .page_in_ms = 300, .page_in_action = EXTPAGER_ACTION_ERROR };
+	struct extpager_event ev;
+	struct crowd *c;
+	uint64_t begin;
+	int fd;
+
+	self->device = true;
+	ASSERT_TRUE(make_slow(&fd));
+	OBJECT(BYTES);
+	ASSERT_EQ(0, target_set(NAME, &o));
+	self->file = use(&self->p, fd);
+	ASSERT_LT(0, self->file);
+	c = crowd_new(self->fd, BYTES, 7, 1);
+	begin = now_ms();
+	ASSERT_TRUE(begin_reading(&self->p, c, self->file, 9));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(1, errors_of(c, EIO));
+	EXPECT_GT(begin + SLOW, c->access[0].end_ms);
+	crowd_free(c);
+	/* It is the device that was late, and not the pager. */
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_WARNINGS));
+
+	/* The next one asks anew, and is not kept waiting by the last. */
+	c = crowd_new(self->fd, BYTES, 7, 1);
+	c->access[0].offset = 9 * PAGE;
+	crowd_start(c);
+	ASSERT_TRUE(next_request(&self->p, &ev));
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_TRUE(c->access[0].right);
+	EXPECT_GT(begin + SLOW, c->access[0].end_ms);
+	crowd_free(c);
+	EXPECT_FALSE(WAIT_FOR(begin + SLOW + 200 - now_ms(), READ_COUNT()));
+	EXPECT_TRUE(pages_are(self->fd, 9, 1, 7));
+}
+
+struct knot {
+	int file, object;
+};
+
+/*
+ * The write holds the lock of the very file that its buffer is to come from:
+ * only the deadline can end that.
+ */
+static int write_from_itself(void *arg)
+{
+	struct knot *k = arg;
+	uint8_t *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, k->object, 40 * PAGE);
+
+	if (map == MAP_FAILED)
+		return 1;
+	return pwrite(k->file, map, PAGE, 0) < 0 && errno == EFAULT ? 0 : 2;
+}
+
+TEST_F(backing, a_write_to_the_file_from_its_own_mapping_ends)
+{
+	struct target_options o = { .page_in_ms = 500, .page_in_action = EXTPAGER_ACTION_ERROR };
+	struct extpager_event ev;
+	struct client c;
+	struct knot k;
+	int image, ext4;
+
+	PARTIAL(62);
+	image = open("/tmp/image", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ASSERT_LE(0, image);
+	ASSERT_EQ(0, ftruncate(image, 16 * MIB));
+	close(image);
+	ASSERT_EQ(0, system("mkfs.ext4 -q -F /tmp/image && mkdir -p /tmp/ext4"));
+	ASSERT_EQ(0, system("modprobe -aq loop ext4 && mount -o loop /tmp/image /tmp/ext4"));
+	ext4 = open("/tmp/ext4/file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ASSERT_LE(0, ext4);
+	ASSERT_TRUE(fill(ext4, 0, 64, 6));
+	close(ext4);
+	OBJECT(64 * PAGE);
+	ASSERT_EQ(0, target_set(NAME, &o));
+	k.object = self->fd;
+	k.file = open("/tmp/ext4/file", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, k.file);
+	self->file = use(&self->p, open("/tmp/ext4/file", O_RDONLY | O_DIRECT | O_CLOEXEC));
+	ASSERT_LT(0, self->file);
+	c = client_start(write_from_itself, &k);
+	ASSERT_TRUE(next_request(&self->p, &ev));
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	ASSERT_TRUE(ask(&self->p, self->fd, 40, 1, &ev));
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
+	EXPECT_TRUE(pages_are(self->fd, 40, 1, 6));
+	close(k.file);
+	close(self->fd);
+	self->fd = -1;
+	EXPECT_EQ(0, pager_unregister(&self->p, self->file));
+	EXPECT_TRUE(WAIT_FOR(SOON, !umount("/tmp/ext4")));
+	unlink("/tmp/image");
+}
+
+/* ---- what is refused ---- */
+
+static int reg(struct pager *p, int fd, uint32_t flags, uint32_t reserved)
+{
+	struct extpager_register r = {
+		.size = sizeof(r), .fd = fd, .flags = flags, .reserved = reserved,
+	};
+
+	return ioctl(p->fd, EXTPAGER_IOC_REGISTER, &r) ? -errno : 0;
+}
+
+TEST_F(backing, what_is_no_file_to_read_is_not_registered)
+{
+	int pipes[2], fd, i;
+	int *bad = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	BEHAVIOURS(109);
+	OBJECT(BYTES);
+	ASSERT_EQ(0, pipe(pipes));
+	fd = make_file(0, 1, 8, O_WRONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EBADF, reg(&self->p, -1, 0, 0));
+	EXPECT_EQ(-EBADF, reg(&self->p, 999, 0, 0));
+	EXPECT_EQ(-EBADF, reg(&self->p, fd, 0, 0));
+	close(fd);
+	EXPECT_EQ(-EINVAL, reg(&self->p, pipes[0], 0, 0));
+	EXPECT_EQ(-EINVAL, reg(&self->p, self->p.fd, 0, 0));
+	EXPECT_EQ(-ELOOP, reg(&self->p, self->fd, 0, 0));
+	fd = open(target_path(NAME), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	EXPECT_LE(0, fd);
+	EXPECT_EQ(-ELOOP, reg(&self->p, fd, 0, 0));
+	close(fd);
+	fd = open("/tmp", O_RDONLY | O_CLOEXEC);
+	EXPECT_EQ(-EINVAL, reg(&self->p, fd, 0, 0));
+	close(fd);
+	fd = open("/proc/sys/kernel/hostname", O_RDONLY | O_CLOEXEC);
+	EXPECT_EQ(-EOPNOTSUPP, reg(&self->p, fd, 0, 0));
+	close(fd);
+	fd = make_file(0, 1, 8, O_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EOPNOTSUPP, reg(&self->p, fd, 1, 0));
+	EXPECT_EQ(-EINVAL, reg(&self->p, fd, 0, 1));
+	/* The kernel could not tell its name: it has none. */
+	bad[0];
+	EXPECT_EQ(-EINVAL, ioctl(self->p.fd, EXTPAGER_IOC_REGISTER, bad) ? -errno : 0);
+	for (i = 0; i < EXTPAGER_FILES_MAX; i++)
+		ASSERT_LT(0, pager_register(&self->p, fd));
+	EXPECT_EQ(-ENOSPC, reg(&self->p, fd, 0, 0));
+	EXPECT_EQ(0, pager_unregister(&self->p, i));
+	EXPECT_EQ(i + 1, pager_register(&self->p, fd));
+	close(fd);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+TEST_F(backing, a_supply_that_cannot_be_is_refused_and_can_be_given_anew)
+{
+	struct extpager_reply re;
+	struct extpager_event ev;
+	int device;
+
+	BEHAVIOURS(109);
+	ASSERT_TRUE(disk_ready());
+	OBJECT(BYTES);
+	self->file = use(&self->p, make_file(0, PAGES, 8, O_RDONLY));
+	device = use(&self->p, open(DISK, O_RDONLY | O_CLOEXEC));
+	ASSERT_LT(0, self->file);
+	ASSERT_LT(0, device);
+	ASSERT_TRUE(ask(&self->p, self->fd, 0, 8, &ev));
+#define REFUSED(error, change) do {							\
+	re = reply_to(&ev, EXTPAGER_RE_SUPPLY);						\
+	re.flags = EXTPAGER_REF_FILE;							\
+	re.length = ev.length;								\
+	re.file = self->file;								\
+	change;										\
+	EXPECT_EQ(-(error), pager_reply(&self->p, &re)) { TH_LOG("%s", #change); }	\
+	EXPECT_EQ(0, re.out_done);							\
+} while (0)
+	REFUSED(EBADF, re.file = 0);
+	REFUSED(EBADF, re.file = 77);
+	REFUSED(EINVAL, re.flags |= EXTPAGER_REF_ZERO);
+	REFUSED(EINVAL, re.flags = 0; re.addr = (uintptr_t)self->p.buffer);
+	REFUSED(EINVAL, re.tag = 0);
+	REFUSED(EINVAL, re.addr = ~0ULL);
+	REFUSED(EINVAL, re.addr = (1ULL << 63) - PAGE);
+	REFUSED(EINVAL, re.file = device; re.addr = 100);
+	REFUSED(ERANGE, re.file = device; re.addr = 512 * MIB - PAGE);
+	REFUSED(ERANGE, re.file = device; re.addr = 1ULL << 62);
+	REFUSED(ERANGE, re.offset = 4 * PAGE);
+	REFUSED(ENOENT, re.tag++);
+	REFUSED(ESTALE, re.generation++);
+	REFUSED(EINVAL, re.op = EXTPAGER_RE_ERROR; re.error = EIO);
+	REFUSED(EINVAL, re.op = EXTPAGER_RE_ERROR; re.error = EIO; re.flags = 0);
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
+	EXPECT_TRUE(pages_are(self->fd, 0, 8, 8));
+}
+
+TEST_HARNESS_MAIN
