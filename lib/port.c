@@ -242,3 +242,24 @@ int extpager_object_open(struct extpager *p, uint64_t object, int flags)
 	ret = xp_sys->ioctl(p->fd, EXTPAGER_IOC_OPEN, &open);
 	return ret < 0 ? ret : open.out_fd;
 }
+
+int extpager_register(struct extpager *p, int fd, unsigned int *align)
+{
+	struct extpager_register arg = { .size = sizeof(arg), .fd = fd };
+	int ret;
+
+	ret = xp_sys->ioctl(p->fd, EXTPAGER_IOC_REGISTER, &arg);
+	if (ret < 0)
+		return ret;
+	if (align)
+		*align = arg.out_align;
+	return (int)arg.out_file;
+}
+
+int extpager_unregister(struct extpager *p, unsigned int file)
+{
+	struct extpager_unregister arg = { .size = sizeof(arg), .file = file };
+	int ret = xp_sys->ioctl(p->fd, EXTPAGER_IOC_UNREGISTER, &arg);
+
+	return ret < 0 ? ret : 0;
+}

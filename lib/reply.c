@@ -38,7 +38,8 @@ static uint32_t protocol_error(int error)
 /* Did the kernel refuse the answer, so that the pager has to give another? */
 static bool refused(int ret)
 {
-	return ret == -EINVAL || ret == -ERANGE || ret == -EFAULT || ret == -ENOMEM;
+	return ret == -EINVAL || ret == -ERANGE || ret == -EFAULT || ret == -ENOMEM ||
+	       ret == -EBADF;
 }
 
 static void fill(const struct extpager_req *req, struct extpager_reply *reply)
@@ -134,6 +135,20 @@ int extpager_supply_zero(struct extpager_req *req, uint64_t offset, uint64_t len
 		.op = EXTPAGER_RE_SUPPLY,
 		.flags = EXTPAGER_REF_ZERO,
 		.offset = offset,
+	};
+
+	return answer_part(req, &reply, length, AFTER_CALLBACK);
+}
+
+int extpager_supply_file(struct extpager_req *req, uint64_t offset, uint64_t length,
+			 unsigned int file, uint64_t pos)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_SUPPLY,
+		.flags = EXTPAGER_REF_FILE,
+		.offset = offset,
+		.addr = pos,
+		.file = file,
 	};
 
 	return answer_part(req, &reply, length, AFTER_CALLBACK);

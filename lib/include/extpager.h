@@ -398,6 +398,24 @@ int extpager_supply_deferred(struct extpager_req *req, uint64_t offset,
  */
 int extpager_supply_zero(struct extpager_req *req, uint64_t offset, uint64_t length);
 /**
+ * extpager_supply_file - let the kernel read a part or all of a DATA_REQUEST
+ * @req: request; it ends when all of its range is answered
+ * @offset: as extpager_supply()
+ * @length: as extpager_supply()
+ * @file: from extpager_register()
+ * @pos: where the content begins in it, a multiple of what extpager_register() told
+ *
+ * No byte passes through this process, which has answered: what comes of the
+ * reading is between the file and the clients. What cannot be read, a file's
+ * missing end too, is EIO to them. Inside the callback: submitted later; if it is
+ * refused then the clients get EIO.
+ *
+ * Return: as extpager_supply(); -EBADF: no such file; -EINVAL: @pos; -ERANGE:
+ * the device ends before.
+ */
+int extpager_supply_file(struct extpager_req *req, uint64_t offset, uint64_t length,
+			 unsigned int file, uint64_t pos);
+/**
  * extpager_error - fail a part or all of a DATA_REQUEST
  * @req: request; it ends when all of its range is answered
  * @offset: as extpager_supply()
@@ -453,6 +471,28 @@ int extpager_sync_done(struct extpager_req *req, int error);
  */
 int extpager_submit(struct extpager *p, unsigned int queue);
 
+/**
+ * extpager_register - name a file for extpager_supply_file()
+ * @p: port
+ * @fd: a regular file or block device, open for reading; may be closed afterwards
+ * @align: NULL, or out: what positions in it must be a multiple of
+ *
+ * The name ends with extpager_unregister() or this process.
+ *
+ * Return: its name, above 0; -ENOTTY, -EOPNOTSUPP: this kernel, or this file, cannot
+ * do it; -EBADF, -EINVAL, -ELOOP: it is no such file; -ENOSPC: too many of them.
+ */
+int extpager_register(struct extpager *p, int fd, unsigned int *align);
+/**
+ * extpager_unregister - take a file's name away
+ * @p: port
+ * @file: from extpager_register()
+ *
+ * What is being read goes on.
+ *
+ * Return: 0; -ENOENT: no such file.
+ */
+int extpager_unregister(struct extpager *p, unsigned int file);
 /**
  * extpager_push - supply pages nobody asked for
  * @p: port

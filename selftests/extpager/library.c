@@ -45,6 +45,7 @@ struct pagerd {
 	int ended_with[QUEUES];
 	uint32_t attributes;		/* given with READY */
 	atomic_bool drops;		/* it forgets what it is asked */
+	atomic_uint file;		/* it has the kernel read this, from the first byte on */
 	uint8_t *store;
 	pthread_mutex_t lock;		/* of what follows */
 	struct note note[NOTES];
@@ -96,6 +97,8 @@ static void on_request(struct extpager *p, struct extpager_req *req, void *user)
 	take_note(d, &note);
 	if (atomic_load(&d->drops))
 		extpager_req_drop(req);
+	else if (atomic_load(&d->file))
+		extpager_supply_file(req, note.offset, note.length, d->file, note.offset);
 	else
 		extpager_supply(req, note.offset, d->store + note.offset, note.length);
 }
@@ -485,6 +488,33 @@ TEST_F(library, pushed_pages_are_there_without_a_request)
 	EXPECT_EQ(-EFAULT, extpager_push(self->d.p, self->object, note.generation, 30 * PAGE,
 					 (void *)16, PAGE));
 	free(buf);
+}
+
+TEST_F(library, a_registered_file_is_read_by_the_kernel)
+{
+	uint8_t page[PAGE];
+	unsigned int align = 0, i;
+	int fd = memfd_create(NAME, MFD_CLOEXEC), file;
+
+	PARTIAL(115);
+	for (i = 0; i < 32; i++) {
+		fill_page(page, 9, i);
+		ASSERT_EQ(PAGE, pwrite(fd, page, PAGE, i * PAGE));
+	}
+	EXPECT_EQ(-EBADF, extpager_register(self->d.p, -1, NULL));
+	EXPECT_EQ(-ELOOP, extpager_register(self->d.p, self->fd, NULL));
+	file = extpager_register(self->d.p, fd, &align);
+	ASSERT_LT(0, file);
+	EXPECT_EQ(1, align);
+	close(fd);
+	atomic_store(&self->d.file, file);
+	EXPECT_EQ(0, run(client_read, (struct access){ self->fd, 3, 5, 9, -1 }));
+	/* Beyond its end there is nothing. */
+	EXPECT_EQ(EIO, run(client_read, (struct access){ self->fd, 40, 1, 9, -1 }));
+	EXPECT_EQ(0, extpager_unregister(self->d.p, file));
+	EXPECT_EQ(-ENOENT, extpager_unregister(self->d.p, file));
+	/* Answered inside the callback, refused later: an error, and at once. */
+	EXPECT_EQ(EIO, run(client_read, (struct access){ self->fd, 9, 1, 9, -1 }));
 }
 
 TEST_F(library, attributes_are_in_force_when_the_callback_says_so)

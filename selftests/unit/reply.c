@@ -305,6 +305,51 @@ static void a_deferred_supply_that_is_refused_fails(void **state)
 	extpager_close(port);
 }
 
+static void supply_file(struct extpager *p, struct extpager_req *r, void *user)
+{
+	uint64_t offset = extpager_req_offset(r);
+
+	(void)p;
+	(void)user;
+	assert_int_equal(extpager_supply_file(r, offset, PAGES(1), 6, 1000), 0);
+	assert_int_equal(extpager_supply_file(r, offset + PAGES(1), PAGES(3), 7, offset), 0);
+}
+
+static void refuse_the_file(struct extpager_reply *reply)
+{
+	reply->out_result = reply->op == EXTPAGER_RE_SUPPLY && reply->file == 7 ? -EBADF : 0;
+	reply->out_done = reply->out_result ? 0 : reply->length;
+}
+
+static void a_file_is_named_and_its_refusal_fails(void **state)
+{
+	const struct extpager_ops ops = { .size = sizeof(ops), .data_request = supply_file };
+
+	(void)state;
+	open_port(&ops, 8, NULL);
+	fake.judge = refuse_the_file;
+	fake_post_op(0, EXTPAGER_EV_DATA_REQUEST, 1, PAGES(8), PAGES(4));
+	assert_int_equal(extpager_dispatch(port, 0, -1), 1);
+	assert_int_equal(fake.nr_taken, 3);
+	assert_int_equal(fake.taken[0].op, EXTPAGER_RE_SUPPLY);
+	assert_int_equal(fake.taken[0].flags, EXTPAGER_REF_FILE);
+	assert_int_equal(fake.taken[0].file, 6);
+	assert_int_equal(fake.taken[0].addr, 1000);
+	assert_int_equal(fake.taken[0].length, PAGES(1));
+	assert_int_equal(fake.taken[2].op, EXTPAGER_RE_ERROR);
+	assert_int_equal(fake.taken[2].file, 0);
+	assert_int_equal(fake.taken[2].offset, PAGES(9));
+	assert_int_equal(fake.taken[2].length, PAGES(3));
+	extpager_close(port);
+
+	/* Outside a callback the caller is told, and has another try. */
+	open_port(&keep_ops, 8, NULL);
+	ask(EXTPAGER_EV_DATA_REQUEST, 0, PAGES(4));
+	assert_int_equal(extpager_supply_file(req, 0, PAGES(4), 7, 0), -EBADF);
+	assert_int_equal(extpager_supply_file(req, 0, PAGES(4), 6, 0), 0);
+	extpager_close(port);
+}
+
 static void deferred_outside_a_callback(void **state)
 {
 	(void)state;
@@ -524,6 +569,7 @@ int main(void)
 		cmocka_unit_test_setup(an_interrupted_enter_is_repeated, fake_boot),
 		cmocka_unit_test_setup(deferred, fake_boot),
 		cmocka_unit_test_setup(a_deferred_supply_that_is_refused_fails, fake_boot),
+		cmocka_unit_test_setup(a_file_is_named_and_its_refusal_fails, fake_boot),
 		cmocka_unit_test_setup(deferred_outside_a_callback, fake_boot),
 		cmocka_unit_test_setup(more_answers_than_the_ring_holds, fake_boot),
 		cmocka_unit_test_setup(replies_without_a_request, fake_boot),
