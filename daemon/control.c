@@ -7,11 +7,13 @@
 #include "control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <linux/extpager_netlink.h>
 
@@ -163,6 +165,39 @@ static int attach(struct control *c, struct target *t, const char *name)
 	return ret;
 }
 
+/*
+ * The same file, opened once more: the store's own has locks, which must end with us
+ * and not with what the kernel reads yet.
+ */
+static int reopen(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_CLOEXEC | (flags & O_DIRECT));
+}
+
+/* An older kernel, or a file that is not to be read so: bytes go through us. */
+static void register_store(struct control *c, struct target *t)
+{
+	int fd, file;
+
+	if (!c->kernel_reads || !t->store->is_plain)
+		return;
+	fd = reopen(t->store->fd);
+	file = fd < 0 ? -errno : extpager_register(c->port, fd, NULL);
+	if (fd >= 0)
+		close(fd);
+	if (file > 0) {
+		t->port = c->port;
+		t->file = (unsigned int)file;
+	} else {
+		log_debug("target '%s': the kernel does not read its store: %s", t->name,
+			  strerror(-file));
+	}
+}
+
 static void try_serving(struct control *c, struct entry *e)
 {
 	const struct extpager_target *info = &e->info;
@@ -199,6 +234,7 @@ static void try_serving(struct control *c, struct entry *e)
 		retry_later(e);
 		return;
 	}
+	register_store(c, t);
 	ret = attach(c, t, info->name);
 	if (ret) {
 		say(e, ret == -EBUSY || ret == -ESHUTDOWN ? LOG_INFO : LOG_WARNING, "%s",
@@ -435,13 +471,14 @@ void control_for_each(void (*fn)(const struct target *t, void *arg), void *arg)
 	}
 }
 
-int control_init(struct control *c, struct extpager *port, char **only)
+int control_init(struct control *c, struct extpager *port, char **only, bool kernel_reads)
 {
 	int ret;
 
 	memset(c, 0, sizeof(*c));
 	c->port = port;
 	c->only = only;
+	c->kernel_reads = kernel_reads;
 	ret = extpager_ctl_open(&c->ctl);
 	if (ret)
 		return ret;

@@ -18,16 +18,18 @@
  * @events: subscribed conversation
  * @ctl: conversation for questions
  * @only: names to serve, NULL-terminated; NULL = all
+ * @kernel_reads: let the kernel read plain stores by itself
  */
 struct control {
 	struct extpager *port;
 	struct extpager_ctl *events;
 	struct extpager_ctl *ctl;
 	char **only;
+	bool kernel_reads;
 };
 
 /** Open the conversations and subscribe. Return: 0 or -errno. */
-int control_init(struct control *c, struct extpager *port, char **only);
+int control_init(struct control *c, struct extpager *port, char **only, bool kernel_reads);
 
 /** Whether the target called @name is for this pagerd. */
 bool control_wants(const struct control *c, const char *name);

@@ -2,7 +2,8 @@
 /*
  * From request to store and back:
  *
- *	DATA_REQUEST	for each piece: store READ -> supply
+ *	DATA_REQUEST	of a store that the kernel can read: where the bytes are
+ *			else for each piece: store READ -> supply
  *	DATA_RETURN	for each piece: fetch -> store WRITE; at last done
  *	  flagged ZERO	store WRITE_ZEROS -> done
  *	SYNC		store FLUSH -> done
@@ -151,6 +152,13 @@ static bool is_local(int error)
 	return error == -EIO || error == -ENODATA || error == -EILSEQ || error == -EBADMSG;
 }
 
+/* The kernel did not take the answer: it is for us to give another. */
+static bool is_refused(int ret)
+{
+	return ret == -EINVAL || ret == -ERANGE || ret == -EFAULT || ret == -ENOMEM ||
+	       ret == -EBADF;
+}
+
 static void answer_read(struct job *job, const struct store_io *io)
 {
 	int ret;
@@ -163,8 +171,7 @@ static void answer_read(struct job *job, const struct store_io *io)
 			ret = extpager_supply(job->req, io->offset, io->data, io->length);
 		else
 			ret = extpager_supply_zero(job->req, io->offset, io->length);
-		/* Refused: it is for us to answer it otherwise. */
-		if (ret == -EINVAL || ret == -ERANGE || ret == -EFAULT || ret == -ENOMEM)
+		if (is_refused(ret))
 			extpager_error(job->req, io->offset, io->length, EIO);
 	}
 }
@@ -279,10 +286,30 @@ static void job_begin(struct job *job)
 
 /* ---- Requests ---------------------------------------------------------- */
 
+/* Return: false if it is for us to read. */
+static bool kernel_reads(struct extpager_req *req)
+{
+	struct target *t = target_find(extpager_req_object(req));
+	uint64_t offset = extpager_req_offset(req);
+	int ret = -EBADF;
+
+	if (t && t->file)
+		ret = extpager_supply_file(req, offset, extpager_req_length(req), t->file,
+					   t->store->start + offset);
+	if (t)
+		target_put(t);
+	return !is_refused(ret);
+}
+
 void job_data_request(struct jobs *jobs, struct extpager_req *req)
 {
-	uint64_t wanted = extpager_req_wanted(req);
-	struct job *job = job_new(jobs, req);
+	uint64_t wanted;
+	struct job *job;
+
+	if (kernel_reads(req))
+		return;
+	wanted = extpager_req_wanted(req);
+	job = job_new(jobs, req);
 
 	if (!job) {
 		extpager_error(req, extpager_req_offset(req), extpager_req_length(req), EIO);

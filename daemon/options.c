@@ -35,14 +35,15 @@ static const char help[] =
 "  --queues N                threads, 1 to 64 (default: one per CPU, 8 at most)\n"
 "  --shutdown-timeout TIME   longest write-back at the end (default: 10s)\n"
 "  --no-mlock                do not lock memory\n"
+"  --no-kernel-reads         read block:, nvme: and file: stores here, not in the kernel\n"
 "  --verbose                 say more\n"
 "  --config-root DIR         look for etc, run and usr/lib below DIR\n"
 "  --foreground              stay in the foreground (always the case)\n"
 "  --version                 print the version\n"
 "  --help                    print this text\n"
 "\n"
-"The first five are also keys of /etc/extpager/pagerd.conf, section [pagerd]:\n"
-"only, queues, shutdown-timeout, mlock, verbose. The command line wins.\n"
+"The first six are also keys of /etc/extpager/pagerd.conf, section [pagerd]:\n"
+"only, queues, shutdown-timeout, mlock, kernel-reads, verbose. The command line wins.\n"
 "Targets are added as /etc/extpager/targets.d/NAME.conf say, at start and SIGHUP.\n";
 
 /* ---- the table --------------------------------------------------------- */
@@ -109,6 +110,11 @@ static int set_mlock(struct options *o, const char *text, char *why, size_t len)
 	return set_flag(&o->lock_memory, text, why, len);
 }
 
+static int set_kernel_reads(struct options *o, const char *text, char *why, size_t len)
+{
+	return set_flag(&o->kernel_reads, text, why, len);
+}
+
 static int set_verbose(struct options *o, const char *text, char *why, size_t len)
 {
 	return set_flag(&o->verbose, text, why, len);
@@ -122,6 +128,7 @@ static const struct key {
 	{ "queues", set_queues },
 	{ "shutdown-timeout", set_shutdown },
 	{ "mlock", set_mlock },
+	{ "kernel-reads", set_kernel_reads },
 	{ "verbose", set_verbose },
 };
 
@@ -165,12 +172,16 @@ static void give(struct options *o, const char *name, const char *text)
 
 static void parse_command_line(struct options *o, int argc, char **argv)
 {
-	enum { OPT_KEY = 256, OPT_NO_MLOCK, OPT_VERBOSE, OPT_ROOT, OPT_FOREGROUND, OPT_VERSION };
+	enum {
+		OPT_KEY = 256, OPT_NO_MLOCK, OPT_NO_READS, OPT_VERBOSE, OPT_ROOT, OPT_FOREGROUND,
+		OPT_VERSION,
+	};
 	static const struct option longs[] = {
 		{ "only", required_argument, NULL, OPT_KEY },
 		{ "queues", required_argument, NULL, OPT_KEY },
 		{ "shutdown-timeout", required_argument, NULL, OPT_KEY },
 		{ "no-mlock", no_argument, NULL, OPT_NO_MLOCK },
+		{ "no-kernel-reads", no_argument, NULL, OPT_NO_READS },
 		{ "verbose", no_argument, NULL, OPT_VERBOSE },
 		{ "config-root", required_argument, NULL, OPT_ROOT },
 		{ "foreground", no_argument, NULL, OPT_FOREGROUND },
@@ -187,6 +198,9 @@ static void parse_command_line(struct options *o, int argc, char **argv)
 			break;
 		case OPT_NO_MLOCK:
 			give(o, "mlock", "no");
+			break;
+		case OPT_NO_READS:
+			give(o, "kernel-reads", "no");
 			break;
 		case 'v':
 		case OPT_VERBOSE:
@@ -276,6 +290,7 @@ static void set_defaults(struct options *o)
 	memset(o, 0, sizeof(*o));
 	o->nr_queues = default_queues();
 	o->lock_memory = true;
+	o->kernel_reads = true;
 	o->shutdown_ms = 10000;
 	o->config_root = "";
 }
@@ -310,8 +325,8 @@ void options_reload(struct options *o)
 	o->shutdown_ms = now.shutdown_ms;
 	o->verbose = now.verbose;
 	if (now.nr_queues != o->nr_queues || now.lock_memory != o->lock_memory ||
-	    !same_names(now.only, o->only))
-		log_warn(CONF_NAME ": queues, mlock and only are taken at start: restart pagerd for what has changed");
+	    now.kernel_reads != o->kernel_reads || !same_names(now.only, o->only))
+		log_warn(CONF_NAME ": queues, mlock, kernel-reads and only are taken at start: restart pagerd for what has changed");
 	options_free(&now);
 }
 

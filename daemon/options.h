@@ -17,6 +17,7 @@ struct options {
 	unsigned int nr_queues;
 	uint32_t shutdown_ms;
 	bool lock_memory;
+	bool kernel_reads;
 	bool verbose;
 	char **only;
 	const char *config_root;

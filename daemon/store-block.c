@@ -181,6 +181,7 @@ static int block_open(const struct store_uri *uri, const struct store_want *want
 			goto err_free;
 	}
 	fd->store.ops = &store_block_ops;
+	store_fd_is_plain(fd);
 	fd->store.read_only = want->read_only;
 	*out = &fd->store;
 	return 0;

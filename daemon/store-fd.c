@@ -72,6 +72,13 @@ void store_fd_free(struct store_fd *fd)
 	free(fd);
 }
 
+void store_fd_is_plain(struct store_fd *fd)
+{
+	fd->store.is_plain = true;
+	fd->store.fd = fd->fd;
+	fd->store.start = fd->start;
+}
+
 int store_fd_lock(struct store_fd *fd, const struct store_want *want, char *why, size_t len)
 {
 	struct flock lock = {

@@ -38,6 +38,8 @@ struct store_fd {
 struct store_fd *store_fd_alloc(void);
 /** Close the fds, give up the range, free. */
 void store_fd_free(struct store_fd *fd);
+/** Its bytes lie in the file as they are. */
+void store_fd_is_plain(struct store_fd *fd);
 void store_fd_submit(struct store_io *io);
 
 /**

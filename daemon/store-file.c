@@ -144,6 +144,7 @@ static int file_open(const struct store_uri *uri, const struct store_want *want,
 	if (ret)
 		goto err_free;
 	fd->store.ops = &store_file_ops;
+	store_fd_is_plain(fd);
 	fd->store.read_only = want->read_only;
 	*out = &fd->store;
 	return 0;

@@ -95,6 +95,9 @@ struct store_ops {
  * @block: unit of its operations, a power of 2, 4096 at most
  * @read_only: writes fail with EROFS
  * @is_volatile: content is lost with this process
+ * @is_plain: its bytes lie in a file as they are, so that the kernel can read them:
+ * @fd: open file
+ * @start: of the store's first byte in it
  */
 struct store {
 	const struct store_ops *ops;
@@ -102,6 +105,9 @@ struct store {
 	unsigned int block;
 	bool read_only;
 	bool is_volatile;
+	bool is_plain;
+	int fd;
+	uint64_t start;
 };
 
 #define STORE_BLOCK_MAX	4096

@@ -9,6 +9,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <extpager.h>
+
 #define BUCKETS	256
 
 LIST_HEAD(target_bucket, target);
@@ -117,6 +119,8 @@ void target_reap(void)
 		pthread_mutex_unlock(&idle_lock);
 		if (!t)
 			break;
+		if (t->file)
+			extpager_unregister(t->port, t->file);
 		if (t->store)
 			store_close(t->store);
 		pthread_mutex_destroy(&t->lock);

@@ -35,6 +35,9 @@ struct target {
 	uint64_t object;
 	uint64_t bytes;
 	struct store *store;
+	/* The port knows the store by this name, and reads it by itself; 0: it does not. */
+	struct extpager *port;
+	unsigned int file;
 
 	/* the table's, each request's; the last one hands it to the control thread */
 	atomic_uint refs;

@@ -270,23 +270,29 @@ def test_signature():
 
 
 def test_device_goes():
-    """A target whose device fails has errors of its own; the log tells them."""
-    pagerd = Pagerd()
-    ctl("target", "add", "t", "--store", "file:/dev/shm/t?create=1", "--size", "1M")
-    pagerd.serves("t")
-    fd = open_target("t")
-    os.truncate("/dev/shm/t", 8192)
-    assert len(os.pread(fd, 8192, 0)) == 8192
-    try:
-        os.pread(fd, 4096, 512 * 1024)
-        raise AssertionError("read what is not there")
-    except OSError:
-        pass
-    pagerd.says("read of its store at")
-    os.close(fd)
-    delete("t", "--discard")
-    pagerd.stop()
-    os.unlink("/dev/shm/t")
+    """A target whose device fails has errors of its own; the log tells them, the kernel's or
+    pagerd's."""
+    for options in ((), ("--no-kernel-reads",)):
+        pagerd = Pagerd(*options)
+        ctl("target", "add", "t", "--store", "file:/dev/shm/t?create=1", "--size", "1M")
+        pagerd.serves("t")
+        fd = open_target("t")
+        os.truncate("/dev/shm/t", 8192)
+        assert len(os.pread(fd, 8192, 0)) == 8192
+        try:
+            os.pread(fd, 4096, 512 * 1024)
+            raise AssertionError("read what is not there")
+        except OSError:
+            pass
+        if options:
+            pagerd.says("read of its store at")
+        else:
+            said = subprocess.run(["dmesg"], stdout=subprocess.PIPE, text=True).stdout
+            assert "extpager: target t: its store cannot be read at " in said, said
+        os.close(fd)
+        delete("t", "--discard")
+        pagerd.stop()
+        os.unlink("/dev/shm/t")
 
 
 def test_lost_memory():

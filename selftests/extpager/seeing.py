@@ -246,7 +246,7 @@ def test_counters_agree_with_a_traced_run():
         until("nothing is pending", lambda: not pending())
         trace(False)
         told, counters = counted_in_trace(), stats()
-        counters["pages-copied"] += counters.pop("pages-zeroed")
+        counters["pages-copied"] += counters.pop("pages-zeroed") + counters.pop("pages-read")
         for name in ("orphaned", "bad-replies"):        # of pagers, which are not traced
             assert counters.pop(name), name
         waits = counters.pop("gate-waits")
@@ -280,7 +280,7 @@ def test_top_shows_rates():
         assert len(ones) == 3 and all(row["state"] == "live" and row["port"] for row in ones), ones
         seconds = [table["interval_ms"] / 1000 for table in tables]
         assert all(0.7 <= s < 30 for s in seconds), seconds
-        for rate, pages in (("supplied_bytes_per_s", ("pages-copied", "pages-zeroed")),
+        for rate, pages in (("supplied_bytes_per_s", ("pages-copied", "pages-zeroed", "pages-read")),
                             ("returned_bytes_per_s", ("pages-returned",))):
             shown = sum(row[rate] * s for row, s in zip(ones, seconds))
             done = sum(after[p] - before[p] for p in pages) * PAGE

@@ -160,7 +160,7 @@ def test_files_and_netlink_agree_while_it_is_under_load():
             cat {target.path} > /dev/null
             done"""])
         moved, rounds = set(), 0
-        while rounds < 10 or not {"data-requests", "pages-copied", "pages-returned",
+        while rounds < 10 or not {"data-requests", "pages-read", "pages-returned",
                                   "syncs"} <= moved:
             before = counters("served")
             read = {name: int(value("served", "stats/" + name.replace("-", "_")))
