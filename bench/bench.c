@@ -43,7 +43,7 @@ static struct testcase testcases[] = {
 
 static const struct system *const systems[] = {
 	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &fuse_system,
-	&extpager_copy_system, &extpager_watched_system,
+	&extpager_copy_system, &extpager_file_system, &extpager_watched_system,
 	/* Spoilt: measured only to see that their results are refused. */
 	&extpager_slow_system, &extpager_shifted_system,
 };

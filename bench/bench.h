@@ -73,6 +73,7 @@ extern const struct system uffd_batched_system;
 extern const struct system uffd_sigbus_system;
 extern const struct system fuse_system;
 extern const struct system extpager_copy_system;
+extern const struct system extpager_file_system;
 extern const struct system extpager_watched_system;
 extern const struct system extpager_slow_system;
 extern const struct system extpager_shifted_system;

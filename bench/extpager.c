@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * extpager by COPY: a pager in a process of its own reads the store into its
- * buffer; one ENTER supplies that and waits for the next request. And the same
+ * buffer; one ENTER supplies that and waits for the next request. By FILE it says
+ * where the bytes lie, and the kernel reads them. And by COPY
  * while somebody watches: all that the kernel tells of a target is read, by
  * netlink and in sysfs, twelve times as often as one does who watches, once a
  * second. A pager that is to be succeeded leaves all but the first requests
@@ -38,6 +39,10 @@ static uint64_t noted_before;
 /* Of a pager that is spoilt: done to what it has read. */
 static void (*spoil)(char *buf, size_t length);
 
+/* By FILE: the store, as the port names it. */
+static bool by_file;
+static unsigned int file;
+
 /* How often this pager was asked. */
 static uint64_t asked(void)
 {
@@ -56,11 +61,16 @@ static void data_request(struct extpager *p, struct extpager_req *req, void *use
 {
 	uint64_t offset = extpager_req_offset(req), length = extpager_req_length(req);
 	const struct testcase *t = user;
-	char *buf = next_buffer();
+	char *buf;
 
 	note_request();
 	if (t->succession && asked() > WARM)
 		return;
+	if (by_file) {
+		extpager_supply_file(req, offset, length, file, offset);
+		return;
+	}
+	buf = next_buffer();
 	store_read(buf, length, offset);
 	if (spoil)
 		spoil(buf, length);
@@ -136,6 +146,13 @@ static noreturn void be_pager(int sock, const struct testcase *t, make_fn *make)
 
 	buffers = resident(ENTRIES * REQUEST_MAX);
 	ret = extpager_open(&p, &params, &ops, (void *)t);
+	if (!ret && by_file) {
+		fd = store_open_flags(O_RDONLY);
+		ret = extpager_register(p, fd, NULL);
+		file = ret;
+		ret = ret < 0 ? ret : 0;
+		close(fd);
+	}
 	if (!ret) {
 		uint64_t id;
 
@@ -182,6 +199,13 @@ static void start_with(const struct testcase *t, make_fn *make)
 static void start(const struct testcase *t)
 {
 	start_with(t, t->succession ? make_target : make_object);
+}
+
+static void start_by_file(const struct testcase *t)
+{
+	by_file = true;
+	start(t);
+	by_file = false;
 }
 
 static void idle(char *unused, size_t length)
@@ -261,6 +285,12 @@ static void start_watched(const struct testcase *t)
 static bool is_random_reading(const struct testcase *t)
 {
 	return t->random && !t->cached;
+}
+
+/* Writing and pages that are here are the same however pages came. */
+static bool is_reading(const struct testcase *t)
+{
+	return !t->cached && !t->succession;
 }
 
 static char *map(const struct testcase *t)
@@ -377,6 +407,10 @@ static void succeed(const struct testcase *t, uint64_t *cost, struct counts *cou
 
 const struct system extpager_copy_system = {
 	"extpager-copy", NULL, start, map, NULL, stop, succeed
+};
+
+const struct system extpager_file_system = {
+	"extpager-file", is_reading, start_by_file, map, NULL, stop, NULL
 };
 
 const struct system extpager_watched_system = {

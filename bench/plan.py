@@ -17,6 +17,7 @@ SYSTEMS = {
     "userfaultfd-sigbus": "no thread, but a handler of SIGBUS",
     "fuse": "a file of libfuse3, served by another process",
     "extpager-copy": "a pager in another process supplies copies",
+    "extpager-file": "it says where the bytes lie, and the kernel reads them",
     "extpager-watched": "the same, while its statistics are read twelve times a second",
 }
 
@@ -57,6 +58,7 @@ class Goal:
 GOALS = (
     Goal("rand4k", "extpager-copy", "two-thread userfaultfd", {"6.12": 1.15, "6.1": 1.30}),
     Goal("rand4k", "extpager-copy", "two-thread userfaultfd", {"6.12": 0.95}, to_come=True),
+    Goal("rand4k", "extpager-file", "two-thread userfaultfd", {"6.12": 0.85}, to_come=True),
     Goal("seq", "extpager-copy", "mmap", {"6.12": 0.55}, to_come=True),
     Goal("seq", "extpager-copy", "userfaultfd", {"6.12": 0.20}, to_come=True),
     Goal("cached", "extpager-copy", "mmap", {"6.12": 1.05, "6.1": 1.05}),
