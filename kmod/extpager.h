@@ -839,6 +839,7 @@ u64 extpager_target_dirty(struct extpager_target *t);
 u64 extpager_target_spilled(struct extpager_target *t);
 u64 extpager_target_quota(struct extpager_target *t);
 bool extpager_target_over_quota(struct extpager_target *t);
+bool extpager_target_full(struct extpager_target *t);
 unsigned long extpager_memcg_share(struct mem_cgroup *memcg);
 u32 extpager_target_reported_state(struct extpager_target *t);
 u32 extpager_target_pending(const struct extpager_target *t);

@@ -825,7 +825,7 @@ int extpager_gate_dirty(struct extpager_object *obj)
 	do {
 		queue_work(extpager_wq, &t->flush_work);
 		/* Truncation lowers the count without a word: look now and then. */
-		ret = wait_event_killable_timeout(t->wait, !extpager_target_over_quota(t) ||
+		ret = wait_event_killable_timeout(t->wait, !extpager_target_full(t) ||
 						  ((status = extpager_object_status(obj)) &&
 						   status != -EAGAIN), HZ / 10);
 		if (ret < 0)

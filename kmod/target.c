@@ -792,3 +792,9 @@ bool extpager_target_over_quota(struct extpager_target *t)
 		return false;
 	return wb_stat_sum(wb, WB_RECLAIMABLE) + wb_stat_sum(wb, WB_WRITEBACK) >= quota;
 }
+
+/* For who waits until it is not, and sets nothing going by looking. */
+bool extpager_target_full(struct extpager_target *t)
+{
+	return extpager_target_dirty(t) >> PAGE_SHIFT >= extpager_target_quota(t);
+}
