@@ -51,6 +51,21 @@ struct gate_failure {
 
 static struct gate_bucket failures[1 << GATE_BITS];
 
+/*
+ * Who waits at a quota. A pager that does, because its store is in somebody's object, gives
+ * nothing back meanwhile: not even what that one's pager may wait for.
+ */
+struct quota_waiter {
+	struct hlist_node node;
+	const struct mm_struct *mm;	/* compared only */
+	unsigned long since;		/* jiffies */
+};
+
+/* So long a pager has waited when nobody waits for it any more. */
+#define PAGER_PATIENCE	(HZ / 10)
+
+static struct gate_bucket at_quota[1 << GATE_BITS];
+
 static void buckets_init(struct gate_bucket *b, unsigned int nr)
 {
 	for (; nr; nr--, b++) {
@@ -63,6 +78,7 @@ void extpager_gate_init(void)
 {
 	buckets_init(gate, ARRAY_SIZE(gate));
 	buckets_init(failures, ARRAY_SIZE(failures));
+	buckets_init(at_quota, ARRAY_SIZE(at_quota));
 }
 
 /* Nothing can wait any more. */
@@ -791,6 +807,66 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 	return ret;
 }
 
+static struct gate_bucket *quota_bucket(const struct mm_struct *mm)
+{
+	return &at_quota[hash_ptr(mm, GATE_BITS)];
+}
+
+static void quota_waiter_add(struct quota_waiter *w)
+{
+	struct gate_bucket *b = quota_bucket(current->mm);
+
+	w->mm = current->mm;
+	w->since = jiffies;
+	spin_lock(&b->lock);
+	hlist_add_head(&w->node, &b->waiters);
+	spin_unlock(&b->lock);
+}
+
+static void quota_waiter_del(struct quota_waiter *w)
+{
+	struct gate_bucket *b = quota_bucket(w->mm);
+
+	spin_lock(&b->lock);
+	hlist_del(&w->node);
+	spin_unlock(&b->lock);
+}
+
+/* Does the target's pager itself wait at some quota? */
+static bool pager_at_quota(struct extpager_target *t)
+{
+	const struct extpager_port *port;
+	const struct mm_struct *mm;
+	struct quota_waiter *w;
+	struct gate_bucket *b;
+	bool found = false;
+
+	/* Ports are freed after a grace period. */
+	rcu_read_lock();
+	port = READ_ONCE(t->port);
+	mm = port && READ_ONCE(port->alive) ? READ_ONCE(port->mm) : NULL;
+	rcu_read_unlock();
+	if (!mm)
+		return false;
+	b = quota_bucket(mm);
+	spin_lock(&b->lock);
+	hlist_for_each_entry(w, &b->waiters, node)
+		if (w->mm == mm && time_after_eq(jiffies, w->since + PAGER_PATIENCE))
+			found = true;
+	spin_unlock(&b->lock);
+	return found;
+}
+
+/*
+ * Nothing was taken since @since: is that long enough? A pager may have proved slow, not
+ * stuck; but one that waits itself is not to be waited for.
+ */
+static bool quota_waited(struct extpager_target *t, unsigned long since)
+{
+	return time_after_eq(jiffies, since + READ_ONCE(t->patience)) ||
+	       (time_after_eq(jiffies, since + PAGER_PATIENCE) && pager_at_quota(t));
+}
+
 /* Pages that have left the quota for good, or for the spill. */
 static u64 pages_gone(struct extpager_target *t)
 {
@@ -798,30 +874,14 @@ static u64 pages_gone(struct extpager_target *t)
 	       atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_SPILLED]);
 }
 
-/**
- * extpager_gate_dirty() - wait until the target may have one more dirty page
- * @obj: object
- *
- * Who has seen as many pages go as it may have dirty goes on in any case:
- * it is others, with a larger share, who keep the target full.
- *
- * Return: 0, -EINTR, -EDEADLK: the caller is the pager; -ENODEV, -EIO: the
- * object or its pager are gone for good, or nothing is taken any more.
- */
-int extpager_gate_dirty(struct extpager_object *obj)
+/* Until the target may have one more dirty page; 0 or an error. */
+static int quota_wait(struct extpager_target *t, struct extpager_object *obj)
 {
-	struct extpager_target *t = obj->target;
 	u32 state, was = READ_ONCE(t->state);
 	unsigned long since = jiffies;
 	u64 first = pages_gone(t), seen = first, now;
 	int ret, status = 0;
 
-	if (!extpager_target_over_quota(t))
-		return 0;
-	if (is_own_pager(obj, current->mm))
-		return -EDEADLK;
-	extpager_count(t, QUOTA_WAITS);
-	extpager_waits_for_pager();
 	do {
 		queue_work(extpager_wq, &t->flush_work);
 		/* Truncation lowers the count without a word: look now and then. */
@@ -840,10 +900,38 @@ int extpager_gate_dirty(struct extpager_object *obj)
 		else if (status != -EAGAIN && jiffies_to_msecs(jiffies - since) >
 			 2 * READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
 			return -EIO;
-		if (!ret && time_after_eq(jiffies, since + READ_ONCE(t->patience)))
+		if (!ret && quota_waited(t, since))
 			extpager_target_squeezed(t, obj);
 		seen = now;
 		was = state;
 	} while (!ret);
 	return status == -EAGAIN ? 0 : status;
+}
+
+/**
+ * extpager_gate_dirty() - wait until the target may have one more dirty page
+ * @obj: object
+ *
+ * Who has seen as many pages go as it may have dirty goes on in any case:
+ * it is others, with a larger share, who keep the target full.
+ *
+ * Return: 0, -EINTR, -EDEADLK: the caller is the pager; -ENODEV, -EIO: the
+ * object or its pager are gone for good, or nothing is taken any more.
+ */
+int extpager_gate_dirty(struct extpager_object *obj)
+{
+	struct extpager_target *t = obj->target;
+	struct quota_waiter w;
+	int ret;
+
+	if (!extpager_target_over_quota(t))
+		return 0;
+	if (is_own_pager(obj, current->mm))
+		return -EDEADLK;
+	extpager_count(t, QUOTA_WAITS);
+	extpager_waits_for_pager();
+	quota_waiter_add(&w);
+	ret = quota_wait(t, obj);
+	quota_waiter_del(&w);
+	return ret;
 }
