@@ -173,13 +173,14 @@ static bool whole_page(struct extpager_object *obj, loff_t pos, size_t len)
 
 /*
  * The page to write to, locked; -EAGAIN: the gate has to bring it in, or wait
- * for whoever has it.
+ * for whoever has it. @how_hard: of __GFP_*, what memory is worth.
  */
-static struct folio *write_begin(struct extpager_object *obj, loff_t pos, size_t len)
+static struct folio *write_begin(struct extpager_object *obj, loff_t pos, size_t len,
+				 gfp_t how_hard)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
 	pgoff_t index = pos >> PAGE_SHIFT;
-	gfp_t gfp = mapping_gfp_constraint(mapping, ~__GFP_FS);
+	gfp_t gfp = mapping_gfp_constraint(mapping, ~__GFP_FS) | how_hard;
 	struct folio *folio;
 	int ret;
 
@@ -241,14 +242,15 @@ static ssize_t write_end(struct extpager_object *obj, struct folio *folio, loff_
 }
 
 /* One page's worth, inode lock held. -EAGAIN: go to the gate without it. */
-static ssize_t write_page(struct extpager_object *obj, loff_t pos, struct iov_iter *from)
+static ssize_t write_page(struct extpager_object *obj, loff_t pos, struct iov_iter *from,
+			  gfp_t how_hard)
 {
 	size_t len = min_t(u64, iov_iter_count(from), PAGE_SIZE - offset_in_page(pos));
 	struct folio *folio;
 	ssize_t taken;
 	size_t copied;
 
-	folio = write_begin(obj, pos, len);
+	folio = write_begin(obj, pos, len, how_hard);
 	if (IS_ERR(folio))
 		return PTR_ERR(folio);
 	copied = copy_page_from_iter_atomic(folio_page(folio, 0), offset_in_page(pos), len, from);
@@ -301,13 +303,13 @@ static ssize_t write_limit(struct kiocb *iocb, struct iov_iter *from)
 }
 
 /* Write what can be written under the inode lock without waiting for the pager. */
-static ssize_t write_chunk(struct kiocb *iocb, struct iov_iter *from)
+static ssize_t write_chunk(struct kiocb *iocb, struct iov_iter *from, gfp_t how_hard)
 {
 	struct extpager_object *obj = extpager_file_object(iocb->ki_filp);
 	ssize_t done = 0, ret = 0;
 
 	while (iov_iter_count(from) && done < WRITE_CHUNK) {
-		ret = write_page(obj, iocb->ki_pos, from);
+		ret = write_page(obj, iocb->ki_pos, from, how_hard);
 		if (ret < 0)
 			break;
 		iocb->ki_pos += ret;
@@ -328,6 +330,8 @@ static ssize_t object_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct file *file = iocb->ki_filp;
 	struct extpager_object *obj = extpager_file_object(file);
 	struct inode *inode = &obj->inode;
+	gfp_t how_hard = EXTPAGER_GFP_SPARING;
+	unsigned long short_since = 0;
 	unsigned int stuck = 0;
 	ssize_t done = 0, ret;
 
@@ -345,8 +349,13 @@ static ssize_t object_write_iter(struct kiocb *iocb, struct iov_iter *from)
 			break;
 		ret = done ? 0 : file_update_time(file);
 		if (!ret)
-			ret = write_chunk(iocb, from);
+			ret = write_chunk(iocb, from, how_hard);
 		inode_unlock(inode);
+		if (ret == -ENOMEM && how_hard) {
+			if (!extpager_await_memory(&short_since))
+				how_hard = 0;
+			continue;
+		}
 		/* The page is not here, or on its way: the gate waits for it. */
 		if (ret == -EAGAIN) {
 			bool whole = whole_page(obj, iocb->ki_pos,
@@ -365,6 +374,7 @@ static ssize_t object_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		if (ret < 0)
 			break;
 		stuck = 0;
+		short_since = 0;
 		done += ret;
 		if (fatal_signal_pending(current))
 			break;
@@ -404,7 +414,7 @@ static int zero_partial(struct extpager_object *obj, loff_t pos, size_t len)
 						 EXTPAGER_ACCESS_WRITE);
 		if (ret)
 			break;
-		folio = write_begin(obj, pos, len);
+		folio = write_begin(obj, pos, len, 0);
 		if (IS_ERR(folio)) {
 			ret = PTR_ERR(folio);
 			continue;

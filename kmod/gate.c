@@ -559,6 +559,10 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf, b
 	bool asked = true;
 	int ret;
 
+	/* Memory may be waited for then. */
+	again = again && !nowait;
+	if (again)
+		gate_unlock(gf);
 	if (extpager_spilled(obj, index))
 		return gate_fault_spilled(obj, gf);
 	ret = extpager_object_status(obj);

@@ -297,21 +297,10 @@ static void extpager_readahead(struct readahead_control *rac)
 		submit_data_request(obj, req, index, nr);
 }
 
-/**
- * extpager_request_page() - ask for one missing page, without readahead's pains
- * @obj: object
- * @index: page inside it
- * @try_hard: reclaim, or have something killed, rather than fail
- *
- * Does not wait for the pager.
- * Return: 0, -EEXIST: it is in the cache; -ENOMEM; or of a page in the spill
- * -EAGAIN, or why swap failed.
- */
-int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_hard)
+/* Ask for a missing page; @gfp: for itself. */
+static int request_page(struct extpager_object *obj, pgoff_t index, gfp_t gfp)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
-	gfp_t gfp = try_hard ? mapping_gfp_mask(mapping) :
-		    (readahead_gfp_mask(mapping) & ~__GFP_FS) | __GFP_NOWARN;
 	struct extpager_request *req;
 	struct folio *folio;
 	int ret = -ENOMEM, error;
@@ -344,6 +333,55 @@ int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_h
 unlock:
 	filemap_invalidate_unlock_shared(mapping);
 	return ret;
+}
+
+/* So long memory may be on its way to swap, or to a pager. */
+#define MEMORY_PATIENCE	(5 * HZ)
+
+/**
+ * extpager_await_memory() - there was none to be had without having somebody killed
+ * @since: 0 at first
+ *
+ * A memory cgroup may be full of pages that are being written: to swap, where the spill has
+ * them go, or by a pager. The kernel does not wait for them, but has somebody killed.
+ *
+ * Context: wherever swap may be waited for.
+ * Return: false if it went on for too long, or the caller is being killed.
+ */
+bool extpager_await_memory(unsigned long *since)
+{
+	if (!*since)
+		*since = jiffies | 1;
+	schedule_timeout_killable(1);
+	return time_before(jiffies, *since + MEMORY_PATIENCE) && !fatal_signal_pending(current);
+}
+
+/**
+ * extpager_request_page() - ask for one missing page, without readahead's pains
+ * @obj: object
+ * @index: page inside it
+ * @try_hard: reclaim, wait for memory or, at last, have something killed, rather than fail
+ *
+ * Does not wait for the pager.
+ * Return: 0, -EEXIST: it is in the cache; -ENOMEM; or of a page in the spill
+ * -EAGAIN, or why swap failed.
+ */
+int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_hard)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	gfp_t gfp = mapping_gfp_mask(mapping);
+	unsigned long short_since = 0;
+	int ret;
+
+	if (!try_hard)
+		return request_page(obj, index, (readahead_gfp_mask(mapping) & ~__GFP_FS) |
+						__GFP_NOWARN);
+	do {
+		ret = request_page(obj, index, gfp | EXTPAGER_GFP_SPARING);
+		if (ret != -ENOMEM)
+			return ret;
+	} while (extpager_await_memory(&short_since));
+	return request_page(obj, index, gfp);
 }
 
 /*

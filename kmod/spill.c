@@ -40,6 +40,7 @@
 #define PROBE_PAGES	16
 /* Swap that is left to others, in pages. */
 #define SWAP_RESERVE	1024
+#define SPILL_GFP	(GFP_NOFS | EXTPAGER_GFP_SPARING | __GFP_ACCOUNT)
 
 /* Neighbours that were spilled one after the other; those of a list, in order. */
 struct spill_run {
@@ -108,8 +109,8 @@ bool __extpager_spilled(struct extpager_object *obj, pgoff_t index)
  */
 static struct page *spill_get_page(struct extpager_spill *s, pgoff_t index)
 {
-	return shmem_read_mapping_page_gfp(s->file->f_mapping, index, GFP_HIGHUSER_MOVABLE |
-					   __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	return shmem_read_mapping_page_gfp(s->file->f_mapping, index,
+					   GFP_HIGHUSER_MOVABLE | EXTPAGER_GFP_SPARING);
 }
 
 /**
@@ -224,7 +225,7 @@ static void forget_page(struct extpager_spill *s, pgoff_t index)
 
 static struct extpager_spill *spill_create(struct extpager_object *obj)
 {
-	struct extpager_spill *s = kzalloc(sizeof(*s), GFP_NOFS | __GFP_NOWARN | __GFP_ACCOUNT);
+	struct extpager_spill *s = kzalloc(sizeof(*s), SPILL_GFP);
 
 	if (!s)
 		return NULL;
@@ -304,7 +305,7 @@ static int run_add(struct extpager_spill *s, pgoff_t index)
 		run->nr++;
 		return 0;
 	}
-	run = kmalloc(sizeof(*run), GFP_NOFS | __GFP_NOWARN | __GFP_ACCOUNT);
+	run = kmalloc(sizeof(*run), SPILL_GFP);
 	if (!run)
 		return -ENOMEM;
 	run->index = index;
@@ -330,8 +331,7 @@ static struct page *make_place(struct extpager_object *obj, pgoff_t index,
 	if (ret)
 		return ERR_PTR(ret);
 	if (!xa_load(&s->pages, index)) {
-		ret = xa_err(xa_store(&s->pages, index, SPILL_OVER,
-				      GFP_NOFS | __GFP_NOWARN | __GFP_ACCOUNT));
+		ret = xa_err(xa_store(&s->pages, index, SPILL_OVER, SPILL_GFP));
 		if (ret)
 			return ERR_PTR(ret);
 		xa_set_mark(&s->pages, index, SPILL_STALE);

@@ -278,7 +278,7 @@ TEST_F(backing, one_bad_block_is_one_bad_page)
 	int fd;
 
 	self->device = true;
-	ASSERT_TRUE(flaky_make(8 * MIB));
+	ASSERT_TRUE(flaky_make(8 * MIB, 0));
 	fd = open(FLAKY, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, fd);
 	ASSERT_TRUE(fill(fd, BEGIN, PAGES, 7));
@@ -332,7 +332,7 @@ TEST_F(backing, a_file_that_is_too_short_fails_where_it_ends)
 
 static bool make_slow(int *fd)
 {
-	if (!flaky_make_slow(8 * MIB, SLOW))
+	if (!flaky_make(8 * MIB, SLOW))
 		return false;
 	*fd = open(FLAKY, O_RDWR | O_CLOEXEC);
 	return *fd >= 0 && fill(*fd, BEGIN, PAGES, 7);

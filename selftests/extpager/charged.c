@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <unistd.h>
@@ -260,14 +261,15 @@ TEST_F_TIMEOUT(charged, spilled_pages_come_home_through_little_memory, 150)
 }
 
 #define SWAP_BYTES	(64 * MIB)
+#define SLOW_SWAP_MS	100
 
-/* Swap on a device that comes to fail, before any other. */
-static bool flaky_swap_on(void)
+/* Swap on a device that comes to fail, or is slow, before any other. */
+static bool flaky_swap_on(unsigned int delay_ms)
 {
 	static uint8_t page[PAGE] __attribute__((aligned(PAGE)));
 	int fd;
 
-	if (!flaky_make(SWAP_BYTES))
+	if (!flaky_make(SWAP_BYTES, delay_ms))
 		return false;
 	fd = open(FLAKY, O_WRONLY | O_SYNC);
 	swap_header(page, SWAP_BYTES);
@@ -287,7 +289,7 @@ TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_s
 	long ret = 0;
 
 	BEHAVIOURS(91);
-	ASSERT_TRUE(flaky_swap_on());
+	ASSERT_TRUE(flaky_swap_on(0));
 	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
 	ASSERT_EQ((long)(4 * MIB), worker_do(w, do_write, 0, 4 * MIB, 2));
 	ASSERT_EQ(0, worker_do(w, do_fsync, 0, 0, 0));
@@ -314,6 +316,47 @@ TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_s
 	ASSERT_EQ((long)(4 * MIB), worker_do(w, do_write, 0, 4 * MIB, 3));
 	EXPECT_TRUE(all_home(&self->s, w, 4 * MIB, 3));
 	ASSERT_TRUE(flaky_fail(SWAP_BYTES, false));
+	EXPECT_EQ(0, swapoff(FLAKY));
+	EXPECT_TRUE(WAIT_FOR(SOON, flaky_remove()));
+}
+
+/* From one page; what is its own stays here, for the kernel would kill for it. */
+static long do_write_from_a_page(struct order *o)
+{
+	static uint8_t page[PAGE];
+	uint64_t at;
+
+	if (mlockall(MCL_CURRENT | MCL_ONFAULT) || munlock(o->map, o->bytes))
+		return -errno;
+	for (at = o->offset; at < o->offset + o->length; at += PAGE) {
+		fill_page(page, o->seed, at / PAGE);
+		if (pwrite(o->fd, page, PAGE, at) != (ssize_t)PAGE)
+			return -errno;
+	}
+	return 0;
+}
+
+/*
+ * All that its cgroup has is soon on its way to swap, where it stays for a while; the kernel
+ * does not wait for that before it kills.
+ */
+TEST_F_TIMEOUT(charged, writer_waits_for_swap_that_is_slow, 150)
+{
+	struct worker *w = &self->w;
+	uint64_t length = 24 * MIB;
+
+	BEHAVIOURS(91);
+	ASSERT_TRUE(flaky_swap_on(SLOW_SWAP_MS));
+	ASSERT_TRUE(write_file(CGROUP "/memory.max", "8M"));
+	ASSERT_EQ(0, worker_do(w, do_join_cgroup, 0, 0, 0));
+	stamper_freeze(&self->s);
+	worker_begin(w, do_write_from_a_page, 0, length, 1);
+	EXPECT_EQ(0, worker_end(w, CGROUP_MS));
+	EXPECT_LT(0, cgroup_number("memory.events", "max"));
+	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
+	stamper_thaw(&self->s);
+	EXPECT_TRUE(all_home(&self->s, w, length, 1));
+	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
 	EXPECT_EQ(0, swapoff(FLAKY));
 	EXPECT_TRUE(WAIT_FOR(SOON, flaky_remove()));
 }

@@ -24,25 +24,27 @@ void swap_header(uint8_t *page, uint64_t bytes)
 	memcpy(page + PAGE - 10, "SWAPSPACE2", 10);
 }
 
-bool flaky_make(uint64_t bytes)
+/* A number of the device's, to be written before it has power. */
+static bool set_up(const char *what, unsigned long n)
 {
-	return flaky_make_slow(bytes, 0);
+	char path[64], text[32];
+
+	snprintf(path, sizeof(path), NODE "/%s", what);
+	snprintf(text, sizeof(text), "%lu", n);
+	return write_file(path, text);
 }
 
-bool flaky_make_slow(uint64_t bytes, unsigned int ms)
+bool flaky_make(uint64_t bytes, unsigned int delay_ms)
 {
-	char mib[32], ns[32];
 
 	if (system("modprobe null_blk nr_devices=0"))
 		return false;
 	mount("none", CONFIG, "configfs", 0, NULL);
-	snprintf(mib, sizeof(mib), "%llu", (unsigned long long)(bytes / MIB));
-	snprintf(ns, sizeof(ns), "%llu", ms * 1000000ULL);
-	return !mkdir(NODE, 0755) && write_file(NODE "/size", mib) &&
-	       write_file(NODE "/memory_backed", "1") &&
-	       write_file(NODE "/irqmode", ms ? "2" : "0") &&
-	       write_file(NODE "/completion_nsec", ns) &&
-	       write_file(NODE "/power", "1");
+	return !mkdir(NODE, 0755) && set_up("size", bytes / MIB) && set_up("memory_backed", 1) &&
+	       /* A timer ends each request, or it ends before it was begun. */
+	       set_up("irqmode", delay_ms ? 2 : 0) &&
+	       set_up("completion_nsec", delay_ms * 1000000UL) &&
+	       set_up("power", 1);
 }
 
 /* The kernel's table has entries of so many sectors; 6.1 missorts longer ranges. */

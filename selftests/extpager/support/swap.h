@@ -8,12 +8,10 @@
 /* The first page of a swap area, as mkswap writes it. */
 void swap_header(uint8_t *page, uint64_t bytes);
 
-/* A device with memory behind it, until it is told to fail. */
+/* A device with memory behind it, until it is told to fail; it takes @delay_ms for all. */
 #define FLAKY	"/dev/nullb0"
 
-bool flaky_make(uint64_t bytes);
-/* The same, and each operation takes @ms; by itself, it ends before it was begun. */
-bool flaky_make_slow(uint64_t bytes, unsigned int ms);
+bool flaky_make(uint64_t bytes, unsigned int delay_ms);
 bool flaky_fail(uint64_t bytes, bool fails);
 /* One page of it cannot be read. */
 bool flaky_page_fails(uint64_t index);
