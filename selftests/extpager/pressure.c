@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Pagers that need each other to give memory back: two that keep pages in each other's
- * objects. Whatever comes, nobody hangs, nobody is killed, and no byte is wrong.
+ * objects, with little memory for them and their clients, too. Whatever comes, nobody
+ * hangs, nobody is killed, and no byte is wrong.
  */
-/* vm: timeout=400 kernels=6.1,6.12 */
+/* vm: swap=64M timeout=400 kernels=6.1,6.12 */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,12 +24,29 @@
 #include "support/pager.h"
 #include "support/worker.h"
 
+#define CGROUP	"/sys/fs/cgroup/extpager-pressure"
 /* For an order of a worker, through a small door of a slow machine. */
 #define WORK_MS	100000
+/* How long nothing may move while somebody works. */
+#define STILL_MS 15000
 
 static long oom_kills(void)
 {
 	return read_number("/proc/vmstat", "oom_kill");
+}
+
+/*
+ * What is theirs alone they lock, as a pager should: to bring that back the kernel does not
+ * wait until swap has what it is being given, but kills.
+ */
+static bool join(void)
+{
+	return write_file(CGROUP "/cgroup.procs", "0") && !mlockall(MCL_CURRENT | MCL_ONFAULT);
+}
+
+static long do_join(struct order *o)
+{
+	return join() && !munlock(o->map, o->bytes) ? 0 : -errno;
 }
 
 /* Eight pages at a time, so that the buffer is small; 0 or -errno. */
@@ -52,7 +71,7 @@ static long do_write_all(struct order *o)
  * memory, the latter for the other pager: what its own object has in CHAINED lies there. The
  * last page of each lies in the last page of the other one.
  */
-#define PART	(8 * MIB)
+#define PART	(4 * MIB)
 #define CHAINED	PART
 #define LENT	(2 * PART)
 #define CIRCLE	(3 * PART)
@@ -163,29 +182,37 @@ static bool keep_with_the_other(uint64_t offset, uint64_t length, uint64_t there
 	return map != MAP_FAILED && !madvise(map, length, MADV_RANDOM);
 }
 
-static bool chained_begin(const char *name)
+struct chained_args {
+	const char *name;
+	uint8_t *store;
+	int other;			/* an fd of the other one's object */
+	volatile int ready;
+	bool squeezed;			/* in the cgroup */
+};
+
+/*
+ * As a pager should, it begins as an I/O flusher; but not in little memory: it pays for pages
+ * of the other one's object, and for their spill, and only I/O makes room for these.
+ */
+static bool chained_begin(const struct chained_args *a)
 {
 	enum role role;
 	pthread_t t;
 
-	if (!keep_with_the_other(CHAINED, PART, LENT) ||
-	    !keep_with_the_other(CIRCLE, PAGE, CIRCLE) || prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
-		return false;
 	for (role = BY_THE_OTHER; role < ROLES; role++)
 		/* So much is never asked at once that this thread would wait for the others. */
 		if (pipe(chained.work[role]) ||
 		    fcntl(chained.work[role][0], F_SETPIPE_SZ, MIB) < 0 ||
 		    pthread_create(&t, NULL, work, (void *)(uintptr_t)role))
 			return false;
-	return !pager_open(&chained.p, ROLES, 0) && !pager_attach(&chained.p, name, NULL, NULL);
+	if (pager_open(&chained.p, ROLES, 0))
+		return false;
+	if (a->squeezed ? !join() : prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
+		return false;
+	return keep_with_the_other(CHAINED, PART, LENT) &&
+	       keep_with_the_other(CIRCLE, PAGE, CIRCLE) &&
+	       !pager_attach(&chained.p, a->name, NULL, NULL);
 }
-
-struct chained_args {
-	const char *name;
-	uint8_t *store;
-	int other;			/* an fd of the other one's object */
-	volatile int ready;
-};
 
 static int serve_chained(void *arg)
 {
@@ -195,7 +222,7 @@ static int serve_chained(void *arg)
 
 	chained.store = a->store;
 	chained.other = a->other;
-	if (!chained_begin(a->name))
+	if (!chained_begin(a))
 		return 1;
 	a->ready = 1;
 	for (;;) {
@@ -218,6 +245,7 @@ FIXTURE(pair)
 	struct worker w[2];
 	int fd[2];
 	long oom_kills;
+	uint64_t still_ms;		/* the longest time in which nothing moved */
 };
 
 FIXTURE_SETUP(pair)
@@ -227,11 +255,14 @@ FIXTURE_SETUP(pair)
 	self->args = shared_memory(PAGE);
 	self->oom_kills = oom_kills();
 	ASSERT_LE(0, self->oom_kills);
+	mkdir(CGROUP, 0755);
 	for (i = 0; i < 2; i++) {
 		if (target_state(names[i]))
 			target_gone(names[i]);
 		self->args[i].name = names[i];
+		/* Touched here, so that nobody else pays for it. */
 		self->args[i].store = shared_memory(BYTES);
+		memset(self->args[i].store, 0, BYTES);
 	}
 }
 
@@ -248,9 +279,10 @@ FIXTURE_TEARDOWN(pair)
 		munmap(self->args[i].store, BYTES);
 	}
 	munmap(self->args, PAGE);
+	EXPECT_TRUE(WAIT_FOR(SOON, !rmdir(CGROUP)));
 }
 
-static bool pair_start(FIXTURE_DATA(pair) *self, const struct target_options *o)
+static bool pair_start(FIXTURE_DATA(pair) *self, const struct target_options *o, bool squeezed)
 {
 	unsigned int i;
 
@@ -263,6 +295,7 @@ static bool pair_start(FIXTURE_DATA(pair) *self, const struct target_options *o)
 	}
 	for (i = 0; i < 2; i++) {
 		self->args[i].other = self->fd[!i];
+		self->args[i].squeezed = squeezed;
 		self->pager[i] = client_start(serve_chained, &self->args[i]);
 	}
 	for (i = 0; i < 2; i++)
@@ -272,18 +305,163 @@ static bool pair_start(FIXTURE_DATA(pair) *self, const struct target_options *o)
 	return true;
 }
 
-/* Both of the pair's clients do it at once; 0 if both of them got it done. */
+/* Pages that went anywhere. */
+static uint64_t moved(void)
+{
+	static const int kinds[] = {
+		EXTPAGER_A_STATS_PAGES_REQUESTED, EXTPAGER_A_STATS_PAGES_COPIED,
+		EXTPAGER_A_STATS_PAGES_RETURNED, EXTPAGER_A_STATS_PAGES_SPILLED,
+		EXTPAGER_A_STATS_PAGES_UNSPILLED,
+	};
+	unsigned int i, k;
+	uint64_t n = 0;
+
+	for (i = 0; i < 2; i++)
+		for (k = 0; k < ARRAY_SIZE(kinds); k++)
+			n += target_stat(names[i], kinds[k]);
+	return n;
+}
+
+/*
+ * Both of the pair's clients do it at once; 0 if both of them got it done. However slow the
+ * machine, something moves.
+ */
 static long both(FIXTURE_DATA(pair) *self, long (*what)(struct order *o), uint64_t offset,
 		 uint64_t length, uint64_t seed)
 {
+	uint64_t was = 0, now, since = now_ms();
 	unsigned int i;
 	long ret = 0;
 
 	for (i = 0; i < 2; i++)
 		worker_begin(&self->w[i], what, offset, length, seed + i);
+	while (worker_busy(&self->w[0]) || worker_busy(&self->w[1])) {
+		now = moved();
+		if (now != was)
+			since = now_ms();
+		else if (now_ms() - since > STILL_MS)
+			return WORKER_BUSY;
+		if (now_ms() - since > self->still_ms)
+			self->still_ms = now_ms() - since;
+		was = now;
+		test_pause();
+	}
 	for (i = 0; i < 2; i++)
-		ret = worker_end(&self->w[i], WORK_MS) ?: ret;
+		ret = worker_end(&self->w[i], 0) ?: ret;
 	return ret;
+}
+
+/* Pages of the range that the pagers do not have, wherever they keep them. */
+static unsigned int stores_wrong(FIXTURE_DATA(pair) *self, uint64_t offset, uint64_t length,
+				 uint64_t seed)
+{
+	unsigned int i, wrong = 0;
+	uint64_t at;
+
+	for (i = 0; i < 2; i++)
+		for (at = offset; at < offset + length; at += PAGE)
+			wrong += !page_is(at < CHAINED ? self->args[i].store + at :
+					  self->args[!i].store + at - CHAINED + LENT,
+					  seed + i, at / PAGE);
+	return wrong;
+}
+
+/* ---- both are full ---- */
+
+#define QUOTA	(512 * 1024UL)
+/* So slow, a pager is given so much patience. */
+#define SLOW_MS		3000
+#define PATIENCE_MS	5000
+
+static void pagers_signal(FIXTURE_DATA(pair) *self, int sig)
+{
+	kill(self->pager[0].pid, sig);
+	kill(self->pager[1].pid, sig);
+}
+
+static bool both_home(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++)
+		if (target_dirty(names[i]) || target_spilled(names[i]) ||
+		    target_state(names[i]) != EXTPAGER_STATE_LIVE)
+			return false;
+	return true;
+}
+
+static uint64_t both_spilled(void)
+{
+	return target_stat("left", EXTPAGER_A_STATS_PAGES_SPILLED) +
+	       target_stat("right", EXTPAGER_A_STATS_PAGES_SPILLED);
+}
+
+/*
+ * All that may be dirty in either object is for the other one to keep. That such a pager
+ * was slow before, and came back, is no reason to wait for it.
+ */
+TEST_F_TIMEOUT(pair, full_quotas_of_both_are_a_circle_that_the_spill_ends, 100)
+{
+	uint64_t spilled, waits[2];
+	unsigned int i;
+
+	PARTIAL(91, 95);
+	ASSERT_TRUE(pair_start(self, &(struct target_options){ .bytes = BYTES, .quota = QUOTA },
+			       false));
+	pagers_signal(self, SIGSTOP);
+	EXPECT_EQ(0, both(self, do_write_all, 0, 2 * QUOTA, 10));
+	usleep(SLOW_MS * 1000);
+	pagers_signal(self, SIGCONT);
+	ASSERT_TRUE(WAIT_FOR(WORK_MS, both_home()));
+
+	pagers_signal(self, SIGSTOP);
+	spilled = both_spilled();
+	for (i = 0; i < 2; i++) {
+		waits[i] = target_stat(names[i], EXTPAGER_A_STATS_QUOTA_WAITS);
+		worker_begin(&self->w[i], do_write_all, CHAINED, 2 * QUOTA, 10 + i);
+	}
+	for (i = 0; i < 2; i++)
+		ASSERT_TRUE(WAIT_FOR(SOON, target_stat(names[i], EXTPAGER_A_STATS_QUOTA_WAITS) >
+					   waits[i]));
+	EXPECT_EQ(spilled, both_spilled());
+	pagers_signal(self, SIGCONT);
+	EXPECT_TRUE(WAIT_FOR(PATIENCE_MS / 2, both_spilled() > spilled));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, worker_end(&self->w[i], WORK_MS));
+	/* The second time for what the first one has put into the other object. */
+	EXPECT_EQ(0, both(self, do_fsync, 0, 0, 0));
+	EXPECT_EQ(0, both(self, do_fsync, 0, 0, 0));
+	EXPECT_EQ(0, stores_wrong(self, 0, 2 * QUOTA, 10));
+	EXPECT_EQ(0, stores_wrong(self, CHAINED, 2 * QUOTA, 10));
+	EXPECT_EQ(0, target_stat("left", EXTPAGER_A_STATS_TIMEOUTS));
+	EXPECT_EQ(0, target_stat("right", EXTPAGER_A_STATS_TIMEOUTS));
+}
+
+/* Four of them, and what they work on is twice what they have. */
+TEST_F_TIMEOUT(pair, in_little_memory_every_byte_is_right, 250)
+{
+	BEHAVIOURS(54, 60);
+	ASSERT_TRUE(write_file(CGROUP "/memory.max", "8M"));
+	ASSERT_TRUE(pair_start(self, &(struct target_options){ .bytes = BYTES }, true));
+	ASSERT_EQ(0, both(self, do_join, 0, 0, 0));
+	ASSERT_EQ(0, both(self, do_write_all, 0, 2 * PART, 10));
+	EXPECT_EQ(0, both(self, do_check, PART / 2, PART, 10));
+	/* Pages that have to come before they are written, from both parts. */
+	ASSERT_EQ(0, both(self, do_store, PART / 2, PART, 20));
+	EXPECT_EQ(0, both(self, do_read, 0, PART / 2, 10));
+	EXPECT_EQ(0, both(self, do_read, PART / 2, PART, 20));
+	/* The second time for what the first one has put into the other object. */
+	EXPECT_EQ(0, both(self, do_fsync, 0, 0, 0));
+	EXPECT_EQ(0, both(self, do_fsync, 0, 0, 0));
+	EXPECT_EQ(0, stores_wrong(self, 0, PART / 2, 10));
+	EXPECT_EQ(0, stores_wrong(self, PART / 2, PART, 20));
+	EXPECT_EQ(0, stores_wrong(self, PART + PART / 2, PART / 2, 10));
+	EXPECT_LT(0, read_number(CGROUP "/memory.events", "max"));
+	EXPECT_EQ(0, read_number(CGROUP "/memory.events", "oom_kill"));
+	EXPECT_EQ(self->oom_kills, oom_kills());
+	EXPECT_EQ(0, target_stat("left", EXTPAGER_A_STATS_TIMEOUTS));
+	EXPECT_EQ(0, target_stat("right", EXTPAGER_A_STATS_TIMEOUTS));
+	printf("# nothing moved for %lu ms at most\n", self->still_ms);
 }
 
 static unsigned int short_ms(void)
@@ -329,7 +507,7 @@ TEST_F_TIMEOUT(pair, a_circle_of_page_ins_ends_by_the_deadline, 100)
 	uint64_t start;
 
 	BEHAVIOURS(95);
-	ASSERT_TRUE(pair_start(self, &(struct target_options){ SHORT }));
+	ASSERT_TRUE(pair_start(self, &(struct target_options){ SHORT }, false));
 	touch = self->w[0].order;
 	/* Begun on one side, and on both. */
 	start = now_ms();
@@ -356,7 +534,7 @@ TEST_F_TIMEOUT(pair, a_circle_of_barriers_ends_by_the_deadline, 100)
 	uint64_t start;
 
 	BEHAVIOURS(95);
-	ASSERT_TRUE(pair_start(self, &(struct target_options){ SHORT }));
+	ASSERT_TRUE(pair_start(self, &(struct target_options){ SHORT }, false));
 	ASSERT_EQ((long)PAGE, worker_do(&self->w[0], do_write, CIRCLE, PAGE, 1));
 	start = now_ms();
 	EXPECT_EQ(-EIO, worker_do(&self->w[0], do_fsync, 0, 0, 0));
@@ -374,7 +552,7 @@ TEST_F(pair, a_circle_ends_when_a_pager_is_killed)
 {
 	BEHAVIOURS(95);
 	ASSERT_TRUE(pair_start(self, &(struct target_options){ .bytes = BYTES, .policy = "fail",
-							       .page_in_ms = 600000 }));
+							       .page_in_ms = 600000 }, false));
 	worker_begin(&self->w[0], do_touch_read, CIRCLE, PAGE, 0);
 	ASSERT_TRUE(WAIT_FOR(SOON, tasks_waiting(self->pager[0].pid) == 1 &&
 				   tasks_waiting(self->pager[1].pid) == 1));
