@@ -260,6 +260,31 @@ TEST_F_TIMEOUT(charged, spilled_pages_come_home_through_little_memory, 150)
 	EXPECT_TRUE(all_home(&self->s, w, 4 * MIB, 1));
 }
 
+/* The spill's pages are returned before others, as long as they can be. */
+TEST_F_TIMEOUT(charged, spilled_pages_that_have_no_memory_to_come_home_hold_up_no_others, 150)
+{
+	struct worker *w = &self->reclaimer;
+	uint64_t other = 64 * MIB;
+
+	BEHAVIOURS(91);
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
+	ASSERT_TRUE(spilled_for_cgroup(self));
+	ASSERT_TRUE(WAIT_FOR(SOON, (write_file(CGROUP "/memory.reclaim", "8M"),
+				    cgroup_number("memory.stat", "file") < (long)MIB)));
+	ASSERT_TRUE(write_file(CGROUP "/memory.max", "0"));
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = 60000 }));
+	stamper_thaw(&self->s);
+	/* Somebody else's. */
+	ASSERT_EQ((long)MIB, worker_do(w, do_write, other, MIB, 2));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	EXPECT_TRUE(WAIT_FOR(SOON, stamper_wrong(&self->s, other, MIB, 2) == 0));
+	EXPECT_LT(0, target_spilled(NAME));
+	ASSERT_TRUE(write_file(CGROUP "/memory.max", "max"));
+	EXPECT_EQ(0, worker_end(w, CGROUP_MS));
+	EXPECT_EQ(0, target_spilled(NAME));
+	EXPECT_EQ(0, stamper_wrong(&self->s, 0, 4 * MIB, 1));
+}
+
 #define SWAP_BYTES	(64 * MIB)
 #define SLOW_SWAP_MS	100
 
