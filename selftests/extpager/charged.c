@@ -66,6 +66,11 @@ FIXTURE_TEARDOWN(charged)
 	close(self->fd);
 	stamper_stop(&self->s);
 	EXPECT_TRUE(target_gone(NAME));
+	/* What swap has of it need not be read for that. */
+	if (!access(FLAKY, F_OK)) {
+		EXPECT_TRUE(WAIT_FOR(SOON, !swapoff(FLAKY)));
+		EXPECT_TRUE(WAIT_FOR(SOON, flaky_remove()));
+	}
 	EXPECT_TRUE(WAIT_FOR(SOON, !rmdir(CGROUP)));
 }
 
@@ -286,7 +291,7 @@ TEST_F_TIMEOUT(charged, spilled_pages_that_have_no_memory_to_come_home_hold_up_n
 }
 
 #define SWAP_BYTES	(64 * MIB)
-#define SLOW_SWAP_MS	100
+#define SLOW_SWAP_MS	400
 
 /* Swap on a device that comes to fail, or is slow, before any other. */
 static bool flaky_swap_on(unsigned int delay_ms)
@@ -378,12 +383,8 @@ TEST_F_TIMEOUT(charged, writer_waits_for_swap_that_is_slow, 150)
 	worker_begin(w, do_write_from_a_page, 0, length, 1);
 	EXPECT_EQ(0, worker_end(w, CGROUP_MS));
 	EXPECT_LT(0, cgroup_number("memory.events", "max"));
+	EXPECT_EQ(0, worker_do(w, do_read, 0, 4 * PAGE, 1));
 	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
-	stamper_thaw(&self->s);
-	EXPECT_TRUE(all_home(&self->s, w, length, 1));
-	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
-	EXPECT_EQ(0, swapoff(FLAKY));
-	EXPECT_TRUE(WAIT_FOR(SOON, flaky_remove()));
 }
 
 TEST_HARNESS_MAIN

@@ -41,9 +41,13 @@ bool flaky_make(uint64_t bytes, unsigned int delay_ms)
 		return false;
 	mount("none", CONFIG, "configfs", 0, NULL);
 	return !mkdir(NODE, 0755) && set_up("size", bytes / MIB) && set_up("memory_backed", 1) &&
-	       /* A timer ends each request, or it ends before it was begun. */
+	       /*
+		* A timer ends each request, or it ends before it was begun; the default
+		* of the depth, or as many are taken as there may be.
+		*/
 	       set_up("irqmode", delay_ms ? 2 : 0) &&
 	       set_up("completion_nsec", delay_ms * 1000000UL) &&
+	       set_up("hw_queue_depth", delay_ms ? 4096 : 64) &&
 	       set_up("power", 1);
 }
 
