@@ -9,6 +9,9 @@
  *
  * Every process takes its choices from the round's seed. Rounds of fuzz.corpus come
  * first. EXTPAGER_FUZZ_SECONDS says how long; `make fuzz` sets it.
+ *
+ * Where the kernel has KCOV, the debug one, it is counted how many places of the module they
+ * reach; `make fuzz KERNEL=debug` names the functions that they do not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -151,6 +154,7 @@ struct fuzzing {
 	struct server server;
 	struct honest *honest;
 	int port[2];			/* ports' fds that liars take over */
+	unsigned int last_new;		/* the last round that reached a new place */
 };
 
 static uint64_t pick(struct fuzzing *s, uint64_t n)
@@ -347,7 +351,7 @@ static uint64_t all_calls(const struct fuzz *f)
 
 static bool play_round(struct fuzzing *s, uint64_t seed, uint64_t ms)
 {
-	unsigned int i;
+	unsigned int i, reached = s->f->coverage->reached;
 
 	s->seed = s->random = seed;
 	s->rounds++;
@@ -365,8 +369,11 @@ static bool play_round(struct fuzzing *s, uint64_t seed, uint64_t ms)
 	set_targets(s);
 	delete_targets(s);
 	try_fresh(s);
-	printf("# round %u, seed %" PRIu64 ": %" PRIu64 " calls so far, %" PRIu64 " honest pages\n",
-	       s->rounds, seed, all_calls(s->f), s->honest->pages);
+	if (s->f->coverage->reached != reached)
+		s->last_new = s->rounds;
+	printf("# round %u, seed %" PRIu64 ": %" PRIu64 " calls so far, %" PRIu64
+	       " honest pages, %u places\n", s->rounds, seed, all_calls(s->f), s->honest->pages,
+	       s->f->coverage->reached);
 	if (s->f->is_wrong)
 		printf("# round %u: %s. A line for fuzz.corpus:\n# { %" PRIu64 "U, \"%s\" },\n",
 		       s->rounds, s->f->wrong, seed, s->f->wrong);
@@ -396,6 +403,9 @@ static void tell_report(struct fuzzing *s, uint64_t begin)
 			}
 		printf("}");
 	}
+	printf("}, \"coverage\": {\"reached\": %u, \"last_new_in_round\": %u, \"places\": ",
+	       s->f->coverage->reached, s->last_new);
+	coverage_print(s->f->coverage);
 	printf("}}\n");
 	fflush(stdout);
 }
@@ -457,6 +467,8 @@ FIXTURE_SETUP(fuzz)
 	s->f = shared_memory(sizeof(*s->f));
 	s->fuzzer = shared_memory(NR_ROLES * sizeof(*s->fuzzer));
 	ASSERT_NE(NULL, s->f);
+	s->f->coverage = coverage_new();
+	ASSERT_NE(NULL, s->f->coverage);
 	ASSERT_NE(NULL, s->fuzzer);
 	if (target_state(FUZZ_HONEST))
 		target_gone(FUZZ_HONEST);
@@ -507,6 +519,10 @@ TEST_F_TIMEOUT(fuzz, nothing_that_is_called_harms_those_who_call_well, 1000000)
 	} while (now_ms() < end || (!all_was_tried(s->f, false) && now_ms() < end + STUCK));
 	tell_report(s, begin);
 	EXPECT_TRUE(all_was_tried(s->f, true));
+	if (!coverage_possible())
+		printf("# what of the module was reached is not known: the kernel has no KCOV\n");
+	else
+		EXPECT_LT(0, s->f->coverage->reached) TH_LOG("the module is not built for KCOV");
 	EXPECT_LT(100, s->honest->pages);
 }
 

@@ -102,8 +102,10 @@ def make(*words, directory=TOP):
 
 
 def build_module(kernel):
-    """Builds extpager.ko and returns its path, which is never missing."""
-    make("modules", f"KDIR={kernel.dir / 'build'}", f"K={kernel.name}")
+    """Builds extpager.ko and returns its path, which is never missing. What it reaches can
+    be seen where the kernel has KCOV."""
+    make("modules", f"KDIR={kernel.dir / 'build'}", f"K={kernel.name}",
+         "KFLAGS=KCOV_INSTRUMENT=y")
     path = BUILD / kernel.name / "kmod/extpager.ko"
     if not path.exists():
         raise BuildError(f"there is no {path.relative_to(TOP)}")

@@ -103,6 +103,7 @@ void fuzz_end(struct fuzz_me *me, enum fuzz_op op, int error)
 	if (error < 0 || error >= FUZZ_ERRNOS)
 		error = FUZZ_ERRNOS - 1;
 	__atomic_add_fetch(&me->f->count[op][error], 1, __ATOMIC_RELAXED);
+	coverage_take(me->f->coverage);
 }
 
 void fuzz_wrong(struct fuzz *f, const char *what, uint64_t number)

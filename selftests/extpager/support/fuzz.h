@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "coverage.h"
 #include "pager.h"
 
 #define FUZZ_NOBODY	65534
@@ -60,6 +61,7 @@ struct fuzz {
 	struct extpager_event seen[FUZZ_SEEN];
 	uint32_t nr_seen;
 	struct extpager_event honest;	/* as one of the honest target's might be */
+	struct coverage *coverage;
 	int is_wrong;
 	char wrong[200];		/* the first thing that must not be */
 };

@@ -147,6 +147,7 @@ int fuzz_client(void *arg)
 	struct fuzz_me me;
 
 	fuzz_me(&me, arg, 0);
+	coverage_begin();
 	for (;;)
 		fuzz_deed(&me);
 	return 0;

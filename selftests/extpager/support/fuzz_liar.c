@@ -319,6 +319,7 @@ static int child(void *arg)
 	unsigned int i;
 
 	fuzz_me(&me, parent->shared, FUZZ_CHILD);
+	coverage_begin();
 	me.random ^= parent->random;
 	memcpy(me.fd, parent->fd, sizeof(me.fd));
 	for (i = 0; i < 200; i++) {
@@ -395,6 +396,12 @@ static void *lie_on(void *arg)
 	return NULL;
 }
 
+static void *lie_beside(void *arg)
+{
+	coverage_begin();
+	return lie_on(arg);
+}
+
 int fuzz_liar(void *arg)
 {
 	static struct fuzz_me me, other;
@@ -405,6 +412,7 @@ int fuzz_liar(void *arg)
 
 	fuzz_me(&me, shared, 0);
 	fuzz_me(&other, shared, 1);
+	coverage_begin();
 	signal(SIGBUS, SIG_IGN);
 	queues = 1 + fuzz_pick(&me, 3);
 	if (shared->port <= 0 || !fuzz_pick(&me, 2) ||
@@ -414,7 +422,7 @@ int fuzz_liar(void *arg)
 	me.p = other.p = &p;
 	for (i = 0; i < FUZZ_NAMES; i++)
 		pager_attach(&p, fuzz_names[i], NULL, NULL);
-	if (pthread_create(&thread, NULL, lie_on, &other))
+	if (pthread_create(&thread, NULL, lie_beside, &other))
 		return 2;
 	lie_on(&me);
 	return 0;

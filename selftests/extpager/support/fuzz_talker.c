@@ -277,6 +277,7 @@ int fuzz_talker(void *arg)
 	static struct talker t = { .root = true };
 
 	fuzz_me(&t.me, arg, 0);
+	coverage_begin();
 	talk_on(&t);
 	return 1;
 }
@@ -286,6 +287,7 @@ int fuzz_nobody(void *arg)
 	static struct talker t;
 
 	fuzz_me(&t.me, arg, 0);
+	coverage_begin();
 	if (setgroups(0, NULL) || setgid(FUZZ_NOBODY) || setuid(FUZZ_NOBODY))
 		return 1;
 	talk_on(&t);
