@@ -162,61 +162,6 @@ static uint64_t pick(struct fuzzing *s, uint64_t n)
 	return test_random(&s->random) % n;
 }
 
-static void fuzzer_begins(struct fuzzing *s, unsigned int i)
-{
-	uint64_t state = s->seed + 1000 * i + s->lives[i]++;
-
-	memset(&s->fuzzer[i], 0, sizeof(s->fuzzer[i]));
-	s->fuzzer[i].f = s->f;
-	s->fuzzer[i].number = i;
-	s->fuzzer[i].random = test_random(&state);
-	s->fuzzer[i].port = i < 2 ? s->port[i] : 0;
-	s->ends[i] = now_ms() + 200 + pick(s, 2000);
-	s->process[i] = client_start(roles[i].fn, &s->fuzzer[i]);
-	s->all_lives++;
-}
-
-static void tell_stack(pid_t pid)
-{
-	char command[80];
-
-	snprintf(command, sizeof(command), "sed 's/^/# /' /proc/%d/task/*/stack", pid);
-	if (system(command))
-		printf("# its stack cannot be told\n");
-}
-
-/* Whoever lies may die of it; to be killed nobody may refuse. */
-static void fuzzer_ends(struct fuzzing *s, unsigned int i)
-{
-	if (s->process[i].pid <= 0)
-		return;
-	kill(s->process[i].pid, SIGKILL);
-	if (client_result(&s->process[i], STUCK) != CLIENT_RUNNING)
-		return;
-	printf("# the %s cannot be killed in \"%s\"\n", roles[i].name,
-	       fuzz_op_names[s->fuzzer[i].slot[0].op]);
-	tell_stack(s->process[i].pid);
-	fuzz_wrong(s->f, "a process cannot be killed", i);
-	s->process[i].pid = 0;
-}
-
-static void look_for_the_stuck(struct fuzzing *s, unsigned int i)
-{
-	unsigned int k;
-
-	for (k = 0; k < FUZZ_SLOTS; k++) {
-		struct fuzz_slot *slot = &s->fuzzer[i].slot[k];
-		uint64_t begun = __atomic_load_n(&slot->begun, __ATOMIC_ACQUIRE);
-
-		if (!begun || now_ms() < begun + STUCK)
-			continue;
-		printf("# the %s has not come back from \"%s\" for %u s\n", roles[i].name,
-		       fuzz_op_names[slot->op], STUCK / 1000);
-		tell_stack(slot->tid);
-		fuzz_wrong(s->f, "a call does not end", slot->op);
-	}
-}
-
 /*
  * Targets as they should be: there, and with short deadlines, so that nobody waits for
  * long, whatever the talkers have set.
@@ -240,6 +185,69 @@ static void set_targets(struct fuzzing *s)
 			o.bytes = FUZZ_BYTES;
 			target_add(fuzz_names[i], &o);
 		}
+	}
+}
+
+static void fuzzer_begins(struct fuzzing *s, unsigned int i)
+{
+	uint64_t state = s->seed + 1000 * i + s->lives[i]++;
+
+	memset(&s->fuzzer[i], 0, sizeof(s->fuzzer[i]));
+	s->fuzzer[i].f = s->f;
+	s->fuzzer[i].number = i;
+	s->fuzzer[i].random = test_random(&state);
+	s->fuzzer[i].port = i < 2 ? s->port[i] : 0;
+	s->ends[i] = now_ms() + 200 + pick(s, 2000);
+	s->process[i] = client_start(roles[i].fn, &s->fuzzer[i]);
+	s->all_lives++;
+}
+
+static void tell_stack(pid_t pid)
+{
+	char command[80];
+
+	snprintf(command, sizeof(command), "sed 's/^/# /' /proc/%d/task/*/stack", pid);
+	if (system(command))
+		printf("# its stack cannot be told\n");
+}
+
+/*
+ * Whoever lies may die of it; to be killed nobody may refuse, but for a syncfs() that the
+ * kernel has wait for a deadline, which a talker may have put off.
+ */
+static void fuzzer_ends(struct fuzzing *s, unsigned int i)
+{
+	uint64_t end = now_ms() + STUCK;
+
+	if (s->process[i].pid <= 0)
+		return;
+	kill(s->process[i].pid, SIGKILL);
+	do {
+		if (client_result(&s->process[i], 200) != CLIENT_RUNNING)
+			return;
+		set_targets(s);
+	} while (now_ms() < end);
+	printf("# the %s cannot be killed in \"%s\"\n", roles[i].name,
+	       fuzz_op_names[s->fuzzer[i].slot[0].op]);
+	tell_stack(s->process[i].pid);
+	fuzz_wrong(s->f, "a process cannot be killed", i);
+	s->process[i].pid = 0;
+}
+
+static void look_for_the_stuck(struct fuzzing *s, unsigned int i)
+{
+	unsigned int k;
+
+	for (k = 0; k < FUZZ_SLOTS; k++) {
+		struct fuzz_slot *slot = &s->fuzzer[i].slot[k];
+		uint64_t begun = __atomic_load_n(&slot->begun, __ATOMIC_ACQUIRE);
+
+		if (!begun || now_ms() < begun + STUCK)
+			continue;
+		printf("# the %s has not come back from \"%s\" for %u s\n", roles[i].name,
+		       fuzz_op_names[slot->op], STUCK / 1000);
+		tell_stack(slot->tid);
+		fuzz_wrong(s->f, "a call does not end", slot->op);
 	}
 }
 

@@ -12,7 +12,8 @@
 #include "pager.h"
 
 #define FUZZ_NOBODY	65534
-#define FUZZ_BYTES	(64 * PAGE)
+/* More than the least quota. */
+#define FUZZ_BYTES	(96 * PAGE)
 /* The target that is served well all the while; whoever may change it keeps off. */
 #define FUZZ_HONEST	"fuzz-honest"
 
@@ -31,7 +32,7 @@
 	X(STATS_GET) X(PORT_GET) X(EVENT) X(REQUEST_GET) X(UNKNOWN_CMD) X(FRAMES)	\
 	/* clients */									\
 	X(OPEN_PATH) X(READ) X(WRITE) X(LOAD) X(STORE) X(FSYNC) X(MSYNC) X(PUNCH)	\
-	X(ADVISE) X(TRUNCATE) X(SEEK)
+	X(ADVISE) X(TRUNCATE) X(SEEK) X(SPLICE) X(POLL) X(ATTRIBUTE) X(LOOK)
 
 enum fuzz_op {
 #define X(name) FUZZ_##name,

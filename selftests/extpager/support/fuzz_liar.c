@@ -271,7 +271,7 @@ static void scribble(struct fuzz_me *me)
 		*word += fuzz_pick(me, 2 * me->p->setup.ring_entries) -
 			 me->p->setup.ring_entries;
 	FUZZ(me, FUZZ_SCRIBBLE, ioctl(me->p->fd, EXTPAGER_IOC_ENTER, &enter));
-	poll(&pfd, 1, 0);
+	poll(&pfd, 1, fuzz_pick(me, 2));
 	if (fuzz_pick(me, 8))
 		mend(me, q);
 }

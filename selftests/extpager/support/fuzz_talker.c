@@ -29,6 +29,7 @@ static const struct attribute {
 struct talker {
 	struct fuzz_me me;
 	bool root;
+	size_t room;			/* for an answer: longer dumps come in pieces */
 	struct socket s;
 };
 
@@ -144,7 +145,7 @@ static void put_wrong(struct talker *t, struct message *m, const struct attribut
 	}
 }
 
-/* All needed and some others, in any order; twice now and then. */
+/* All needed and some others, in any order; twice now and then, or another command's. */
 static void put_attributes(struct talker *t, struct message *m, uint8_t cmd, bool spoil)
 {
 	unsigned int i, at = fuzz_pick(&t->me, NR_ATTRIBUTES);
@@ -155,7 +156,11 @@ static void put_attributes(struct talker *t, struct message *m, uint8_t cmd, boo
 
 		if (m->nh.nlmsg_len > sizeof(*m) / 2)
 			break;
-		if (a->cmd != cmd || fuzz_pick(&t->me, 16) >= (needed ? 15 : 3))
+		/* Not its name: one that may be asked for must not be deleted. */
+		if (a->cmd != cmd && (!spoil || a->type == EXTPAGER_A_TARGET_NAME ||
+				      fuzz_pick(&t->me, 16)))
+			continue;
+		if (fuzz_pick(&t->me, 16) >= (needed ? 15 : 3))
 			continue;
 		if (spoil && !fuzz_pick(&t->me, 4))
 			put_wrong(t, m, a);
@@ -186,7 +191,7 @@ static void take_answers(struct talker *t, enum fuzz_op op, uint8_t cmd)
 
 	do {
 		fuzz_begin(&t->me, op);
-		len = recv(s->fd, s->buf, sizeof(s->buf), MSG_DONTWAIT);
+		len = recv(s->fd, s->buf, t->room, MSG_DONTWAIT);
 		t->me.slot->begun = 0;
 		for (left = len, nh = (void *)s->buf; left > 0 && NLMSG_OK(nh, left);
 		     nh = NLMSG_NEXT(nh, left)) {
@@ -256,6 +261,7 @@ static void talk_on(struct talker *t)
 {
 	if (!open_socket(&t->s))
 		return;
+	t->room = fuzz_pick(&t->me, 2) ? sizeof(t->s.buf) : PAGE;
 	/* One who does not read what has happened in time. */
 	if (!fuzz_pick(&t->me, 2))
 		subscribe(&t->s);
