@@ -11,7 +11,10 @@
  * first. EXTPAGER_FUZZ_SECONDS says how long; `make fuzz` sets it.
  *
  * Where the kernel has KCOV, the debug one, it is counted how many places of the module they
- * reach; `make fuzz KERNEL=debug` names the functions that they do not.
+ * reach; `make fuzz KERNEL=debug` names the functions that they do not. They are not guided
+ * by it: lives that began as one that had reached something new, and then went on otherwise,
+ * came to 2745, 2804 and 2799 places from three seeds, in some three minutes each, and lives
+ * of fresh choices to 2735, 2772 and 2795. What is left needs another deed, not another value.
  */
 #include <errno.h>
 #include <fcntl.h>
