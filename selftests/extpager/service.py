@@ -317,11 +317,33 @@ def test_burst():
     assert targets() == []
 
 
+SLOW_DEVICE = "/sys/kernel/config/nullb/nullb0"
+
+
+def make_slow_device():
+    """Each operation on /dev/nullb0 takes six seconds."""
+    run("modprobe", "null_blk", "nr_devices=0")
+    # It may be mounted.
+    subprocess.run(["mount", "-t", "configfs", "none", "/sys/kernel/config"], capture_output=True)
+    os.mkdir(SLOW_DEVICE)
+    for name, number in (("size", 1024), ("irqmode", 2), ("completion_nsec", 6 * 10**9),
+                         ("power", 1)):
+        with open(f"{SLOW_DEVICE}/{name}", "w") as file:
+            file.write(str(number))
+
+
+def slow_device_goes():
+    try:
+        os.rmdir(SLOW_DEVICE)
+    except OSError:
+        return False
+    return True
+
+
 def test_end_with_a_store_that_does_not_answer():
     """SIGTERM with dirty pages and a store that is stuck ends in its time and says what is left."""
     fresh()
-    run("modprobe", "null_blk", "nr_devices=1", "queue_mode=2", "irqmode=2", "gb=1",
-        "completion_nsec=6000000000")
+    make_slow_device()
     until("there is a device", lambda: os.path.exists("/dev/nullb0"))
     target_file("stuck", "store = block:/dev/nullb0?force=1\nsize = 1M\nreturn-timeout = 2m\n")
     target_file("fine", f"store = file:{STORES}/fine?create=1\nsize = 1M\n")
@@ -344,8 +366,7 @@ def test_end_with_a_store_that_does_not_answer():
     delete("fine")
     run("pagerctl", "target", "del", "stuck", "--discard")
     os.unlink(f"{STORES}/fine")
-    until("the device is free", lambda: subprocess.run(["modprobe", "-r", "null_blk"],
-                                                       capture_output=True).returncode == 0, 60)
+    until("the device is free", slow_device_goes, 60)
 
 
 def test_power_off_without_a_pager():
