@@ -35,7 +35,7 @@ static const char help[] =
 "  --queues N                threads, 1 to 64 (default: one per CPU, 8 at most)\n"
 "  --shutdown-timeout TIME   longest write-back at the end (default: 10s)\n"
 "  --no-mlock                do not lock memory\n"
-"  --no-kernel-reads         read block:, nvme: and file: stores here, not in the kernel\n"
+"  --no-kernel-reads         read stores here, not in the kernel\n"
 "  --verbose                 say more\n"
 "  --config-root DIR         look for etc, run and usr/lib below DIR\n"
 "  --foreground              stay in the foreground (always the case)\n"
@@ -43,7 +43,8 @@ static const char help[] =
 "  --help                    print this text\n"
 "\n"
 "The first six are also keys of /etc/extpager/pagerd.conf, section [pagerd]:\n"
-"only, queues, shutdown-timeout, mlock, kernel-reads, verbose. The command line wins.\n"
+"only, queues, shutdown-timeout, mlock, kernel-reads, verbose. The command line\n"
+"wins.\n"
 "Targets are added as /etc/extpager/targets.d/NAME.conf say, at start and SIGHUP.\n";
 
 /* ---- the table --------------------------------------------------------- */

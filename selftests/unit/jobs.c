@@ -30,6 +30,9 @@ struct extpager_req {
 	int error;
 	bool ended;
 	int refuse;		/* next supply or fetch returns this */
+	/* what the kernel was told to read */
+	unsigned int file;
+	uint64_t pos;
 };
 
 uint64_t extpager_req_object(const struct extpager_req *req) { return req->object; }
@@ -65,6 +68,28 @@ int extpager_supply_zero(struct extpager_req *req, uint64_t offset, uint64_t len
 	(void)offset;
 	req->zeroed += length;
 	answered(req);
+	return 0;
+}
+
+int extpager_supply_file(struct extpager_req *req, uint64_t offset, uint64_t length,
+			 unsigned int file, uint64_t pos)
+{
+	if (req->refuse)
+		return req->refuse;
+	assert_int_equal(offset, req->offset);
+	req->file = file;
+	req->pos = pos;
+	req->supplied += length;
+	answered(req);
+	return 0;
+}
+
+static unsigned int unregistered;
+
+int extpager_unregister(struct extpager *p, unsigned int file)
+{
+	(void)p;
+	unregistered = file;
 	return 0;
 }
 
@@ -216,6 +241,46 @@ static void small_request(void **state)
 	release(0);
 	assert_true(req.ended);
 	assert_int_equal(req.supplied, 4096);
+}
+
+/* A store that the kernel knows is read by it; what it refuses is for us to read. */
+static void the_kernel_reads(void **state)
+{
+	struct store plain = { .block = 512, .is_plain = true, .start = 1 << 20 };
+	struct target *t = target_new("p", &plain);
+	struct extpager_req req = request(8192, 2 << 20);
+
+	(void)state;
+	t->file = 5;
+	target_table_lock();
+	target_insert(t, OBJECT + 1, 1 << 30);
+	target_table_unlock();
+	req.object = OBJECT + 1;
+	job_data_request(&jobs, &req);
+	assert_int_equal(nr_held, 0);
+	assert_true(req.ended);
+	assert_int_equal(req.file, 5);
+	assert_int_equal(req.pos, (1 << 20) + 8192);
+
+	req = request(4096, 4096);
+	req.object = OBJECT + 1;
+	req.refuse = -EBADF;
+	job_data_request(&jobs, &req);
+	assert_int_equal(nr_held, 1);
+	req.refuse = 0;
+	release(0);
+	assert_true(req.ended);
+
+	/* Too late is no refusal, nor is the port's end: the request is gone. */
+	req = request(4096, 4096);
+	req.object = OBJECT + 1;
+	req.refuse = -ESHUTDOWN;
+	job_data_request(&jobs, &req);
+	assert_int_equal(nr_held, 0);
+	target_remove(t);
+	target_reap();
+	assert_int_equal(unregistered, 5);
+	nr_closed = 0;
 }
 
 static void wanted_piece_comes_first(void **state)
@@ -485,6 +550,7 @@ int main(void)
 #define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(small_request),
+		TEST(the_kernel_reads),
 		TEST(wanted_piece_comes_first),
 		TEST(zeros_need_no_copy),
 		TEST(a_part_fails),
