@@ -250,7 +250,8 @@ def test_counters_agree_with_a_traced_run():
         for name in ("orphaned", "bad-replies"):        # of pagers, which are not traced
             assert counters.pop(name), name
         waits = counters.pop("gate-waits")
-        assert 0 < waits <= told["at the gate"], told
+        # Who waits when the pager is lost waits again, in the same passage.
+        assert 0 < waits <= told["at the gate"] + told["resent"], (waits, told)
         assert counters.pop("overlaps") < waits
         counters.pop("warnings")                        # half a deadline is no event there
         wrong = {name: (value, told[name]) for name, value in counters.items()
