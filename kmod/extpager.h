@@ -144,6 +144,7 @@ struct extpager_request {
 	unsigned int refs;		/* one while unanswered, one a claim or waiter */
 	unsigned int claims;		/* RETURN_FETCHes under way */
 	unsigned int left;		/* folios neither supplied, failed nor given back */
+	unsigned int nr_reading;	/* of them, that the kernel reads, lost ones too */
 	struct list_head reads;		/* claims that the kernel fills */
 	unsigned long deadline;		/* jiffies */
 	unsigned long due;		/* jiffies: looked at, at half of it and at its end */
@@ -170,10 +171,10 @@ struct extpager_claim {
 	unsigned int first;		/* index in req->folios of the batch */
 	unsigned int span;		/* ends at a hole behind folios, too */
 	unsigned int nr;		/* folios in the batch */
-	/* The kernel reads them, and has a reference of each. Protected by target->lock: */
-	bool reading;			/* @node is in req->reads */
+	bool reading;			/* the kernel does, and has a reference of each */
+	/* then, protected by target->lock */
 	bool lost;			/* they are not in the cache any more */
-	struct list_head node;
+	struct list_head node;		/* in req->reads, unless lost or split off */
 	struct folio *folios[EXTPAGER_BATCH];	/* NULL where already answered */
 };
 

@@ -148,6 +148,7 @@ struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 
 	data_race(memcpy(req->comm, current->comm, sizeof(req->comm)));
 	req->refs = 1;
 	req->claims = 0;
+	req->nr_reading = 0;
 	req->left = 0;
 	/* Now: a trace of it tells who it is, not who it was. */
 	request_set_state(req, EXTPAGER_REQUEST_NEW);
@@ -457,6 +458,12 @@ enum extpager_request_state extpager_request_close(struct extpager_request *req,
 	return state;
 }
 
+/* target->lock held: has the pager answered all of it, and the kernel not read it yet? */
+bool extpager_request_is_read(const struct extpager_request *req)
+{
+	return req->nr_reading && req->nr_reading == req->left;
+}
+
 /*
  * target->lock held. The deadline of a DATA_REQUEST is over, and those who want
  * its pages wait on: it becomes a record, that keeps them from asking anew. What
@@ -467,7 +474,9 @@ enum extpager_request_state extpager_request_overdue(struct extpager_request *re
 	pgoff_t wanted;
 	u32 access = 0;
 
-	if (!extpager_gate_wanted(req->object, req->index, req->nr, &wanted, &access))
+	/* Of one that was answered, and is not read yet, the pager is no further asked for life. */
+	if (extpager_request_is_read(req) ||
+	    !extpager_gate_wanted(req->object, req->index, req->nr, &wanted, &access))
 		return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
 	req->overdue = true;
 	WRITE_ONCE(req->target->any_overdue, true);
@@ -506,7 +515,7 @@ static void lose_reads(struct extpager_request *req, pgoff_t first, pgoff_t last
 			spin_unlock(&t->lock);
 			return;
 		}
-		list_del(&claim->node);
+		list_del_init(&claim->node);
 		claim->lost = true;
 		index = req->index + claim->first;
 		span = claim->span;
@@ -657,6 +666,7 @@ static void claim_reads(struct extpager_claim *claim)
 		if (claim->folios[i])
 			folio_get(claim->folios[i]);
 	claim->reading = true;
+	claim->req->nr_reading += claim->nr;
 	list_add(&claim->node, &claim->req->reads);
 }
 
@@ -747,7 +757,8 @@ void extpager_claim_split(struct extpager_claim *claim, struct extpager_claim *h
 	head->first = claim->first;
 	head->span = 1;
 	head->nr = !!claim->folios[0];
-	head->reading = false;
+	head->reading = claim->reading;
+	INIT_LIST_HEAD(&head->node);
 	head->folios[0] = claim->folios[0];
 	spin_lock(&t->lock);
 	head->lost = claim->lost;
@@ -788,29 +799,17 @@ again:
 	spin_unlock(&t->lock);
 }
 
-/* target->lock held: has the pager answered all of it, and the kernel not read it yet? */
-bool extpager_request_is_read(const struct extpager_request *req)
-{
-	const struct extpager_claim *claim;
-	unsigned int nr = 0;
-
-	list_for_each_entry(claim, &req->reads, node)
-		nr += claim->nr;
-	return nr && nr == req->left;
-}
-
 /* No more reading; was it in vain? */
 static bool claim_stop_reading(struct extpager_claim *claim)
 {
 	struct extpager_target *t = claim->req->target;
 
 	if (!claim->reading)
-		return claim->lost;
+		return false;
 	spin_lock(&t->lock);
-	if (!claim->lost)
-		list_del(&claim->node);
+	list_del_init(&claim->node);
+	claim->req->nr_reading -= claim->nr;
 	spin_unlock(&t->lock);
-	claim->reading = false;
 	return claim->lost;
 }
 

@@ -338,6 +338,16 @@ static bool make_slow(int *fd)
 	return *fd >= 0 && fill(*fd, BEGIN, PAGES, 7);
 }
 
+#define OBJECT_ON_SLOW_DEVICE() do {							\
+	int __fd;									\
+											\
+	self->device = true;								\
+	ASSERT_TRUE(make_slow(&__fd));							\
+	OBJECT(BYTES);									\
+	self->file = use(&self->p, __fd);						\
+	ASSERT_LT(0, self->file);							\
+} while (0)
+
 /* Take the request of a client's for page @index, and have the slow device read it. */
 static bool begin_reading(struct pager *p, struct crowd *c, int file, uint64_t index)
 {
@@ -356,13 +366,9 @@ TEST_F(backing, a_successor_is_asked_for_what_was_being_read)
 	struct crowd *c;
 	struct pager next;
 	uint64_t begin;
-	int fd, file;
+	int file;
 
-	self->device = true;
-	ASSERT_TRUE(make_slow(&fd));
-	OBJECT(BYTES);
-	self->file = use(&self->p, fd);
-	ASSERT_LT(0, self->file);
+	OBJECT_ON_SLOW_DEVICE();
 	c = crowd_new(self->fd, BYTES, 8, 1);
 	begin = now_ms();
 	ASSERT_TRUE(begin_reading(&self->p, c, self->file, 9));
@@ -433,13 +439,8 @@ TEST_F(backing, a_target_can_be_deleted_while_it_is_read)
 {
 	struct extpager_event ev;
 	uint64_t begin;
-	int fd;
 
-	self->device = true;
-	ASSERT_TRUE(make_slow(&fd));
-	OBJECT(BYTES);
-	self->file = use(&self->p, fd);
-	ASSERT_LT(0, self->file);
+	OBJECT_ON_SLOW_DEVICE();
 	ASSERT_TRUE(ask(&self->p, self->fd, 0, 64, &ev));
 	begin = now_ms();
 	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, BEGIN));
@@ -462,14 +463,9 @@ TEST_F(backing, a_hole_does_not_wait_for_what_is_being_read)
 	uint8_t page[PAGE];
 	struct client c;
 	uint64_t begin;
-	int fd;
 
 	BEHAVIOURS(62);
-	self->device = true;
-	ASSERT_TRUE(make_slow(&fd));
-	OBJECT(BYTES);
-	self->file = use(&self->p, fd);
-	ASSERT_LT(0, self->file);
+	OBJECT_ON_SLOW_DEVICE();
 	ASSERT_TRUE(ask(&self->p, self->fd, 0, 64, &ev));
 	begin = now_ms();
 	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, BEGIN));
@@ -493,14 +489,9 @@ TEST_F(backing, at_the_deadline_nobody_waits_any_longer)
 	struct extpager_event ev;
 	struct crowd *c;
 	uint64_t begin;
-	int fd;
 
-	self->device = true;
-	ASSERT_TRUE(make_slow(&fd));
-	OBJECT(BYTES);
+	OBJECT_ON_SLOW_DEVICE();
 	ASSERT_EQ(0, target_set(NAME, &o));
-	self->file = use(&self->p, fd);
-	ASSERT_LT(0, self->file);
 	c = crowd_new(self->fd, BYTES, 7, 1);
 	begin = now_ms();
 	ASSERT_TRUE(begin_reading(&self->p, c, self->file, 9));
@@ -524,6 +515,29 @@ TEST_F(backing, at_the_deadline_nobody_waits_any_longer)
 	crowd_free(c);
 	EXPECT_FALSE(WAIT_FOR(begin + SLOW + 200 - now_ms(), READ_COUNT()));
 	EXPECT_TRUE(pages_are(self->fd, 9, 1, 7));
+}
+
+/* A pager that has answered need not show that it lives: it is asked again. */
+TEST_F(backing, by_action_wait_it_is_asked_for_anew_at_the_deadline)
+{
+	struct target_options o = { .page_in_ms = 300, .page_in_action = EXTPAGER_ACTION_WAIT };
+	struct extpager_event ev;
+	struct crowd *c;
+	uint64_t begin;
+
+	OBJECT_ON_SLOW_DEVICE();
+	ASSERT_EQ(0, target_set(NAME, &o));
+	c = crowd_new(self->fd, BYTES, 7, 1);
+	begin = now_ms();
+	ASSERT_TRUE(begin_reading(&self->p, c, self->file, 9));
+	ASSERT_TRUE(next_request(&self->p, &ev));
+	EXPECT_EQ(9 * PAGE, ev.offset);
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_TRUE(c->access[0].right);
+	EXPECT_GT(begin + SLOW, c->access[0].end_ms);
+	crowd_free(c);
 }
 
 struct knot {
@@ -598,8 +612,9 @@ static int reg(struct pager *p, int fd, uint32_t flags, uint32_t reserved)
 
 TEST_F(backing, what_is_no_file_to_read_is_not_registered)
 {
-	int pipes[2], fd, i;
-	int *bad = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct extpager_register *frozen = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+						MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int pipes[2], fd, i, last = 0;
 
 	BEHAVIOURS(109);
 	OBJECT(BYTES);
@@ -627,14 +642,20 @@ TEST_F(backing, what_is_no_file_to_read_is_not_registered)
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(-EOPNOTSUPP, reg(&self->p, fd, 1, 0));
 	EXPECT_EQ(-EINVAL, reg(&self->p, fd, 0, 1));
-	/* The kernel could not tell its name: it has none. */
-	bad[0];
-	EXPECT_EQ(-EINVAL, ioctl(self->p.fd, EXTPAGER_IOC_REGISTER, bad) ? -errno : 0);
-	for (i = 0; i < EXTPAGER_FILES_MAX; i++)
-		ASSERT_LT(0, pager_register(&self->p, fd));
+	/* One whose name could not be told has none, and takes nobody's place. */
+	ASSERT_NE(MAP_FAILED, frozen);
+	*frozen = (struct extpager_register){ .size = sizeof(*frozen), .fd = fd };
+	ASSERT_EQ(0, mprotect(frozen, PAGE, PROT_READ));
+	EXPECT_EQ(-EFAULT, ioctl(self->p.fd, EXTPAGER_IOC_REGISTER, frozen) ? -errno : 0);
+	for (i = 0; i < EXTPAGER_FILES_MAX; i++) {
+		int name = pager_register(&self->p, fd);
+
+		ASSERT_LT(last, name);
+		last = name;
+	}
 	EXPECT_EQ(-ENOSPC, reg(&self->p, fd, 0, 0));
-	EXPECT_EQ(0, pager_unregister(&self->p, i));
-	EXPECT_EQ(i + 1, pager_register(&self->p, fd));
+	EXPECT_EQ(0, pager_unregister(&self->p, last));
+	EXPECT_EQ(last + 1, pager_register(&self->p, fd));
 	close(fd);
 	close(pipes[0]);
 	close(pipes[1]);
