@@ -186,7 +186,7 @@ static int reply_supply_file(struct extpager_port *port, struct extpager_target 
 		pos += (u64)span << PAGE_SHIFT;
 	}
 	extpager_backing_put(backing);
-	return ret && ret != -ENOENT ? ret : supply_result(re, found, ret);
+	return supply_result(re, found, ret);
 }
 
 /* Pages nobody asked for; those that somebody waits for are filled all the same. */

@@ -171,7 +171,7 @@ static void read_singly(struct extpager_transfer *tr)
 
 	for (;;) {
 		tr->error = page_read(tr, tr->claim.folios[0], tr->pos);
-		if (tr->claim.span == 1)
+		if (tr->claim.span == 1 || READ_ONCE(tr->claim.lost))
 			break;
 		extpager_claim_split(&tr->claim, &one);
 		claim_done(tr->object, &one, tr->error);
