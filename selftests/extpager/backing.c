@@ -517,26 +517,37 @@ TEST_F(backing, at_the_deadline_nobody_waits_any_longer)
 	EXPECT_TRUE(pages_are(self->fd, 9, 1, 7));
 }
 
-/* A pager that has answered need not show that it lives: it is asked again. */
+#define WAITERS	6
+
+/* A pager that has answered need not show that it lives: all is asked again, and at once. */
 TEST_F(backing, by_action_wait_it_is_asked_for_anew_at_the_deadline)
 {
 	struct target_options o = { .page_in_ms = 300, .page_in_action = EXTPAGER_ACTION_WAIT };
-	struct extpager_event ev;
+	struct extpager_event ev[WAITERS];
 	struct crowd *c;
 	uint64_t begin;
+	unsigned int i;
 
 	OBJECT_ON_SLOW_DEVICE();
 	ASSERT_EQ(0, target_set(NAME, &o));
-	c = crowd_new(self->fd, BYTES, 7, 1);
+	c = crowd_new(self->fd, BYTES, 7, WAITERS);
+	for (i = 0; i < WAITERS; i++)
+		c->access[i].offset = 40 * i * PAGE;
 	begin = now_ms();
-	ASSERT_TRUE(begin_reading(&self->p, c, self->file, 9));
-	ASSERT_TRUE(next_request(&self->p, &ev));
-	EXPECT_EQ(9 * PAGE, ev.offset);
+	crowd_start(c);
+	for (i = 0; i < WAITERS; i++) {
+		ASSERT_TRUE(next_request(&self->p, &ev[0]));
+		ASSERT_EQ(0, pager_supply_file(&self->p, &ev[0], self->file, BEGIN));
+	}
+	for (i = 0; i < WAITERS; i++)
+		ASSERT_TRUE(next_request(&self->p, &ev[i]));
+	/* One each deadline would take longer. */
+	EXPECT_GT(begin + SLOW, now_ms());
 	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
-	ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+	for (i = 0; i < WAITERS; i++)
+		ASSERT_EQ(0, pager_supply(&self->p, &ev[i], 7));
 	EXPECT_EQ(0, crowd_join(c, SOON));
-	EXPECT_TRUE(c->access[0].right);
-	EXPECT_GT(begin + SLOW, c->access[0].end_ms);
+	EXPECT_EQ(WAITERS, crowd_right(c));
 	crowd_free(c);
 }
 
