@@ -287,32 +287,26 @@ static void job_begin(struct job *job)
 /* ---- Requests ---------------------------------------------------------- */
 
 /* Return: false if it is for us to read. */
-static bool kernel_reads(struct extpager_req *req)
+static bool kernel_reads(const struct job *job)
 {
-	struct target *t = target_find(extpager_req_object(req));
-	uint64_t offset = extpager_req_offset(req);
-	int ret = -EBADF;
+	const struct target *t = job->target;
 
-	if (t && t->file)
-		ret = extpager_supply_file(req, offset, extpager_req_length(req), t->file,
-					   t->store->start + offset);
-	if (t)
-		target_put(t);
-	return !is_refused(ret);
+	return t->file && !is_refused(extpager_supply_file(job->req, job->offset, job->length,
+							   t->file,
+							   t->store->start + job->offset));
 }
 
 void job_data_request(struct jobs *jobs, struct extpager_req *req)
 {
-	uint64_t wanted;
-	struct job *job;
-
-	if (kernel_reads(req))
-		return;
-	wanted = extpager_req_wanted(req);
-	job = job_new(jobs, req);
+	uint64_t wanted = extpager_req_wanted(req);
+	struct job *job = job_new(jobs, req);
 
 	if (!job) {
 		extpager_error(req, extpager_req_offset(req), extpager_req_length(req), EIO);
+		return;
+	}
+	if (kernel_reads(job)) {
+		job_free(job);
 		return;
 	}
 	job->class = CLASS_REQUEST;
