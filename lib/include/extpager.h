@@ -480,7 +480,9 @@ int extpager_submit(struct extpager *p, unsigned int queue);
  * The name ends with extpager_unregister() or this process.
  *
  * Return: its name, above 0; -ENOTTY, -EOPNOTSUPP: this kernel, or this file, cannot
- * do it; -EBADF, -EINVAL, -ELOOP: it is no such file; -ENOSPC: too many of them.
+ * do it; -EBADF, -EINVAL, -ELOOP: it is no such file; -EPERM: a regular file, of a
+ * pager whom the module's parameter unprivileged_pagers alone lets be one; -ENOSPC:
+ * too many of them; -EIO: what others wrote to the device could not be written out.
  */
 int extpager_register(struct extpager *p, int fd, unsigned int *align);
 /**

@@ -1406,7 +1406,7 @@ static bool become_nobody(void)
 
 /* As nobody: errno of SETUP, or 0, and then of ATTACH to two targets. */
 struct attempt {
-	int setup, attach, other, create;
+	int setup, attach, other, create, file;
 };
 
 static int try_as_nobody(void *arg)
@@ -1422,6 +1422,7 @@ static int try_as_nobody(void *arg)
 	a->attach = pager_attach(&p, NAME, NULL, NULL);
 	a->other = pager_attach(&p, NAME "-other", NULL, NULL);
 	a->create = pager_create(&p, BYTES, 0, NULL);
+	a->file = pager_register(&p, memfd_create(NAME, MFD_CLOEXEC));
 	return 0;
 }
 
@@ -1455,6 +1456,8 @@ TEST(a_pager_is_privileged_or_named_by_a_target_or_let)
 	EXPECT_EQ(-ENOENT, a->attach);
 	EXPECT_EQ(-EPERM, a->other);
 	EXPECT_LE(0, a->create);
+	/* A file costs threads of the kernel's. */
+	EXPECT_EQ(-EPERM, a->file);
 	ASSERT_TRUE(write_file(PARAMETER, "0"));
 	ASSERT_TRUE(attempt(a));
 	EXPECT_EQ(-EPERM, a->setup);
@@ -1464,6 +1467,7 @@ TEST(a_pager_is_privileged_or_named_by_a_target_or_let)
 	EXPECT_EQ(0, a->setup);
 	EXPECT_EQ(0, a->attach);
 	EXPECT_EQ(-EPERM, a->other);
+	EXPECT_LT(0, a->file);
 	/* It can be taken back. */
 	ASSERT_EQ(0, target_set(NAME, &nobodys));
 	ASSERT_TRUE(attempt(a));
