@@ -694,10 +694,11 @@ vm_fault_t extpager_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 	struct vm_area_struct *vma = vmf->vma;
 
 	if (vma->vm_flags & VM_RAND_READ) {
-		if (!extpager_page_uptodate(vma->vm_file->f_mapping, vmf->pgoff))
-			return 0;
+		/* It came meanwhile: nearly always. */
 		if (vmf->flags & FAULT_FLAG_TRIED)
 			return filemap_map_pages(vmf, vmf->pgoff, vmf->pgoff);
+		if (!extpager_page_uptodate(vma->vm_file->f_mapping, vmf->pgoff))
+			return 0;
 	}
 	return filemap_map_pages(vmf, start, end);
 }
