@@ -245,17 +245,23 @@ static bool spilled_for_cgroup(FIXTURE_DATA(charged) *self)
 	       WAIT_FOR(SOON, target_spilled(NAME) == 4 * MIB);
 }
 
+/* And all of that but what the pager is asked to take is in swap. */
+static bool swapped_for_cgroup(FIXTURE_DATA(charged) *self)
+{
+	return !target_set(NAME, &(struct target_options){ .return_ms = short_ms() }) &&
+	       spilled_for_cgroup(self) &&
+	       WAIT_FOR(SOON, (write_file(CGROUP "/memory.reclaim", "8M"),
+			       cgroup_number("memory.stat", "file") < (long)MIB));
+}
+
 TEST_F_TIMEOUT(charged, spilled_pages_come_home_through_little_memory, 150)
 {
 	struct worker *w = &self->reclaimer;
 	char max[32];
 
 	BEHAVIOURS(91);
-	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
-	ASSERT_TRUE(spilled_for_cgroup(self));
-	/* All but what the pager is asked to take goes to swap, and there is little room for it. */
-	ASSERT_TRUE(WAIT_FOR(SOON, (write_file(CGROUP "/memory.reclaim", "8M"),
-				    cgroup_number("memory.stat", "file") < (long)MIB)));
+	ASSERT_TRUE(swapped_for_cgroup(self));
+	/* There is little room for it. */
 	ASSERT_TRUE(write_file(CGROUP "/memory.swap.max", "0"));
 	snprintf(max, sizeof(max), "%ld", cgroup_number("memory.current", NULL));
 	ASSERT_TRUE(write_file(CGROUP "/memory.max", max));
@@ -272,10 +278,7 @@ TEST_F_TIMEOUT(charged, spilled_pages_that_have_no_memory_to_come_home_hold_up_n
 	uint64_t other = 64 * MIB;
 
 	BEHAVIOURS(91);
-	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
-	ASSERT_TRUE(spilled_for_cgroup(self));
-	ASSERT_TRUE(WAIT_FOR(SOON, (write_file(CGROUP "/memory.reclaim", "8M"),
-				    cgroup_number("memory.stat", "file") < (long)MIB)));
+	ASSERT_TRUE(swapped_for_cgroup(self));
 	ASSERT_TRUE(write_file(CGROUP "/memory.max", "0"));
 	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = 60000 }));
 	stamper_thaw(&self->s);
