@@ -205,6 +205,7 @@ union ioctl_arg {
 	struct extpager_failures failures;
 	struct extpager_register reg;
 	struct extpager_unregister unreg;
+	struct extpager_delegate delegate;
 };
 
 static long ioctl_setup(struct file *file, union ioctl_arg *arg, struct file **newfile)
@@ -322,6 +323,13 @@ static long ioctl_unregister(struct file *file, union ioctl_arg *arg, struct fil
 	       extpager_backing_unregister(port, arg->unreg.file);
 }
 
+static long ioctl_delegate(struct file *file, union ioctl_arg *arg, struct file **newfile)
+{
+	struct extpager_port *port = ioctl_port(file);
+
+	return IS_ERR(port) ? PTR_ERR(port) : extpager_delegate(port, &arg->delegate);
+}
+
 static long ioctl_failures(struct file *file, union ioctl_arg *arg, struct file **newfile)
 {
 	struct extpager_handle *h = file->private_data;
@@ -404,6 +412,7 @@ static const struct ioctl_op {
 	IOCTL_OP(EXTPAGER_IOC_FAILURES, extpager_failures, 0, true, ioctl_failures),
 	IOCTL_OP(EXTPAGER_IOC_REGISTER, extpager_register, 0, true, ioctl_register),
 	IOCTL_OP(EXTPAGER_IOC_UNREGISTER, extpager_unregister, 0, false, ioctl_unregister),
+	IOCTL_OP(EXTPAGER_IOC_DELEGATE, extpager_delegate, 0, false, ioctl_delegate),
 };
 
 static const struct ioctl_op *ioctl_find(unsigned int cmd)

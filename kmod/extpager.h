@@ -24,6 +24,7 @@
 
 #include <linux/atomic.h>
 #include <linux/backing-dev.h>
+#include <linux/blk_types.h>
 #include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/kobject.h>
@@ -47,6 +48,7 @@
 
 #include "compat/compat.h"
 
+struct extpager_delegations;
 struct extpager_port;
 struct extpager_queue;
 struct extpager_target;
@@ -209,9 +211,12 @@ struct extpager_object {
 	unsigned int zeros;		/* zeroed ranges not yet acknowledged */
 	u64 returned;			/* RETURN_DONEs so far */
 	u64 synced;			/* of these, covered by a SYNC_DONE */
+	u64 flushed;			/* of @written, covered by a flush of the devices */
+	atomic64_t written;		/* delegated writes so far; no lock */
 	atomic_t write_errors;		/* each is in the mapping's errseq too */
 	unsigned long retry_at;		/* jiffies: background returns pause until then */
 	u64 nr_failures;
+	struct extpager_delegations __rcu *delegations;	/* delegate.c; set under the lock */
 	struct extpager_spill *spill;	/* spill.c; set once, read if @nr_spilled */
 	atomic_long_t nr_spilled;	/* pages */
 	struct extpager_failure failures[EXTPAGER_FAILURES_MAX];	/* a ring */
@@ -256,6 +261,12 @@ static inline void extpager_object_write_error(struct extpager_object *obj, int 
 static inline bool extpager_object_unsynced(const struct extpager_object *obj)
 {
 	return READ_ONCE(obj->returned) != READ_ONCE(obj->synced);
+}
+
+/* The same of what was written without its pager. */
+static inline bool extpager_object_unflushed(const struct extpager_object *obj)
+{
+	return atomic64_read(&obj->written) != READ_ONCE(obj->flushed);
 }
 
 static inline struct extpager_object *extpager_file_object(struct file *file)
@@ -564,6 +575,58 @@ struct extpager_transfer *extpager_transfer_alloc(struct extpager_port *port,
 void extpager_transfer_free(struct extpager_transfer *tr);
 struct extpager_claim *extpager_transfer_claim(struct extpager_transfer *tr);
 void extpager_transfer_read(struct extpager_transfer *tr, u64 pos);
+int extpager_transfer_error(int error);
+
+/* delegate.c: ranges that the kernel reads and writes by itself */
+struct extpager_delegated_run {
+	struct extpager_object *obj;
+	blk_opf_t opf;
+	struct bio *bio;		/* not sent yet; or NULL */
+	pgoff_t next, last;		/* what may join it: up to the range's end */
+	u32 align;			/* of the device */
+};
+
+int extpager_delegate_init(void);
+void extpager_delegate_exit(void);
+int extpager_delegate(struct extpager_port *port, const struct extpager_delegate *arg);
+void extpager_delegations_ready(struct extpager_object *obj, int error);
+void extpager_delegations_end(struct extpager_object *obj);
+void extpager_delegations_quiesce(struct extpager_object *obj);
+void extpager_delegations_free(struct extpager_object *obj);
+bool __extpager_delegated(struct extpager_object *obj, pgoff_t index, bool write);
+pgoff_t extpager_delegated_pages(struct extpager_object *obj, pgoff_t index, bool write);
+bool __extpager_delegated_read(struct extpager_delegated_run *run, struct folio *folio,
+			       unsigned int pages);
+void __extpager_delegated_write(struct extpager_object *obj, pgoff_t index, pgoff_t last,
+				xa_mark_t tag, struct writeback_control *wbc);
+void extpager_delegated_submit(struct extpager_delegated_run *run);
+int extpager_delegated_flush(struct extpager_object *obj);
+
+/* Is anything? Who has no use for it is not to pay for it. */
+static inline bool extpager_delegates(const struct extpager_object *obj)
+{
+	return unlikely(rcu_access_pointer(obj->delegations));
+}
+
+static inline bool extpager_delegated_read(struct extpager_delegated_run *run,
+					   struct folio *folio, unsigned int pages)
+{
+	return extpager_delegates(run->obj) && __extpager_delegated_read(run, folio, pages);
+}
+
+static inline void extpager_delegated_write(struct extpager_object *obj, pgoff_t index,
+					    pgoff_t last, xa_mark_t tag,
+					    struct writeback_control *wbc)
+{
+	if (extpager_delegates(obj))
+		__extpager_delegated_write(obj, index, last, tag, wbc);
+}
+
+/* Dirty, it does not go to the pager. */
+static inline bool extpager_delegated_for_write(struct extpager_object *obj, pgoff_t index)
+{
+	return extpager_delegates(obj) && __extpager_delegated(obj, index, true);
+}
 
 /* reply.c */
 bool extpager_error_is_legal(u32 error);
@@ -736,6 +799,7 @@ bool extpager_range_returning(struct extpager_object *obj, pgoff_t first, pgoff_
 int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t last);
 int extpager_wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, bool barrier);
+bool extpager_sync_needs_pager(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 bool extpager_object_clean(struct extpager_object *obj);
 unsigned long extpager_object_dirty_pages(struct extpager_object *obj);
 
@@ -765,6 +829,13 @@ void extpager_spill_free(struct extpager_object *obj);
 static inline bool extpager_spilled(struct extpager_object *obj, pgoff_t index)
 {
 	return unlikely(atomic_long_read(&obj->nr_spilled)) && __extpager_spilled(obj, index);
+}
+
+/* Missing, it comes without anybody's being asked: its reader waits for a device alone. */
+static inline bool extpager_needs_no_pager(struct extpager_object *obj, pgoff_t index)
+{
+	return extpager_delegates(obj) && __extpager_delegated(obj, index, false) &&
+	       !extpager_spilled(obj, index);
 }
 
 /* Who paid for the folio pays for what is done for it; to be put. */
@@ -814,6 +885,7 @@ int extpager_gate_dirty(struct extpager_object *obj);
 bool extpager_gate_wanted(struct extpager_object *obj, pgoff_t index, unsigned int nr,
 			  pgoff_t *wanted, u32 *access);
 u64 extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int nr, int error);
+bool extpager_gate_waits(const struct extpager_object *obj, pgoff_t index, unsigned int nr);
 bool extpager_gate_sweep(struct extpager_target *t);
 
 /* file.c */

@@ -103,7 +103,16 @@ static size_t bytes_here(struct address_space *mapping, loff_t pos, size_t len)
 	return min_t(u64, len, ((u64)n << PAGE_SHIFT) - offset_in_page(pos));
 }
 
-/* Have the page at @pos brought in; returns how much may be read without waiting. */
+/* And how many that need no pager; of what the spill has the generic functions take care. */
+static size_t bytes_delegated(struct extpager_object *obj, loff_t pos, size_t len)
+{
+	pgoff_t n = clamp_t(pgoff_t, extpager_delegated_pages(obj, pos >> PAGE_SHIFT, false),
+			    1, READ_PAGES);
+
+	return min_t(u64, len, ((u64)n << PAGE_SHIFT) - offset_in_page(pos));
+}
+
+/* Have the page at @pos brought in; returns how much may be read without waiting for a pager. */
 static ssize_t gate_read(struct file *file, loff_t pos, size_t len)
 {
 	struct address_space *mapping = file->f_mapping;
@@ -119,6 +128,8 @@ static ssize_t gate_read(struct file *file, loff_t pos, size_t len)
 	here = bytes_here(mapping, pos, len);
 	if (here)
 		return here;
+	if (extpager_needs_no_pager(obj, index))
+		return bytes_delegated(obj, pos, len);
 	ret = extpager_gate_page(obj, file, index, ((pos + len - 1) >> PAGE_SHIFT) - index + 1,
 				 EXTPAGER_ACCESS_READ);
 	if (ret)

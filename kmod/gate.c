@@ -214,6 +214,24 @@ u64 extpager_gate_wake(struct extpager_object *obj, pgoff_t index, unsigned int 
 	return now;
 }
 
+/**
+ * extpager_gate_waits() - may somebody wait for one of these pages?
+ * @obj: object; compared only
+ * @index: first page
+ * @nr: pages
+ *
+ * The pages' new state must be visible before. Any context.
+ */
+bool extpager_gate_waits(const struct extpager_object *obj, pgoff_t index, unsigned int nr)
+{
+	/* Pairs with waiter_add(). */
+	smp_mb();
+	for (; nr; nr--, index++)
+		if (!hlist_empty(&gate_bucket(obj, index)->waiters))
+			return true;
+	return false;
+}
+
 /* target->lock held: does a waiter wait for something that will not come by itself? */
 static bool waiter_forgotten(const struct extpager_waiter *w)
 {
@@ -511,6 +529,14 @@ static void gate_unlock(struct gate_fault *gf)
 	release_fault_lock(gf->vmf);
 }
 
+/* Whether a writer can be waiting in vain for room: what is delegated needs no pager. */
+static int writer_status(struct extpager_object *obj)
+{
+	int status = extpager_object_status(obj);
+
+	return status == -EIO && extpager_delegates(obj) ? -EAGAIN : status;
+}
+
 /* Wait for room in the target's quota. */
 static int gate_fault_dirty(struct extpager_object *obj, struct gate_fault *gf)
 {
@@ -519,7 +545,7 @@ static int gate_fault_dirty(struct extpager_object *obj, struct gate_fault *gf)
 	if (!extpager_target_over_quota(obj->target))
 		return 0;
 	/* What will not change is said with the lock held. */
-	ret = extpager_object_status(obj);
+	ret = writer_status(obj);
 	if (ret && ret != -EAGAIN)
 		return ret;
 	if (gf->vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
@@ -643,6 +669,8 @@ static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, 
 			again = true;
 			schedule_timeout_killable(1);
 			ret = fatal_signal_pending(current) ? -EINTR : 0;
+			/* It may have been delegated meanwhile. */
+			here = extpager_needs_no_pager(obj, vmf->pgoff);
 			continue;
 		}
 		here = !ret;
@@ -671,7 +699,8 @@ vm_fault_t extpager_fault(struct vm_fault *vmf)
 {
 	struct extpager_object *obj = extpager_file_object(vmf->vma->vm_file);
 	bool dirties = vmf->flags & FAULT_FLAG_WRITE && vmf->vma->vm_flags & VM_SHARED;
-	bool here = extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff);
+	bool here = extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff) ||
+		    extpager_needs_no_pager(obj, vmf->pgoff);
 
 	if (here && (!dirties || !extpager_target_over_quota(obj->target)))
 		return filemap_fault(vmf);
@@ -740,6 +769,29 @@ vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf)
 
 /* ---- read, write, splice ---- */
 
+/* Wait for a device. 0: look if it is here, or ask again. */
+static int read_delegated(struct extpager_object *obj, pgoff_t index)
+{
+	struct folio *folio;
+	int ret;
+
+	drop_leftover(obj, index);
+	ret = extpager_request_page(obj, index, true);
+	if (ret && ret != -EEXIST && ret != -EAGAIN)
+		return ret;
+	folio = filemap_get_folio(obj->inode.i_mapping, index);
+	if (IS_ERR(folio))
+		return schedule_timeout_killable(1), fatal_signal_pending(current) ? -EINTR : 0;
+	ret = folio_wait_locked_killable(folio) ? -EINTR : 0;
+	if (!ret && !folio_test_uptodate(folio))
+		ret = -EIO;
+	folio_put(folio);
+	/* Whoever overwrites all of it need not have read it. */
+	if (ret == -EIO)
+		drop_leftover(obj, index);
+	return ret;
+}
+
 /**
  * extpager_gate_page() - have a page brought in
  * @obj: object
@@ -761,6 +813,12 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 	int ret = 0;
 
 	while (!extpager_page_uptodate(mapping, index)) {
+		if (extpager_needs_no_pager(obj, index)) {
+			ret = read_delegated(obj, index);
+			if (ret)
+				break;
+			continue;
+		}
 		if (is_own_pager(obj, current->mm))
 			return -EDEADLK;
 		/* For what is in the spill no pager is needed. */
@@ -876,6 +934,7 @@ static bool quota_waited(struct extpager_target *t, unsigned long since)
 static u64 pages_gone(struct extpager_target *t)
 {
 	return atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_RETURNED]) +
+	       atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_WRITTEN]) +
 	       atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_SPILLED]);
 }
 
@@ -891,7 +950,7 @@ static int quota_wait(struct extpager_target *t, struct extpager_object *obj)
 		queue_work(extpager_wq, &t->flush_work);
 		/* Truncation lowers the count without a word: look now and then. */
 		ret = wait_event_killable_timeout(t->wait, !extpager_target_full(t) ||
-						  ((status = extpager_object_status(obj)) &&
+						  ((status = writer_status(obj)) &&
 						   status != -EAGAIN), HZ / 10);
 		if (ret < 0)
 			return -EINTR;
@@ -900,12 +959,16 @@ static int quota_wait(struct extpager_target *t, struct extpager_object *obj)
 			return 0;
 		state = READ_ONCE(t->state);
 		/* A stall is no news; a pager that comes or goes is. */
-		if (now != seen || (state != was && extpager_object_status(obj)))
+		if (now != seen || (state != was && writer_status(obj)))
 			since = jiffies;
-		else if (status != -EAGAIN && jiffies_to_msecs(jiffies - since) >
+		else if (extpager_object_status(obj) != -EAGAIN &&
+			 jiffies_to_msecs(jiffies - since) >
 			 2 * READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
 			return -EIO;
-		if (!ret && quota_waited(t, since))
+		/* A device is just slow; but others may have pages with the pager. */
+		if (!ret && quota_waited(t, since) &&
+		    (extpager_target_asked(t, EXTPAGER_PHASE_RETURN) ||
+		     extpager_sync_needs_pager(obj, 0, ULONG_MAX)))
 			extpager_target_squeezed(t, obj);
 		seen = now;
 		was = state;

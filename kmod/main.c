@@ -62,9 +62,12 @@ static int __init extpager_init(void)
 	ret = extpager_transfer_init();
 	if (ret)
 		goto err_queues;
-	ret = extpager_object_cache_init();
+	ret = extpager_delegate_init();
 	if (ret)
 		goto err_transfer;
+	ret = extpager_object_cache_init();
+	if (ret)
+		goto err_delegate;
 	ret = extpager_pathfs_init();
 	if (ret)
 		goto err_cache;
@@ -90,6 +93,8 @@ err_pathfs:
 	extpager_pathfs_exit();
 err_cache:
 	extpager_object_cache_destroy();
+err_delegate:
+	extpager_delegate_exit();
 err_transfer:
 	extpager_transfer_exit();
 err_queues:
@@ -112,6 +117,10 @@ static void __exit extpager_exit(void)
 	extpager_pathfs_exit();
 	/* Targets and ports free themselves after a grace period, on the queue. */
 	flush_workqueue(extpager_wq);
+	/* And what was delegated, at the end of the last interrupt that was part of it. */
+	synchronize_rcu();
+	flush_workqueue(extpager_read_wq);
+	rcu_barrier();
 	destroy_workqueue(extpager_slow_wq);
 	flush_workqueue(extpager_wq);
 	rcu_barrier();
@@ -119,6 +128,7 @@ static void __exit extpager_exit(void)
 	destroy_workqueue(extpager_spill_wq);
 	destroy_workqueue(extpager_read_wq);
 	rcu_barrier();
+	extpager_delegate_exit();
 	extpager_transfer_exit();
 	extpager_object_cache_destroy();
 	extpager_gate_exit();

@@ -166,15 +166,21 @@ void extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
 	pgoff_t last = first + nr - 1, index = first;
+	unsigned int i, patience = HZ / 10;
 	struct folio_batch batch;
-	unsigned int i;
 
 	/*
 	 * Whoever asked for pages before it could know of the range has them in
-	 * the cache after this. Never queue: readers behind would wait, too.
+	 * the cache after this. Never queue: readers behind would wait, too. But those of
+	 * delegated pages hold it while they wait for a device, and there may always be one.
 	 */
-	while (!down_write_trylock(&mapping->invalidate_lock))
+	while (!down_write_trylock(&mapping->invalidate_lock)) {
+		if (extpager_delegates(obj) && !patience--) {
+			down_write(&mapping->invalidate_lock);
+			break;
+		}
 		schedule_timeout_uninterruptible(1);
+	}
 	up_write(&mapping->invalidate_lock);
 	serve_zeros(obj, first, nr);
 	folio_batch_init(&batch);
@@ -262,6 +268,7 @@ static struct extpager_request *data_request_alloc(struct extpager_object *obj, 
 static void extpager_readahead(struct readahead_control *rac)
 {
 	struct extpager_object *obj = extpager_object(rac->mapping->host);
+	struct extpager_delegated_run run = { .obj = obj, .opf = REQ_OP_READ };
 	struct extpager_request *req = NULL;
 	unsigned int nr = 0, room = 0;
 	pgoff_t index = 0;
@@ -270,7 +277,8 @@ static void extpager_readahead(struct readahead_control *rac)
 	int error;
 
 	for (left = readahead_count(rac); (folio = readahead_folio(rac)); left--) {
-		if (folio_kept(obj, folio, &error) || folio_is_overdue(obj, folio)) {
+		if (folio_kept(obj, folio, &error) || extpager_delegated_read(&run, folio, left) ||
+		    folio_is_overdue(obj, folio)) {
 			if (nr)
 				submit_data_request(obj, req, index, nr);
 			nr = 0;
@@ -278,6 +286,8 @@ static void extpager_readahead(struct readahead_control *rac)
 		}
 		if (!nr) {
 			index = folio->index;
+			/* Nothing is kept waiting for memory. */
+			extpager_delegated_submit(&run);
 			req = data_request_alloc(obj, min_t(unsigned int, left,
 							    EXTPAGER_REQUEST_PAGES));
 			if (!req) {
@@ -293,8 +303,20 @@ static void extpager_readahead(struct readahead_control *rac)
 			nr = 0;
 		}
 	}
+	extpager_delegated_submit(&run);
 	if (nr)
 		submit_data_request(obj, req, index, nr);
+}
+
+/* A locked page of the cache is read without its pager, if it is delegated. */
+static bool folio_delegated(struct extpager_object *obj, struct folio *folio)
+{
+	struct extpager_delegated_run run = { .obj = obj, .opf = REQ_OP_READ };
+
+	if (!extpager_delegated_read(&run, folio, 1))
+		return false;
+	extpager_delegated_submit(&run);
+	return true;
 }
 
 /* Ask for a missing page; @gfp: for itself. */
@@ -320,7 +342,7 @@ static int request_page(struct extpager_object *obj, pgoff_t index, gfp_t gfp)
 		ret = error;
 		goto unlock;
 	}
-	if (folio_is_overdue(obj, folio))
+	if (folio_delegated(obj, folio) || folio_is_overdue(obj, folio))
 		goto unlock;
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
 	if (req) {
@@ -399,6 +421,8 @@ static int extpager_read_folio(struct file *file, struct folio *folio)
 	ret = 0;
 	if (folio_kept(obj, folio, &ret) && ret != -EAGAIN)
 		return ret;
+	if (!ret && folio_delegated(obj, folio))
+		return 0;
 	if (ret || folio_is_overdue(obj, folio))
 		goto again;
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
@@ -479,7 +503,9 @@ int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 	    READ_ONCE(obj->generation) != generation)
 		goto out_unlock;
 	ret = -EEXIST;
-	if (extpager_zeros_overlap(obj, index, index) || extpager_spilled(obj, index))
+	/* Of what the kernel writes by itself the pager cannot know how old its bytes are. */
+	if (extpager_zeros_overlap(obj, index, index) || extpager_spilled(obj, index) ||
+	    extpager_delegated_for_write(obj, index))
 		goto out_unlock;
 	ret = -ENOMEM;
 	folio = filemap_alloc_folio(gfp, 0);
@@ -568,7 +594,7 @@ static bool run_add(struct return_run *run, struct folio *folio, bool *full)
 
 	if (folio->mapping != obj->inode.i_mapping || !folio_test_dirty(folio) ||
 	    folio_test_writeback(folio) || extpager_zeros_overlap(obj, index, index) ||
-	    extpager_page_detached(obj, index))
+	    extpager_page_detached(obj, index) || extpager_delegated_for_write(obj, index))
 		return false;
 	if (!run_extend(run, index)) {
 		*full = true;
@@ -622,11 +648,13 @@ static void send_range(struct extpager_object *obj, pgoff_t index, pgoff_t last,
 void extpager_send_range(struct extpager_object *obj, pgoff_t first, pgoff_t last,
 			 struct writeback_control *wbc)
 {
+	extpager_delegated_write(obj, first, last, PAGECACHE_TAG_DIRTY, wbc);
 	send_range(obj, first, last, PAGECACHE_TAG_DIRTY, wbc);
 }
 
 /**
- * extpager_return_range() - give dirty pages of a range to the pager, or to the spill
+ * extpager_return_range() - have dirty pages of a range written, or give them to the
+ * pager or the spill
  * @obj: object
  * @index: first page
  * @last: last page
@@ -644,6 +672,7 @@ int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t la
 	struct extpager_target *t = obj->target;
 	bool spill = extpager_target_spills(t);
 
+	extpager_delegated_write(obj, index, last, tag, wbc);
 	/* It takes all that is dirty; what it cannot take is for the pager. */
 	if (spill) {
 		extpager_spill_kick(t);
@@ -672,10 +701,6 @@ static int extpager_writepages(struct address_space *mapping, struct writeback_c
 			extpager_spill_kick(obj->target);
 		return 0;
 	}
-	if (!sync && extpager_spill_goes_first(obj)) {
-		extpager_spill_kick(obj->target);
-		return 0;
-	}
 	if (wbc->range_cyclic) {
 		index = 0;
 		last = -1;
@@ -686,6 +711,11 @@ static int extpager_writepages(struct address_space *mapping, struct writeback_c
 	if (sync || wbc->tagged_writepages) {
 		tag_pages_for_writeback(mapping, index, last);
 		tag = PAGECACHE_TAG_TOWRITE;
+	}
+	if (!sync && extpager_spill_goes_first(obj)) {
+		extpager_delegated_write(obj, index, last, tag, wbc);
+		extpager_spill_kick(obj->target);
+		return 0;
 	}
 	extpager_return_range(obj, index, last, tag, wbc);
 	return 0;

@@ -72,10 +72,13 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->zeros = 0;
 	obj->returned = 0;
 	obj->synced = 0;
+	obj->flushed = 0;
+	atomic64_set(&obj->written, 0);
 	atomic_set(&obj->write_errors, 0);
 	obj->terminating = false;
 	obj->retry_at = jiffies;
 	obj->nr_failures = 0;
+	RCU_INIT_POINTER(obj->delegations, NULL);
 	obj->spill = NULL;
 	atomic_long_set(&obj->nr_spilled, 0);
 	return &obj->inode;
@@ -85,6 +88,7 @@ static void object_evict_inode(struct inode *inode)
 {
 	truncate_inode_pages_final(inode->i_mapping);
 	clear_inode(inode);
+	extpager_delegations_free(extpager_object(inode));
 	extpager_spill_free(extpager_object(inode));
 }
 
@@ -131,9 +135,10 @@ static int object_sync_fs(struct super_block *sb, int wait)
 		 * Without a pager the pages stay dirty; sync must not wait for the
 		 * next one, nor once more for one that has just missed a deadline.
 		 */
-		if (!extpager_target_missed(t) && !extpager_object_status(obj))
+		if ((!extpager_target_missed(t) && !extpager_object_status(obj)) ||
+		    !extpager_sync_needs_pager(obj, 0, ULONG_MAX))
 			ret = extpager_return_sync(obj, 0, LLONG_MAX, true) ?: ret;
-		else if (!extpager_object_clean(obj))
+		else if (extpager_delegated_flush(obj) || !extpager_object_clean(obj))
 			ret = -EIO;
 	}
 	return ret;
@@ -439,6 +444,7 @@ void extpager_object_init_done(struct extpager_object *obj, int error, u32 attri
 		return;
 	obj->init_sent = false;
 	WRITE_ONCE(obj->error, error);
+	extpager_delegations_ready(obj, error);
 	if (!error) {
 		obj->attributes = attributes;
 		obj->initialised = true;
@@ -588,6 +594,7 @@ static void object_terminate(struct extpager_object *obj)
 	filemap_invalidate_lock(obj->inode.i_mapping);
 	truncate_inode_pages(obj->inode.i_mapping, 0);
 	filemap_invalidate_unlock(obj->inode.i_mapping);
+	extpager_delegations_quiesce(obj);
 	object_tell(req);
 	spin_lock(&t->lock);
 	extpager_object_init_unsent(obj);
@@ -702,7 +709,8 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 		extpager_object_use(obj);
 		status = extpager_object_status(obj);
 		/* A pager that is there is given its time to be READY. */
-		if (status && !(status == -EAGAIN && extpager_target_live(t)))
+		if (status && !(status == -EAGAIN && extpager_target_live(t)) &&
+		    extpager_sync_needs_pager(obj, 0, ULONG_MAX))
 			return -EBUSY;
 		if (extpager_return_sync(obj, 0, LLONG_MAX, true) || !extpager_object_clean(obj))
 			return -EBUSY;
@@ -740,6 +748,8 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 
 	extpager_requests_cancel(obj, -ENODEV);
 	extpager_spill_quiesce(obj);
+	/* The pager may give to others what it had delegated. */
+	extpager_delegations_quiesce(obj);
 	if (discard && !extpager_object_clean(obj)) {
 		extpager_count_add(t, PAGES_DISCARDED, extpager_object_dirty_pages(obj));
 		truncate_inode_pages(obj->inode.i_mapping, 0);

@@ -386,6 +386,7 @@ static bool may_spill(struct extpager_object *obj, struct folio *folio)
 	return folio->mapping == obj->inode.i_mapping && folio_test_dirty(folio) &&
 	       !folio_test_writeback(folio) &&
 	       !extpager_zeros_overlap(obj, folio->index, folio->index) &&
+	       !extpager_delegated_for_write(obj, folio->index) &&
 	       folio_clear_dirty_for_io(folio);
 }
 
@@ -396,7 +397,8 @@ static int spill_folio(struct extpager_object *obj, struct folio *folio)
 	struct page *page;
 
 	/* Without the lock: a look, to be repeated. */
-	if (!folio_test_dirty(folio) || folio_test_writeback(folio))
+	if (!folio_test_dirty(folio) || folio_test_writeback(folio) ||
+	    extpager_delegated_for_write(obj, folio->index))
 		return 0;
 	memcg = extpager_folio_payer(folio);
 	old = set_active_memcg(memcg);

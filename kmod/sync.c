@@ -202,6 +202,44 @@ static int barrier_request(struct extpager_object *obj)
 }
 
 /**
+ * extpager_sync_needs_pager() - is there anything of a range that only the pager can store?
+ * @obj: object
+ * @first: first page
+ * @last: last page, or ULONG_MAX
+ */
+bool extpager_sync_needs_pager(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	pgoff_t pages = DIV_ROUND_UP(i_size_read(&obj->inode), PAGE_SIZE);
+
+	if (!extpager_delegates(obj) || extpager_object_keeps(obj) || extpager_object_unsynced(obj))
+		return true;
+	last = min(last, pages - 1);
+	return first <= last && (extpager_delegated_pages(obj, first, true) < last - first + 1 ||
+				 range_tagged(obj->inode.i_mapping, first, last));
+}
+
+/* Write what is delegated of the range, and wait for that. 0 or -EINTR. */
+static int write_delegated(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	struct address_space *mapping = obj->inode.i_mapping;
+	struct writeback_control wbc = {
+		.sync_mode = WB_SYNC_ALL,
+		.nr_to_write = LONG_MAX,
+	};
+	int ret, turn;
+
+	tag_pages_for_writeback(mapping, first, last);
+	/* What was being written, and is dirty again, has its turn after that. */
+	for (turn = 0; turn < 2; turn++) {
+		extpager_delegated_write(obj, first, last, PAGECACHE_TAG_TOWRITE, &wbc);
+		ret = extpager_wait_returned(obj, first, last);
+		if (ret || !range_tagged(mapping, first, last))
+			return ret;
+	}
+	return 0;
+}
+
+/**
  * extpager_return_sync() - return all that is dirty now and wait for it
  * @obj: object
  * @start: first byte
@@ -217,11 +255,20 @@ int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, 
 {
 	pgoff_t first = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
 	struct sync_wait w = { .errors = atomic_read(&obj->write_errors) };
+	bool asks;
 	int ret, zeros;
 
 	do {
 		ret = 0;
-		if (!extpager_object_clean(obj)) {
+		asks = true;
+		if (extpager_delegates(obj)) {
+			/* Before anything else: of this no pager is to be waited for. */
+			ret = write_delegated(obj, first, last) ?: extpager_delegated_flush(obj);
+			if (ret)
+				break;
+			asks = extpager_sync_needs_pager(obj, first, last);
+		}
+		if (asks && !extpager_object_clean(obj)) {
 			ret = extpager_object_wait_ready(obj);
 			if (ret)
 				break;
@@ -232,8 +279,13 @@ int extpager_return_sync(struct extpager_object *obj, loff_t start, loff_t end, 
 			      return_tagged(obj, first, last, &w) ?:
 			      wait_unspilled(obj, in_spill, &w) ?: zeros;
 		}
-		if (!ret && barrier)
+		if (!ret && barrier && asks)
 			ret = barrier_request(obj);
+		if (!ret && barrier)
+			ret = extpager_delegated_flush(obj);
+		/* It was taken back meanwhile, and what was written is for the pager to flush. */
+		if (!ret && barrier && !asks && extpager_object_unsynced(obj))
+			ret = -EAGAIN;
 	} while (ret == -EAGAIN);
 	return ret;
 }
@@ -248,7 +300,8 @@ bool extpager_object_clean(struct extpager_object *obj)
 	xa_lock_irq(pages);
 	marked = xa_marked(pages, PAGECACHE_TAG_DIRTY) || xa_marked(pages, PAGECACHE_TAG_WRITEBACK);
 	xa_unlock_irq(pages);
-	return !marked && !extpager_object_unsynced(obj) && !extpager_object_keeps(obj);
+	return !marked && !extpager_object_unsynced(obj) && !extpager_object_unflushed(obj) &&
+	       !extpager_object_keeps(obj);
 }
 
 /* Pages that only the kernel has: dirty, being returned, or in the spill. */

@@ -177,6 +177,7 @@ TARGET_ATTRIBUTE(spills_failed, show_counter, EXTPAGER_A_STATS_SPILLS_FAILED);
 TARGET_ATTRIBUTE(warnings, show_counter, EXTPAGER_A_STATS_WARNINGS);
 TARGET_ATTRIBUTE(overlaps, show_counter, EXTPAGER_A_STATS_OVERLAPS);
 TARGET_ATTRIBUTE(pages_read, show_counter, EXTPAGER_A_STATS_PAGES_READ);
+TARGET_ATTRIBUTE(pages_written, show_counter, EXTPAGER_A_STATS_PAGES_WRITTEN);
 
 static struct attribute *counter_attrs[] = {
 	&attr_inits.attr,
@@ -206,6 +207,7 @@ static struct attribute *counter_attrs[] = {
 	&attr_warnings.attr,
 	&attr_overlaps.attr,
 	&attr_pages_read.attr,
+	&attr_pages_written.attr,
 	NULL,
 };
 

@@ -454,7 +454,8 @@ int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *
 		WRITE_ONCE(t->discard, t->discard || discard);
 		ret = -EALREADY;
 		NL_SET_ERR_MSG(extack, "the target is being deleted");
-	} else if (obj && !discard && !extpager_target_live(t) && !extpager_object_clean(obj)) {
+	} else if (obj && !discard && !extpager_target_live(t) && !extpager_object_clean(obj) &&
+		   extpager_sync_needs_pager(obj, 0, ULONG_MAX)) {
 		ret = -EBUSY;
 		NL_SET_ERR_MSG(extack, "dirty pages and no pager to return them to: start one, or discard");
 	} else {

@@ -112,7 +112,8 @@ static void zero_tail(const struct extpager_object *obj, struct folio *folio)
 	flush_dcache_folio(folio);
 }
 
-static int client_error(int error)
+/* What clients are told. */
+int extpager_transfer_error(int error)
 {
 	return extpager_error_is_legal(-error) ? error : error == -EILSEQ ? -EBADMSG : -EIO;
 }
@@ -137,7 +138,7 @@ static void claim_done(struct extpager_object *obj, struct extpager_claim *claim
 	} else if (error) {
 		extpager_count_add(t, PAGES_FAILED, claim->nr);
 		tell_failure(obj, claim, error);
-		error = client_error(error);
+		error = extpager_transfer_error(error);
 	} else {
 		extpager_count_add(t, PAGES_READ, claim->nr);
 		for (i = 0; i < claim->span; i++)

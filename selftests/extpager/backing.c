@@ -37,40 +37,15 @@ FIXTURE(backing)
 	bool device;
 };
 
-/* Pages of @seed from byte @base on; more of them than the object has. */
-static bool fill(int fd, uint64_t base, uint64_t pages, uint64_t seed)
-{
-	uint8_t *page = aligned_alloc(PAGE, PAGE);
-	uint64_t i;
-	bool ok = true;
-
-	for (i = 0; i < pages && ok; i++) {
-		fill_page(page, seed, i);
-		ok = pwrite(fd, page, PAGE, base + i * PAGE) == (ssize_t)PAGE;
-	}
-	free(page);
-	return ok;
-}
-
 /* A new file with @pages of @seed from @base on, open as @flags say. */
 static int make_file(uint64_t base, uint64_t pages, uint64_t seed, int flags)
 {
 	int fd = open(FILE_PATH, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	bool ok = fd >= 0 && fill(fd, base, pages, seed);
+	bool ok = fd >= 0 && fill_pages(fd, base, pages, seed);
 
 	if (fd >= 0)
 		close(fd);
 	return ok ? open(FILE_PATH, flags | O_CLOEXEC) : -1;
-}
-
-/* The pager registers what @fd is, and closes it. */
-static int use(struct pager *p, int fd)
-{
-	int file = fd < 0 ? -EBADF : pager_register(p, fd);
-
-	if (fd >= 0)
-		close(fd);
-	return file;
 }
 
 static bool open_object(struct pager *p, uint64_t bytes, uint64_t *object, int *fd)
@@ -118,30 +93,6 @@ static bool ask(struct pager *p, int fd, uint64_t index, uint64_t nr, struct ext
 	return !prefetch(fd, index, nr) && next_request(p, ev) && ev->offset == index * PAGE;
 }
 
-static bool is_here(int fd, uint64_t index)
-{
-	unsigned char in = 0;
-	void *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, index * PAGE);
-	bool here = map != MAP_FAILED && !mincore(map, PAGE, &in) && in & 1;
-
-	if (map != MAP_FAILED)
-		munmap(map, PAGE);
-	return here;
-}
-
-/* Whoever reads a page that is here needs no pager. */
-static bool pages_are(int fd, uint64_t index, uint64_t nr, uint64_t seed)
-{
-	uint8_t page[PAGE];
-	uint64_t i;
-
-	for (i = index; i < index + nr; i++)
-		if (!WAIT_FOR(SOON, is_here(fd, i)) ||
-		    pread(fd, page, PAGE, i * PAGE) != (ssize_t)PAGE || !page_is(page, seed, i))
-			return false;
-	return true;
-}
-
 /* ---- the right bytes ---- */
 
 TEST_F(backing, a_device_is_read_without_the_pager)
@@ -156,8 +107,8 @@ TEST_F(backing, a_device_is_read_without_the_pager)
 	fd = open(DISK, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, fd);
 	/* In the device's page cache: registration writes it out. */
-	ASSERT_TRUE(fill(fd, BEGIN, PAGES, 7));
-	self->file = use(&self->p, fd);
+	ASSERT_TRUE(fill_pages(fd, BEGIN, PAGES, 7));
+	self->file = pager_use(&self->p, fd);
 	ASSERT_LT(0, self->file);
 
 	c = crowd_new(self->fd, BYTES, 7, 1);
@@ -186,7 +137,7 @@ TEST_F(backing, a_file_is_read_by_a_worker_from_any_byte_on)
 
 	PARTIAL(115);
 	OBJECT(BYTES);
-	self->file = use(&self->p, make_file(123, PAGES, 8, O_RDONLY));
+	self->file = pager_use(&self->p, make_file(123, PAGES, 8, O_RDONLY));
 	ASSERT_LT(0, self->file);
 	ASSERT_TRUE(ask(&self->p, self->fd, 10, 100, &ev));
 	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 123));
@@ -206,15 +157,15 @@ TEST_F(backing, the_last_page_ends_in_zeros)
 	fds[0] = make_file(BEGIN, PAGES, 9, O_RDONLY);
 	fds[1] = open(DISK, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, fds[0]);
-	ASSERT_TRUE(fill(fds[1], BEGIN, PAGES, 9));
+	ASSERT_TRUE(fill_pages(fds[1], BEGIN, PAGES, 9));
 	for (way = 0; way < 2; way++) {
 		OBJECT(bytes);
-		file = use(&self->p, fds[way]);
+		file = pager_use(&self->p, fds[way]);
 		ASSERT_LT(0, file);
 		ASSERT_TRUE(ask(&self->p, self->fd, 4, 2, &ev));
 		EXPECT_EQ(PAGE + 100, ev.length);
 		ASSERT_EQ(0, pager_supply_file(&self->p, &ev, file, BEGIN));
-		ASSERT_TRUE(WAIT_FOR(SOON, is_here(self->fd, 5)));
+		ASSERT_TRUE(WAIT_FOR(SOON, page_is_here(self->fd, 5)));
 		map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, self->fd, 5 * PAGE);
 		ASSERT_NE(MAP_FAILED, map);
 		fill_page(page, 9, 5);
@@ -235,7 +186,7 @@ TEST_F(backing, a_request_may_be_answered_in_many_ways)
 	uint8_t page[PAGE];
 
 	OBJECT(BYTES);
-	self->file = use(&self->p, make_file(0, PAGES, 8, O_RDONLY));
+	self->file = pager_use(&self->p, make_file(0, PAGES, 8, O_RDONLY));
 	ASSERT_LT(0, self->file);
 	ASSERT_TRUE(ask(&self->p, self->fd, 0, 24, &ev));
 	/* The first, a middle and the last page by copy and zeros, two from the file. */
@@ -281,11 +232,11 @@ TEST_F(backing, one_bad_block_is_one_bad_page)
 	ASSERT_TRUE(flaky_make(8 * MIB, 0));
 	fd = open(FLAKY, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, fd);
-	ASSERT_TRUE(fill(fd, BEGIN, PAGES, 7));
+	ASSERT_TRUE(fill_pages(fd, BEGIN, PAGES, 7));
 	ASSERT_EQ(0, fsync(fd));
 	ASSERT_TRUE(flaky_page_fails(BEGIN / PAGE + 105));
 	OBJECT(BYTES);
-	self->file = use(&self->p, fd);
+	self->file = pager_use(&self->p, fd);
 	ASSERT_LT(0, self->file);
 	ASSERT_TRUE(ask(&self->p, self->fd, 90, 30, &ev));
 	c = crowd_new(self->fd, BYTES, 7, 1);
@@ -310,7 +261,7 @@ TEST_F(backing, a_file_that_is_too_short_fails_where_it_ends)
 	struct crowd *c;
 
 	OBJECT(BYTES);
-	self->file = use(&self->p, make_file(0, 20, 8, O_RDONLY));
+	self->file = pager_use(&self->p, make_file(0, 20, 8, O_RDONLY));
 	ASSERT_LT(0, self->file);
 	ASSERT_EQ(0, truncate(FILE_PATH, 19 * PAGE + 50));
 	ASSERT_TRUE(ask(&self->p, self->fd, 10, 20, &ev));
@@ -335,7 +286,7 @@ static bool make_slow(int *fd)
 	if (!flaky_make(8 * MIB, SLOW))
 		return false;
 	*fd = open(FLAKY, O_RDWR | O_CLOEXEC);
-	return *fd >= 0 && fill(*fd, BEGIN, PAGES, 7);
+	return *fd >= 0 && fill_pages(*fd, BEGIN, PAGES, 7);
 }
 
 #define OBJECT_ON_SLOW_DEVICE() do {							\
@@ -344,7 +295,7 @@ static bool make_slow(int *fd)
 	self->device = true;								\
 	ASSERT_TRUE(make_slow(&__fd));							\
 	OBJECT(BYTES);									\
-	self->file = use(&self->p, __fd);						\
+	self->file = pager_use(&self->p, __fd);						\
 	ASSERT_LT(0, self->file);							\
 } while (0)
 
@@ -381,7 +332,7 @@ TEST_F(backing, a_successor_is_asked_for_what_was_being_read)
 
 	/* The successor's names are its own, and it has to register by itself. */
 	ASSERT_EQ(0, pager_open(&next, 1, 0));
-	file = use(&next, make_file(BEGIN, PAGES, 8, O_RDONLY));
+	file = pager_use(&next, make_file(BEGIN, PAGES, 8, O_RDONLY));
 	ASSERT_LT(0, file);
 	ASSERT_EQ(0, pager_attach(&next, NAME, NULL, NULL));
 	ASSERT_TRUE(pager_expect(&next, EXTPAGER_EV_INIT, &ev, SOON));
@@ -419,7 +370,7 @@ static int die_with_a_file(void *arg)
 
 	if (pager_open_fd(p, p->fd, 1, 0))
 		return 1;
-	return use(p, make_file(0, 1, 8, O_RDONLY)) == 1 ? 0 : 2;
+	return pager_use(p, make_file(0, 1, 8, O_RDONLY)) == 1 ? 0 : 2;
 }
 
 TEST_F(backing, files_end_with_the_pager_and_not_with_the_port)
@@ -477,7 +428,7 @@ TEST_F(backing, a_hole_does_not_wait_for_what_is_being_read)
 	EXPECT_GT(begin + SLOW, now_ms());
 	EXPECT_TRUE(pages_are(self->fd, 40, 1, 7));
 	/* Nor does it come over the hole. */
-	EXPECT_FALSE(is_here(self->fd, 15));
+	EXPECT_FALSE(page_is_here(self->fd, 15));
 	ASSERT_EQ((ssize_t)PAGE, pwrite(self->fd, page, PAGE, 15 * PAGE));
 }
 
@@ -586,14 +537,14 @@ TEST_F(backing, a_write_to_the_file_from_its_own_mapping_ends)
 	ASSERT_EQ(0, system("modprobe -aq loop ext4 && mount -o loop /tmp/image /tmp/ext4"));
 	ext4 = open("/tmp/ext4/file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	ASSERT_LE(0, ext4);
-	ASSERT_TRUE(fill(ext4, 0, 64, 6));
+	ASSERT_TRUE(fill_pages(ext4, 0, 64, 6));
 	close(ext4);
 	OBJECT(64 * PAGE);
 	ASSERT_EQ(0, target_set(NAME, &o));
 	k.object = self->fd;
 	k.file = open("/tmp/ext4/file", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, k.file);
-	self->file = use(&self->p, open("/tmp/ext4/file", O_RDONLY | O_DIRECT | O_CLOEXEC));
+	self->file = pager_use(&self->p, open("/tmp/ext4/file", O_RDONLY | O_DIRECT | O_CLOEXEC));
 	ASSERT_LT(0, self->file);
 	c = client_start(write_from_itself, &k);
 	ASSERT_TRUE(next_request(&self->p, &ev));
@@ -681,8 +632,8 @@ TEST_F(backing, a_supply_that_cannot_be_is_refused_and_can_be_given_anew)
 	BEHAVIOURS(109);
 	ASSERT_TRUE(disk_ready());
 	OBJECT(BYTES);
-	self->file = use(&self->p, make_file(0, PAGES, 8, O_RDONLY));
-	device = use(&self->p, open(DISK, O_RDONLY | O_CLOEXEC));
+	self->file = pager_use(&self->p, make_file(0, PAGES, 8, O_RDONLY));
+	device = pager_use(&self->p, open(DISK, O_RDONLY | O_CLOEXEC));
 	ASSERT_LT(0, self->file);
 	ASSERT_LT(0, device);
 	ASSERT_TRUE(ask(&self->p, self->fd, 0, 8, &ev));

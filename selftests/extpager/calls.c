@@ -79,6 +79,8 @@ static const struct known {
 	  { OF_A_PORT, EOPNOTSUPP, EBADF, ELOOP, ENOSPC, EIO } },
 	{ EXTPAGER_IOC_UNREGISTER, sizeof(struct extpager_unregister), 0, 0,
 	  { OF_A_PORT, EOPNOTSUPP, ENOENT } },
+	{ EXTPAGER_IOC_DELEGATE, sizeof(struct extpager_delegate), 0, 0,
+	  { OF_A_PORT, EOPNOTSUPP, ENOENT, ESTALE, ERANGE, EBADF, EROFS, ENOSPC, EINTR } },
 };
 
 #define SETUP_NR	_IOC_NR(EXTPAGER_IOC_SETUP)

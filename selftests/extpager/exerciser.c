@@ -333,17 +333,31 @@ FIXTURE_TEARDOWN(exerciser)
 	EXPECT_TRUE(ways_end());
 }
 
-static void run(struct __test_metadata *_metadata, FIXTURE_DATA(exerciser) *self, bool punch)
+/* Now and then the pager is killed, and another takes its place. */
+static bool torment(struct server *s, uint64_t *random, unsigned int *kills)
 {
-	/* Both tests together make 10^6 on the newer kernel, 10^5 on the debug kernel. */
-	unsigned int usual = kernel_version() < 612 ? 100000 : 500000;
-	unsigned int all = test_rounds(1000000, usual, 50000), operations = all / ROUNDS / WORKERS;
-	uint64_t begin = now_ms();
+	if (test_random(random) % 4)
+		return true;
+	server_kill(s);
+	++*kills;
+	return server_restart(s, TARGET);
+}
+
+enum {
+	PUNCH = 1,
+	LENT = 2,		/* the pager delegates and takes back, and is killed */
+};
+
+static void run(struct __test_metadata *_metadata, FIXTURE_DATA(exerciser) *self,
+		unsigned int all, unsigned int how)
+{
+	unsigned int operations = all / ROUNDS / WORKERS, kills = 0;
+	bool punch = how & PUNCH, lent = how & LENT;
+	uint64_t begin = now_ms(), random = test_seed(how);
 	struct client client[WORKERS];
 	unsigned int round, i;
 	int fd = way_open(BY_OPEN, O_RDWR);
 
-	BEHAVIOURS_IF(all >= test_rounds(1000000, 500000, 50000), 121);
 	ASSERT_LE(0, fd);
 	/* Mounts the paths: workers that did so at once would leave one mount each. */
 	close(way_open(BY_PATH, O_RDWR));
@@ -354,7 +368,7 @@ static void run(struct __test_metadata *_metadata, FIXTURE_DATA(exerciser) *self
 			struct worker w = {
 				.s = self->s, .number = i, .operations = operations,
 				.punch = punch,
-				.random = test_seed((punch * ROUNDS + round) * WORKERS + i),
+				.random = test_seed((how * ROUNDS + round) * WORKERS + i),
 			};
 
 			client[i] = client_start(work, &w);
@@ -362,6 +376,7 @@ static void run(struct __test_metadata *_metadata, FIXTURE_DATA(exerciser) *self
 		}
 		while (running) {
 			drop_caches();
+			ASSERT_TRUE(!lent || torment(&self->server, &random, &kills));
 			for (i = 0; i < WORKERS; i++) {
 				if (result[i] != CLIENT_RUNNING)
 					continue;
@@ -391,17 +406,47 @@ static void run(struct __test_metadata *_metadata, FIXTURE_DATA(exerciser) *self
 	       self->s->done, (unsigned long)(now_ms() - begin) / 1000,
 	       self->server.stats->pages_requested, self->server.stats->pages_returned,
 	       self->server.stats->zeros);
+	if (lent) {
+		TH_LOG("%u pagers killed, %lu ranges delegated, %lu taken back, %lu pages read, %lu written",
+		       kills, self->server.stats->lent, self->server.stats->taken_back,
+		       target_stat(TARGET, EXTPAGER_A_STATS_PAGES_READ),
+		       target_stat(TARGET, EXTPAGER_A_STATS_PAGES_WRITTEN));
+		EXPECT_LT(ROUNDS, kills);
+		EXPECT_LT(10, self->server.stats->taken_back);
+		EXPECT_LT(PAGES, target_stat(TARGET, EXTPAGER_A_STATS_PAGES_WRITTEN));
+	}
 	close(fd);
+}
+
+/* Both tests together make 10^6 on the newer kernel, 10^5 on the debug kernel. */
+static unsigned int usual_operations(void)
+{
+	return test_rounds(1000000, kernel_version() < 612 ? 100000 : 500000, 50000);
 }
 
 TEST_F_TIMEOUT(exerciser, four_processes_agree_with_a_model, 2400)
 {
-	run(_metadata, self, false);
+	unsigned int all = usual_operations();
+
+	BEHAVIOURS_IF(all >= test_rounds(1000000, 500000, 50000), 121);
+	run(_metadata, self, all, 0);
 }
 
 TEST_F_TIMEOUT(exerciser, and_when_holes_are_punched, 2400)
 {
-	run(_metadata, self, true);
+	unsigned int all = usual_operations();
+
+	BEHAVIOURS_IF(all >= test_rounds(1000000, 500000, 50000), 121);
+	run(_metadata, self, all, PUNCH);
+}
+
+/* Copied, read from a file, delegated, delegated for reading, and taken back: side by side. */
+TEST_F_TIMEOUT(exerciser, and_when_ranges_are_delegated_and_pagers_killed, 2400)
+{
+	server_kill(&self->server);
+	ASSERT_TRUE(server_lends(&self->server));
+	ASSERT_TRUE(server_restart(&self->server, TARGET));
+	run(_metadata, self, test_rounds(1000000, 30000, 4000), PUNCH | LENT);
 }
 
 TEST_HARNESS_MAIN

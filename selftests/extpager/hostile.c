@@ -1215,6 +1215,8 @@ TEST_F(calls, structs_of_other_sizes_are_taken_or_refused_as_promised)
 	TEST_LENGTH(extpager_failures, EXTPAGER_IOC_FAILURES, -ENOENT, .object = 1);
 	TEST_LENGTH(extpager_register, EXTPAGER_IOC_REGISTER, -EBADF, .fd = -1);
 	TEST_LENGTH(extpager_unregister, EXTPAGER_IOC_UNREGISTER, -ENOENT, .file = 1);
+	TEST_LENGTH(extpager_delegate, EXTPAGER_IOC_DELEGATE, -ENOENT, .object = 1,
+		    .nr_ranges = 1);
 }
 
 TEST_F(calls, unknown_calls_and_port_calls_on_other_fds_are_not_known)
@@ -1227,7 +1229,7 @@ TEST_F(calls, unknown_calls_and_port_calls_on_other_fds_are_not_known)
 	ASSERT_LE(0, fd);
 	memset(arg, 0, PAGE);
 	SET_SIZE(arg, 256);
-	for (nr = _IOC_NR(EXTPAGER_IOC_UNREGISTER) + 1; nr < 256; nr++) {
+	for (nr = _IOC_NR(EXTPAGER_IOC_DELEGATE) + 1; nr < 256; nr++) {
 		EXPECT_EQ(-ENOTTY, call(self->p.fd, _IOC(_IOC_READ | _IOC_WRITE,
 							 EXTPAGER_IOC_MAGIC, nr, 64), arg));
 	}
@@ -1359,6 +1361,7 @@ static int use_port(void *arg)
 	struct extpager_failures failures = { .size = sizeof(failures), .object = 1 };
 	struct extpager_register reg = { .size = sizeof(reg), .fd = 0 };
 	struct extpager_unregister unreg = { .size = sizeof(unreg), .file = 1 };
+	struct extpager_delegate delegate = { .size = sizeof(delegate), .object = 1 };
 	struct pager *p = arg;
 
 	if (enter(p->fd, 0, 0, 0) != -EPERM)
@@ -1384,6 +1387,8 @@ static int use_port(void *arg)
 		return 10;
 	if (call(p->fd, EXTPAGER_IOC_UNREGISTER, &unreg) != -EPERM)
 		return 11;
+	if (call(p->fd, EXTPAGER_IOC_DELEGATE, &delegate) != -EPERM)
+		return 12;
 	return 0;
 }
 

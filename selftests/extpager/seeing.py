@@ -247,6 +247,7 @@ def test_counters_agree_with_a_traced_run():
         trace(False)
         told, counters = counted_in_trace(), stats()
         counters["pages-copied"] += counters.pop("pages-zeroed") + counters.pop("pages-read")
+        assert not counters.pop("pages-written")        # nothing is delegated
         for name in ("orphaned", "bad-replies"):        # of pagers, which are not traced
             assert counters.pop(name), name
         waits = counters.pop("gate-waits")

@@ -123,6 +123,11 @@ static int try_unregister(struct stranger *me)
 	return CALL(EXTPAGER_IOC_UNREGISTER, extpager_unregister, .file = 1);
 }
 
+static int try_delegate(struct stranger *me)
+{
+	return CALL(EXTPAGER_IOC_DELEGATE, extpager_delegate, .object = 1);
+}
+
 static int try_read_node(struct stranger *me)
 {
 	char c;
@@ -273,6 +278,7 @@ static const struct attempt attempts[] = {
 	{ "WAKE without a port", try_wake, ENOTTY },
 	{ "REGISTER without a port", try_register, ENOTTY },
 	{ "UNREGISTER without a port", try_unregister, ENOTTY },
+	{ "DELEGATE without a port", try_delegate, ENOTTY },
 	{ "OPEN of an object without a port", try_open_object, ENOTTY },
 	{ "OPEN to read", try_open_to_read, EACCES },
 	{ "OPEN to write", try_open_to_write, EACCES },
@@ -402,6 +408,7 @@ static int take_over(void *arg)
 	CHECK(try_wake(me) == -ESHUTDOWN);
 	CHECK(try_register(me) == -ESHUTDOWN);
 	CHECK(try_unregister(me) == -ESHUTDOWN);
+	CHECK(try_delegate(me) == -ESHUTDOWN);
 	CHECK(try_open_object(me) == -ESHUTDOWN);
 	return 0;
 }

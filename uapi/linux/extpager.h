@@ -85,8 +85,9 @@ struct extpager_setup {
 	__u32 reserved;
 };
 
-#define EXTPAGER_FEATURE_FILES	(1ULL << 0) /* REGISTER, and SUPPLY from a file */
-#define EXTPAGER_FEATURES_KNOWN	EXTPAGER_FEATURE_FILES
+#define EXTPAGER_FEATURE_FILES		(1ULL << 0) /* REGISTER, and SUPPLY from a file */
+#define EXTPAGER_FEATURE_DELEGATE	(1ULL << 1) /* DELEGATE */
+#define EXTPAGER_FEATURES_KNOWN		(EXTPAGER_FEATURE_FILES | EXTPAGER_FEATURE_DELEGATE)
 
 /**
  * struct extpager_enter - submit replies and wait for events (EXTPAGER_IOC_ENTER)
@@ -268,9 +269,10 @@ struct extpager_failures {
  *	device, 1 for a file. O_DIRECT, a file has needs of its own.
  * @reserved: must be 0
  *
- * The port keeps the file open until UNREGISTER or the end of the pager. What
- * others wrote to a device through its page cache is written out first and
- * leaves that cache; what they write so later may not be seen.
+ * The port keeps the file open until UNREGISTER or the end of the pager, and longer
+ * what is delegated: a device that was opened with O_EXCL stays claimed. What others
+ * wrote to a device through its page cache is written out first and leaves that cache;
+ * what they write so later may not be seen.
  *
  * EBADF: no such fd, or not open for reading. EINVAL: neither kind of file.
  * EOPNOTSUPP: a file that cannot be read so, or of proc or sysfs, or blocks larger
@@ -297,7 +299,8 @@ struct extpager_register {
  * @file: from REGISTER
  * @reserved: must be 0
  *
- * Reads under way go on, and keep the file open. ENOENT: no such file.
+ * Reads under way and what is delegated go on, and keep the file open. ENOENT: no
+ * such file.
  */
 struct extpager_unregister {
 	__u32 size;
@@ -305,6 +308,67 @@ struct extpager_unregister {
 	__u32 file;
 	__u32 reserved;
 };
+
+/**
+ * struct extpager_range - a part of an object, and where its content lies
+ * @offset: first byte, page-aligned
+ * @length: bytes, not 0: whole pages, or up to the object's end
+ * @pos: of @offset in the file: a multiple of REGISTER's @out_align
+ * @file: from REGISTER
+ * @flags: EXTPAGER_RANGE_*
+ *
+ * To be revoked, a range has @offset and @length alone.
+ */
+struct extpager_range {
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__aligned_u64 pos;
+	__u32 file;
+	__u32 flags;
+};
+
+#define EXTPAGER_RANGE_RDONLY	(1U << 0) /* what becomes dirty is returned to the pager */
+
+/**
+ * struct extpager_delegate - hand ranges over, or take them back (EXTPAGER_IOC_DELEGATE)
+ * @size: sizeof(struct extpager_delegate)
+ * @flags: EXTPAGER_DELEGATE_REVOKE: take back whatever is delegated of the ranges
+ * @object: id of the object
+ * @ranges: address of an array of struct extpager_range, ascending, none overlapping
+ *	another
+ * @nr_ranges: how many, at most EXTPAGER_RANGES_MAX
+ * @generation: of the object, from INIT
+ *
+ * Of a delegated page no pager is asked: the kernel reads and writes the file by
+ * itself, also when the pager is slow or dead. All ranges are delegated, or none;
+ * they replace what was delegated there, and what is asked for of them is asked no
+ * more. From INIT on, that is before READY too; until a pager takes them back or
+ * another one is READY, or the object is used no more. A hole in a range that is
+ * written to is returned as ever, flagged ZERO.
+ *
+ * Waits until no transfer is under way that went by what was delegated before. What
+ * has been written there is covered by the next SYNC.
+ *
+ * ENOENT: the port has no such object, or it is not in use. ESTALE: @generation is
+ * over. EINVAL also: ranges out of order; one that is not read-only and ends within
+ * a block of the device. ERANGE: beyond the object's or the device's end. EBADF: a
+ * file that is not registered, or not open for writing and the range not read-only.
+ * EOPNOTSUPP also: a regular file; to be written, a zoned device, one that needs
+ * stable pages. EROFS: the device is read-only. ENOSPC: more than EXTPAGER_RANGES_MAX
+ * ranges would be delegated, or more than 32 devices written. EINTR: the wait was cut
+ * short, all the rest was done.
+ */
+struct extpager_delegate {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 object;
+	__aligned_u64 ranges;
+	__u32 nr_ranges;
+	__u32 generation;
+};
+
+#define EXTPAGER_DELEGATE_REVOKE	(1U << 0)
+#define EXTPAGER_RANGES_MAX		65536
 
 #define EXTPAGER_IOC_SETUP \
 	_IOWR(EXTPAGER_IOC_MAGIC, 0x00, struct extpager_setup)
@@ -326,6 +390,8 @@ struct extpager_unregister {
 	_IOWR(EXTPAGER_IOC_MAGIC, 0x08, struct extpager_register)
 #define EXTPAGER_IOC_UNREGISTER \
 	_IOW(EXTPAGER_IOC_MAGIC, 0x09, struct extpager_unregister)
+#define EXTPAGER_IOC_DELEGATE \
+	_IOW(EXTPAGER_IOC_MAGIC, 0x0a, struct extpager_delegate)
 
 /**
  * enum extpager_event_op - what the kernel tells a pager
@@ -461,7 +527,7 @@ enum extpager_reply_op {
  *	EINVAL   wrong op, flag, error, alignment, length, or a field that must
  *	         be 0; DESTROY of a target's object
  *	ERANGE   the range leaves the request, the object or the registered device
- *	EEXIST   a push met only pages that are there
+ *	EEXIST   a push met only pages that are there, or delegated for writing
  *	EAGAIN   a push met a client's lock, nothing more was done: ask no more,
  *	         it is no error to be late
  *	EFAULT   @addr cannot be read or written, or is NULL

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The pager's first and usual steps with an object. */
+#include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "object.h"
@@ -61,4 +64,50 @@ int write_pages(void *arg)
 			return 1;
 	}
 	return 0;
+}
+
+bool fill_pages(int fd, uint64_t base, uint64_t pages, uint64_t seed)
+{
+	uint8_t *page = aligned_alloc(PAGE, PAGE);
+	uint64_t i;
+	bool ok = true;
+
+	for (i = 0; i < pages && ok; i++) {
+		fill_page(page, seed, i);
+		ok = pwrite(fd, page, PAGE, base + i * PAGE) == (ssize_t)PAGE;
+	}
+	free(page);
+	return ok;
+}
+
+int pager_use(struct pager *p, int fd)
+{
+	int file = fd < 0 ? -EBADF : pager_register(p, fd);
+
+	if (fd >= 0)
+		close(fd);
+	return file;
+}
+
+bool page_is_here(int fd, uint64_t index)
+{
+	unsigned char in = 0;
+	void *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, index * PAGE);
+	bool here = map != MAP_FAILED && !mincore(map, PAGE, &in) && in & 1;
+
+	if (map != MAP_FAILED)
+		munmap(map, PAGE);
+	return here;
+}
+
+bool pages_are(int fd, uint64_t index, uint64_t nr, uint64_t seed)
+{
+	uint8_t page[PAGE];
+	uint64_t i;
+
+	for (i = index; i < index + nr; i++)
+		if (!WAIT_FOR(SOON, page_is_here(fd, i)) ||
+		    pread(fd, page, PAGE, i * PAGE) != (ssize_t)PAGE || !page_is(page, seed, i))
+			return false;
+	return true;
 }

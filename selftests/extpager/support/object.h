@@ -22,6 +22,13 @@ bool object_ready(struct pager *p, uint32_t *generation);
 bool next_request(struct pager *p, struct extpager_event *ev);
 /* Have pages [index, index + nr) asked for without anybody waiting. */
 int prefetch(int fd, uint64_t index, uint64_t nr);
+/* Write @pages pages of @seed's pattern from byte @base on. */
+bool fill_pages(int fd, uint64_t base, uint64_t pages, uint64_t seed);
+/* The pager registers what @fd is, and closes it. */
+int pager_use(struct pager *p, int fd);
+bool page_is_here(int fd, uint64_t index);
+/* They come by themselves, and have @seed's pattern; who reads what is here asks nobody. */
+bool pages_are(int fd, uint64_t index, uint64_t nr, uint64_t seed);
 /* Answer everything well until @c ends; its result. Counts DATA_REQUESTs. */
 int serve_client(struct pager *p, struct client *c, uint64_t seed, unsigned int *requests);
 /* For a client: pwrite() whole pages of the pattern of a struct io; 0 if all went. */

@@ -280,6 +280,21 @@ int pager_supply_file(struct pager *p, const struct extpager_event *ev, unsigned
 	return pager_reply(p, &re);
 }
 
+int pager_delegate(struct pager *p, uint64_t object, uint32_t generation, unsigned int flags,
+		   const struct extpager_range *ranges, unsigned int nr)
+{
+	struct extpager_delegate d = {
+		.size = sizeof(d),
+		.flags = flags,
+		.object = object,
+		.ranges = (uintptr_t)ranges,
+		.nr_ranges = nr,
+		.generation = generation,
+	};
+
+	return ioctl(p->fd, EXTPAGER_IOC_DELEGATE, &d) ? -errno : 0;
+}
+
 int pager_error(struct pager *p, const struct extpager_event *ev, uint64_t offset,
 		uint64_t length, unsigned int error)
 {

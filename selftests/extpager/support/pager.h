@@ -108,6 +108,9 @@ int pager_unregister(struct pager *p, unsigned int file);
 /* All of a DATA_REQUEST from a registered file, whose byte @base is the object's first. */
 int pager_supply_file(struct pager *p, const struct extpager_event *ev, unsigned int file,
 		      uint64_t base);
+/* Hand ranges over, or with REVOKE in @flags take them back. */
+int pager_delegate(struct pager *p, uint64_t object, uint32_t generation, unsigned int flags,
+		   const struct extpager_range *ranges, unsigned int nr);
 int pager_error(struct pager *p, const struct extpager_event *ev, uint64_t offset,
 		uint64_t length, unsigned int error);
 /* Pages [offset, offset + length) unasked; *done bytes were installed. */
@@ -122,13 +125,14 @@ int pager_sync_done(struct pager *p, const struct extpager_event *ev, unsigned i
 
 struct server_stats {
 	uint64_t inits, requests, pages_requested, returns, pages_returned, zeros, syncs,
-		 terminates, resent, by_file;
+		 terminates, resent, by_file, lent, taken_back;
 };
 
 struct server {
 	pid_t pid;
 	uint8_t *store;			/* shared with the server: what was returned */
 	int fd, registered;		/* the same as a file, and its name at the port */
+	int device, lent;		/* and as a device, or 0; and that one's name */
 	uint64_t bytes;
 	uint8_t *platter;		/* and what of it a SYNC made survive power loss; or NULL */
 	uint8_t *cached;		/* pages whose latest return is not there; shared */
@@ -147,6 +151,8 @@ struct server {
 bool server_start(struct server *s, const char *target, uint64_t bytes, uint64_t seed);
 /* The same in two steps: server_restart() starts what this made. With a platter or without. */
 bool server_make(struct server *s, uint64_t bytes, uint64_t seed, bool platter);
+/* From its next start on it delegates parts of the store, and takes them back, at random. */
+bool server_lends(struct server *s);
 /* A new server over the same store, after server_kill(). */
 bool server_restart(struct server *s, const char *target);
 /* The same while one serves: the successor stands ready when its predecessor detaches. */

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* An honest pager in a process of its own. */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -52,6 +56,72 @@ static void serve_request(struct server *s, struct pager *p, const struct extpag
 	supply(s, p, &part, test_random(random) % 2);
 }
 
+/* ---- what is delegated ---- */
+
+/* A device is written in whole blocks: the last page may be the object's only in part. */
+static struct extpager_range some_pages(const struct server *s, uint64_t *random)
+{
+	uint64_t all = s->bytes / PAGE, first = test_random(random) % all;
+	uint64_t nr = 1 + test_random(random) % 64;
+
+	return (struct extpager_range){
+		.offset = first * PAGE,
+		.length = (nr < all - first ? nr : all - first) * PAGE,
+	};
+}
+
+static int lend(struct server *s, struct pager *p, const struct extpager_event *ev,
+		uint64_t *random)
+{
+	struct extpager_range range = some_pages(s, random);
+
+	range.pos = range.offset;
+	range.file = s->lent;
+	range.flags = test_random(random) % 4 ? 0 : EXTPAGER_RANGE_RDONLY;
+	count(s, lent, 1);
+	return pager_delegate(p, ev->object, ev->generation, 0, &range, 1);
+}
+
+static int take_back(struct server *s, struct pager *p, const struct extpager_event *ev,
+		     struct extpager_range range)
+{
+	count(s, taken_back, 1);
+	return pager_delegate(p, ev->object, ev->generation, EXTPAGER_DELEGATE_REVOKE, &range, 1);
+}
+
+/* What is refused would leave a test without what it is to test. */
+static void lend_or_take_back(struct server *s, struct pager *p, const struct extpager_event *ev,
+			      uint64_t *random)
+{
+	int ret;
+
+	if (ev->op == EXTPAGER_EV_TERMINATE || test_random(random) % 4)
+		return;
+	ret = test_random(random) % 2 ? lend(s, p, ev, random) :
+	      take_back(s, p, ev, some_pages(s, random));
+	if (ret && ret != -ESTALE && ret != -ENOENT)
+		_exit(1);
+}
+
+/* Of what is delegated for reading alone the device must not have older bytes. */
+static bool take_dirty_back(struct server *s, struct pager *p, const struct extpager_event *ev)
+{
+	return !s->device || ev->flags & EXTPAGER_EVF_ZERO ||
+	       !take_back(s, p, ev, (struct extpager_range){ ev->offset, ev->length });
+}
+
+static void serve_init(struct server *s, struct pager *p, const struct extpager_event *ev,
+		       uint64_t *random)
+{
+	unsigned int i;
+
+	count(s, inits, 1);
+	for (i = 0; s->device && i < 8; i++)
+		if (lend(s, p, ev, random))
+			_exit(1);
+	pager_ready(p, ev, 0, EXTPAGER_ATTR_MAY_CACHE);
+}
+
 static void serve_return(struct server *s, struct pager *p, const struct extpager_event *ev)
 {
 	count(s, returns, 1);
@@ -64,7 +134,8 @@ static void serve_return(struct server *s, struct pager *p, const struct extpage
 	}
 	if (s->cached)
 		memset(s->cached + ev->offset / PAGE, 1, (ev->length + PAGE - 1) / PAGE);
-	pager_return_done(p, ev, 0);
+	if (take_dirty_back(s, p, ev))
+		pager_return_done(p, ev, 0);
 }
 
 static void serve_sync(struct server *s, struct pager *p, const struct extpager_event *ev)
@@ -107,8 +178,7 @@ static void serve(struct server *s, struct pager *p, uint64_t object)
 			count(s, resent, 1);
 		switch (ev.op) {
 		case EXTPAGER_EV_INIT:
-			count(s, inits, 1);
-			pager_ready(p, &ev, 0, EXTPAGER_ATTR_MAY_CACHE);
+			serve_init(s, p, &ev, &random);
 			break;
 		case EXTPAGER_EV_DATA_REQUEST:
 			serve_request(s, p, &ev, &random);
@@ -123,6 +193,8 @@ static void serve(struct server *s, struct pager *p, uint64_t object)
 			count(s, terminates, 1);
 			break;
 		}
+		if (s->device)
+			lend_or_take_back(s, p, &ev, &random);
 	}
 	pager_detach(p, object);
 }
@@ -145,7 +217,8 @@ static void server_main(struct server *s, const char *target, int tell)
 	if (s->port ? pager_open_fd(&p, s->port, 1, 0) : pager_open(&p, 1, 0))
 		return;
 	s->registered = pager_register(&p, s->fd);
-	if (s->registered < 0)
+	s->lent = s->device ? pager_register(&p, s->device) : 0;
+	if (s->registered < 0 || s->lent < 0)
 		return;
 	if (write(tell, "o", 1) != 1 || !attach(&p, target, &object))
 		return;
@@ -245,6 +318,24 @@ bool server_make(struct server *s, uint64_t bytes, uint64_t seed, bool platter)
 	return true;
 }
 
+bool server_lends(struct server *s)
+{
+	struct loop_config config = {
+		.fd = s->fd, .info = { .lo_flags = LO_FLAGS_AUTOCLEAR },
+	};
+	int control, nr;
+	char path[32];
+
+	if (system("modprobe -q loop"))
+		return false;
+	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	nr = ioctl(control, LOOP_CTL_GET_FREE);
+	close(control);
+	snprintf(path, sizeof(path), "/dev/loop%d", nr);
+	s->device = open(path, O_RDWR | O_CLOEXEC);
+	return s->device > 0 && !ioctl(s->device, LOOP_CONFIGURE, &config);
+}
+
 bool server_start(struct server *s, const char *target, uint64_t bytes, uint64_t seed)
 {
 	return server_make(s, bytes, seed, false) && server_restart(s, target);
@@ -267,6 +358,8 @@ void server_stop(struct server *s)
 		munmap(s->cached, pages(s));
 	}
 	munmap(s->store, pages(s) * PAGE);
+	if (s->device)
+		close(s->device);
 	close(s->fd);
 	munmap(s->stats, PAGE);
 }

@@ -1,0 +1,838 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Ranges that a pager has handed over: what is missing of them and what becomes dirty is
+ * the kernel's business and the device's alone, until they are taken back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "behaviours.h"
+#include "support/crowd.h"
+#include "support/object.h"
+#include "support/pager.h"
+#include "support/swap.h"
+
+#define NAME	"delegate"
+#define PAGES	512UL
+#define BYTES	(PAGES * PAGE)
+#define BEGIN	(3 * MIB)	/* where the object begins on its device */
+#define SLOW	1500		/* ms that a slow device takes */
+
+FIXTURE(delegate)
+{
+	struct pager p;
+	struct extpager_event init;
+	uint64_t object;
+	int fd;			/* of the object */
+	int disk;		/* a fd of the device, that passes its cache by */
+	int file;		/* the device as it is registered */
+	bool device;		/* a flaky one was made */
+};
+
+static bool attach(struct pager *p, struct extpager_event *init)
+{
+	if (pager_attach(p, NAME, NULL, NULL))
+		return false;
+	/* Of the test's last object TERMINATE may be there. */
+	do {
+		if (!pager_event(p, init, SOON))
+			return false;
+	} while (init->op == EXTPAGER_EV_TERMINATE);
+	return init->op == EXTPAGER_EV_INIT;
+}
+
+/* An object whose INIT is not answered yet, and @path, with pages of @seed, registered. */
+static bool begin(FIXTURE_DATA(delegate) *self, const char *path, struct target_options *o,
+		  uint64_t seed)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	o->bytes = o->bytes ?: BYTES;
+	o->policy = o->policy ?: "hold";
+	self->disk = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	if (fd < 0 || self->disk < 0 || !fill_pages(fd, BEGIN, PAGES, seed) || target_add(NAME, o))
+		return false;
+	self->fd = target_open(NAME, (o->read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK);
+	if (self->fd < 0 || !attach(&self->p, &self->init))
+		return false;
+	self->object = self->init.object;
+	self->file = pager_use(&self->p, fd);
+	return self->file > 0;
+}
+
+FIXTURE_SETUP(delegate)
+{
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+	self->fd = -1;
+	self->disk = -1;
+}
+
+FIXTURE_TEARDOWN(delegate)
+{
+	if (self->fd >= 0)
+		close(self->fd);
+	if (self->disk >= 0)
+		close(self->disk);
+	pager_close(&self->p);
+	if (target_state(NAME))
+		EXPECT_TRUE(target_gone(NAME));
+	if (self->device)
+		EXPECT_TRUE(WAIT_FOR(SOON, flaky_remove()));
+}
+
+#define BEGIN_ON_DISK(...) do {								\
+	struct target_options __o = { __VA_ARGS__ };					\
+											\
+	ASSERT_TRUE(disk_ready());							\
+	ASSERT_TRUE(begin(self, DISK, &__o, 7));					\
+} while (0)
+
+#define BEGIN_ON_FLAKY(delay_ms, ...) do {						\
+	struct target_options __o = { __VA_ARGS__ };					\
+											\
+	self->device = true;								\
+	ASSERT_TRUE(flaky_make(8 * MIB, delay_ms));					\
+	ASSERT_TRUE(begin(self, FLAKY, &__o, 7));					\
+} while (0)
+
+#define STAT(what) target_stat(NAME, EXTPAGER_A_STATS_##what)
+
+/* Pages [index, index + nr), which lie @base pages behind BEGIN. */
+static struct extpager_range pages_at(FIXTURE_DATA(delegate) *self, uint64_t index, uint64_t nr,
+				      uint64_t base)
+{
+	return (struct extpager_range){
+		.offset = index * PAGE,
+		.length = nr * PAGE,
+		.pos = BEGIN + base * PAGE,
+		.file = self->file,
+	};
+}
+
+static int hand_over(FIXTURE_DATA(delegate) *self, const struct extpager_range *range,
+		     unsigned int nr)
+{
+	return pager_delegate(&self->p, self->object, self->init.generation, 0, range, nr);
+}
+
+static int all_handed_over(FIXTURE_DATA(delegate) *self)
+{
+	struct extpager_range all = pages_at(self, 0, PAGES, 0);
+
+	return hand_over(self, &all, 1);
+}
+
+static int take_back(FIXTURE_DATA(delegate) *self, uint64_t index, uint64_t nr)
+{
+	struct extpager_range range = { .offset = index * PAGE, .length = nr * PAGE };
+
+	return pager_delegate(&self->p, self->object, self->init.generation,
+			      EXTPAGER_DELEGATE_REVOKE, &range, 1);
+}
+
+static int ready(FIXTURE_DATA(delegate) *self)
+{
+	return pager_ready(&self->p, &self->init, 0, EXTPAGER_ATTR_MAY_CACHE);
+}
+
+static bool on_disk(FIXTURE_DATA(delegate) *self, uint64_t index, uint64_t base, uint64_t seed)
+{
+	uint8_t *page = aligned_alloc(PAGE, PAGE);
+	bool ok = pread(self->disk, page, PAGE, BEGIN + (base + index) * PAGE) == (ssize_t)PAGE &&
+		  page_is(page, seed, index);
+
+	free(page);
+	return ok;
+}
+
+static bool reads(FIXTURE_DATA(delegate) *self, uint64_t index, uint64_t seed)
+{
+	uint8_t page[PAGE];
+
+	return pread(self->fd, page, PAGE, index * PAGE) == (ssize_t)PAGE &&
+	       page_is(page, seed, index);
+}
+
+static bool writes(FIXTURE_DATA(delegate) *self, uint64_t index, uint64_t seed)
+{
+	uint8_t page[PAGE];
+
+	fill_page(page, seed, index);
+	return pwrite(self->fd, page, PAGE, index * PAGE) == (ssize_t)PAGE;
+}
+
+/* How often the disk was told to make safe what is in its cache. */
+static long flushes(void)
+{
+	FILE *file = fopen("/sys/block/nvme0n1/stat", "r");
+	long n = -1;
+
+	if (file) {
+		if (fscanf(file, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld",
+			   &n) != 1)
+			n = -1;
+		fclose(file);
+	}
+	return n;
+}
+
+/* ---- nobody is asked ---- */
+
+TEST_F(delegate, a_range_is_read_and_written_without_its_pager)
+{
+	uint8_t *map, page[PAGE];
+	long before;
+
+	PARTIAL(136);
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	map = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	/* One page alone, a fault with its neighbours, a long read; then a part of a page. */
+	ASSERT_EQ(0, madvise(map, BYTES / 2, MADV_RANDOM));
+	EXPECT_TRUE(page_is(map + 100 * PAGE, 7, 100));
+	EXPECT_FALSE(page_is_here(self->fd, 101));
+	EXPECT_TRUE(page_is(map + 300 * PAGE, 7, 300));
+	EXPECT_TRUE(page_is_here(self->fd, 301));
+	EXPECT_TRUE(pages_are(self->fd, 300, 2, 7));
+	EXPECT_TRUE(reads(self, 10, 7));
+	ASSERT_EQ(1, pwrite(self->fd, "x", 1, 200 * PAGE + 5));
+	fill_page(map + 101 * PAGE, 9, 101);
+	ASSERT_TRUE(writes(self, 400, 9));
+	before = flushes();
+	ASSERT_LE(0, before);
+	ASSERT_EQ(0, fsync(self->fd));
+	EXPECT_LT(before, flushes());
+	EXPECT_EQ(0, target_dirty(NAME));
+	EXPECT_TRUE(on_disk(self, 101, 0, 9));
+	EXPECT_TRUE(on_disk(self, 400, 0, 9));
+	fill_page(page, 7, 200);
+	page[5] = 'x';
+	EXPECT_EQ(0, memcmp(map + 200 * PAGE, page, PAGE));
+	EXPECT_EQ(3, STAT(PAGES_WRITTEN));
+	EXPECT_LT(32, STAT(PAGES_READ));
+	/* And from the device again. */
+	munmap(map, BYTES);
+	drop_caches();
+	ASSERT_FALSE(page_is_here(self->fd, 101));
+	EXPECT_TRUE(reads(self, 101, 9));
+	EXPECT_TRUE(reads(self, 102, 7));
+	EXPECT_TRUE(pager_silent(&self->p, QUIET));
+	EXPECT_EQ(0, STAT(DATA_REQUESTS));
+	EXPECT_EQ(0, STAT(DATA_RETURNS));
+	EXPECT_EQ(0, STAT(SYNCS));
+}
+
+TEST_F(delegate, it_outlives_its_pager)
+{
+	struct target_options o = { .grace_ms = 1, .policy = "fail" };
+
+	PARTIAL(136);
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_EQ(0, target_set(NAME, &o));
+	ASSERT_TRUE(writes(self, 1, 9));
+	pager_close(&self->p);
+	ASSERT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_ORPHANED));
+	EXPECT_TRUE(reads(self, 50, 7));
+	EXPECT_TRUE(writes(self, 2, 9));
+	ASSERT_EQ(2, pwrite(self->fd, "xy", 2, 60 * PAGE));
+	ASSERT_EQ(0, fsync(self->fd));
+	ASSERT_EQ(0, syncfs(self->fd));
+	EXPECT_TRUE(on_disk(self, 1, 0, 9));
+	EXPECT_TRUE(on_disk(self, 2, 0, 9));
+	/* Nor is one needed for the end. */
+	EXPECT_TRUE(writes(self, 3, 9));
+	close(self->fd);
+	self->fd = -1;
+	ASSERT_EQ(0, target_del(NAME, false));
+	EXPECT_TRUE(WAIT_FOR(SOON, !target_state(NAME)));
+	EXPECT_TRUE(on_disk(self, 3, 0, 9));
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+}
+
+/* More dirty pages than the target may have: the device makes room, and no pager. */
+static int write_much(void *arg)
+{
+	FIXTURE_DATA(delegate) *self = arg;
+	uint64_t i;
+
+	for (i = 0; i < 4 * PAGES; i++)
+		if (!writes(self, i % PAGES, 20 + i / PAGES))
+			return 1;
+	return fsync(self->fd) ? 2 : 0;
+}
+
+TEST_F(delegate, a_full_quota_is_made_emptier_by_the_device)
+{
+	struct client c;
+	uint64_t i;
+
+	BEGIN_ON_DISK(.quota = MIB / 2);
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	pager_close(&self->p);
+	ASSERT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_ORPHANED));
+	c = client_start(write_much, self);
+	EXPECT_EQ(0, client_result(&c, SOON));
+	for (i = 0; i < PAGES; i++)
+		ASSERT_TRUE(on_disk(self, i, 0, 23));
+	EXPECT_EQ(0, STAT(PAGES_SPILLED));
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+}
+
+/* ---- which bytes ---- */
+
+TEST_F(delegate, each_range_has_its_place)
+{
+	/* Read forwards, and never where the object's own page would be. */
+	struct extpager_range r[] = {
+		pages_at(self, 0, 10, 100), pages_at(self, 10, 20, 110),
+		pages_at(self, 40, 60, 200), pages_at(self, 100, 28, 0),
+	};
+	struct extpager_event ev;
+	uint8_t page[PAGE];
+	unsigned int i, n;
+
+	PARTIAL(136);
+	BEGIN_ON_DISK();
+	for (i = 0; i < 4; i++)
+		r[i].file = self->file;
+	ASSERT_EQ(0, hand_over(self, r, 4));
+	ASSERT_EQ(0, ready(self));
+	/* In two halves, with other pages in the middle. */
+	r[0] = pages_at(self, 60, 10, 300);
+	ASSERT_EQ(0, hand_over(self, r, 1));
+	ASSERT_EQ(0, take_back(self, 5, 3));
+	for (i = 0; i < 128; i++) {
+		uint64_t at = i < 5 || (i >= 8 && i < 30) ? 100 + i :
+			      i >= 60 && i < 70 ? 300 + i - 60 :
+			      i >= 40 && i < 100 ? 200 + i - 40 :
+			      i >= 100 ? i - 100 : PAGES;
+
+		if (at == PAGES)
+			continue;
+		ASSERT_EQ((ssize_t)PAGE, pread(self->fd, page, PAGE, i * PAGE));
+		ASSERT_TRUE(page_is(page, 7, at)) { TH_LOG("page %u", i); }
+	}
+	/* Readahead went on into what is the pager's: just that is asked for. */
+	n = 0;
+	while (pager_event(&self->p, &ev, QUIET)) {
+		ASSERT_EQ(EXTPAGER_EV_DATA_REQUEST, ev.op);
+		for (i = ev.offset / PAGE; i < (ev.offset + ev.length) / PAGE; i++)
+			EXPECT_TRUE((i >= 5 && i < 8) || (i >= 30 && i < 40) || i >= 128);
+		n++;
+		ASSERT_EQ(0, pager_supply(&self->p, &ev, 7));
+	}
+	/* Written, they go where they came from. */
+	fill_page(page, 9, 0);
+	ASSERT_EQ((ssize_t)PAGE, pwrite(self->fd, page, PAGE, 62 * PAGE));
+	ASSERT_EQ((ssize_t)PAGE, pwrite(self->fd, page, PAGE, 99 * PAGE));
+	ASSERT_EQ(0, fsync(self->fd));
+	ASSERT_EQ((ssize_t)PAGE, pread(self->disk, self->p.buffer, PAGE, BEGIN + 302 * PAGE));
+	EXPECT_EQ(0, memcmp(self->p.buffer, page, PAGE));
+	ASSERT_EQ((ssize_t)PAGE, pread(self->disk, self->p.buffer, PAGE, BEGIN + 259 * PAGE));
+	EXPECT_EQ(0, memcmp(self->p.buffer, page, PAGE));
+	ASSERT_EQ((ssize_t)PAGE, pread(self->disk, self->p.buffer, PAGE, BEGIN + 303 * PAGE));
+	EXPECT_TRUE(page_is(self->p.buffer, 7, 303));
+}
+
+TEST_F(delegate, the_last_page_ends_in_zeros_and_what_lies_behind_it_stays)
+{
+	uint64_t bytes = 5 * PAGE + 1024;
+	struct extpager_range r;
+	uint8_t *map, page[PAGE];
+
+	BEGIN_ON_DISK(.bytes = bytes);
+	r = pages_at(self, 0, 6, 0);
+	r.length = bytes;
+	ASSERT_EQ(0, hand_over(self, &r, 1));
+	ASSERT_EQ(0, ready(self));
+	map = mmap(NULL, 6 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	fill_page(page, 7, 5);
+	EXPECT_EQ(0, memcmp(map + 5 * PAGE, page, 1024));
+	EXPECT_TRUE(!map[5 * PAGE + 1024] && !memcmp(map + 5 * PAGE + 1024,
+						     map + 5 * PAGE + 1025, PAGE - 1025));
+	memset(map + 5 * PAGE, 0x55, PAGE);
+	ASSERT_EQ(0, msync(map, 6 * PAGE, MS_SYNC));
+	ASSERT_EQ((ssize_t)PAGE, pread(self->disk, self->p.buffer, PAGE, BEGIN + 5 * PAGE));
+	EXPECT_EQ(0, memcmp(self->p.buffer, map + 5 * PAGE, 1024));
+	EXPECT_EQ(0, memcmp((uint8_t *)self->p.buffer + 1024, page + 1024, PAGE - 1024));
+	munmap(map, 6 * PAGE);
+}
+
+/* The object ends inside a block, which can be read, but not written. */
+TEST_F(delegate, what_lies_behind_the_end_does_not_show)
+{
+	uint64_t bytes = 5 * PAGE + 1000;
+	struct extpager_range r;
+	uint8_t *map, page[PAGE];
+
+	BEGIN_ON_DISK(.bytes = bytes);
+	r = pages_at(self, 0, 6, 0);
+	r.length = bytes;
+	EXPECT_EQ(-EINVAL, hand_over(self, &r, 1));
+	r.flags = EXTPAGER_RANGE_RDONLY;
+	ASSERT_EQ(0, hand_over(self, &r, 1));
+	ASSERT_EQ(0, ready(self));
+	map = mmap(NULL, 6 * PAGE, PROT_READ, MAP_SHARED, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	fill_page(page, 7, 5);
+	memset(page + 1000, 0, PAGE - 1000);
+	EXPECT_EQ(0, memcmp(map + 5 * PAGE, page, PAGE));
+	munmap(map, 6 * PAGE);
+}
+
+TEST_F(delegate, what_is_dirty_of_a_read_only_range_is_its_pagers)
+{
+	struct extpager_range r;
+	struct extpager_event ev;
+
+	BEGIN_ON_DISK();
+	r = pages_at(self, 0, PAGES, 0);
+	r.flags = EXTPAGER_RANGE_RDONLY;
+	ASSERT_EQ(0, hand_over(self, &r, 1));
+	ASSERT_EQ(0, ready(self));
+	EXPECT_TRUE(reads(self, 5, 7));
+	ASSERT_TRUE(writes(self, 5, 9));
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
+	EXPECT_EQ(5 * PAGE, ev.offset);
+	EXPECT_EQ(PAGE, ev.length);
+	ASSERT_EQ(0, take_back(self, 5, 1));
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	EXPECT_TRUE(on_disk(self, 5, 0, 7));
+	EXPECT_EQ(0, STAT(PAGES_WRITTEN));
+	ASSERT_EQ(0, posix_fadvise(self->fd, 5 * PAGE, PAGE, POSIX_FADV_DONTNEED));
+	ASSERT_TRUE(WAIT_FOR(SOON, (drop_caches(), !page_is_here(self->fd, 5))));
+	ASSERT_EQ(0, prefetch(self->fd, 5, 1));
+	ASSERT_TRUE(next_request(&self->p, &ev));
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 9));
+	EXPECT_TRUE(pages_are(self->fd, 5, 1, 9));
+}
+
+static int punch_and_sync(void *arg)
+{
+	int fd = *(int *)arg;
+
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10 * PAGE, 20 * PAGE))
+		return 1;
+	return fsync(fd) ? 2 : 0;
+}
+
+TEST_F(delegate, a_hole_is_told_to_the_pager_and_reads_as_zeros_at_once)
+{
+	struct extpager_event ev;
+	uint8_t page[PAGE];
+	struct client c;
+
+	BEHAVIOURS(62);
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_TRUE(writes(self, 12, 9));
+	c = client_start(punch_and_sync, &self->fd);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
+	EXPECT_TRUE(ev.flags & EXTPAGER_EVF_ZERO);
+	EXPECT_EQ(10 * PAGE, ev.offset);
+	/* Not what the device has, as long as the pager has not answered; nor over it. */
+	ASSERT_EQ((ssize_t)PAGE, pread(self->fd, page, PAGE, 12 * PAGE));
+	EXPECT_TRUE(page_is_zero(page));
+	ASSERT_TRUE(writes(self, 13, 9));
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+	EXPECT_TRUE(on_disk(self, 13, 0, 7));
+	EXPECT_TRUE(reads(self, 40, 7));
+	memset(self->p.buffer, 0, 20 * PAGE);
+	ASSERT_EQ((ssize_t)(20 * PAGE), pwrite(self->disk, self->p.buffer, 20 * PAGE,
+					       BEGIN + 10 * PAGE));
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_SYNC, &ev, SOON));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_TRUE(on_disk(self, 13, 0, 9));
+}
+
+/* ---- from one to the other ---- */
+
+TEST_F(delegate, what_a_pager_was_asked_for_comes_from_the_device)
+{
+	struct extpager_event ev, again;
+	struct crowd *c;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, ready(self));
+	c = crowd_new(self->fd, BYTES, 7, 3);
+	c->access[0].offset = 9 * PAGE;
+	c->access[1].offset = 99 * PAGE;
+	c->access[1].how = BY_READ;
+	c->access[2].offset = 199 * PAGE;
+	c->access[2].how = BY_STORE;
+	crowd_start(c);
+	ASSERT_TRUE(crowd_waits(c, 3, SOON));
+	ASSERT_TRUE(next_request(&self->p, &ev));
+	ASSERT_EQ(0, all_handed_over(self));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(3, crowd_right(c));
+	crowd_free(c);
+	/* It is over; the two others may be in the ring. */
+	EXPECT_EQ(-ENOENT, pager_supply(&self->p, &ev, 8));
+	while (pager_event(&self->p, &again, QUIET))
+		EXPECT_EQ(-ENOENT, pager_supply(&self->p, &again, 8));
+	EXPECT_TRUE(reads(self, 9, 7));
+}
+
+TEST_F(delegate, what_is_taken_back_is_asked_for_and_returned)
+{
+	struct extpager_event ev;
+	uint64_t start;
+
+	PARTIAL(136);
+	BEGIN_ON_FLAKY(SLOW);
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	/* A read is under way, and a write: both end before the range is the pager's. */
+	ASSERT_TRUE(writes(self, 30, 9));
+	start = now_ms();
+	ASSERT_EQ(0, prefetch(self->fd, 10, 1));
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+	ASSERT_EQ(0, take_back(self, 0, 100));
+	EXPECT_LE(start + SLOW, now_ms());
+	EXPECT_TRUE(page_is_here(self->fd, 10));
+	EXPECT_EQ(1, STAT(PAGES_WRITTEN));
+	EXPECT_EQ(0, target_dirty(NAME));
+
+	ASSERT_TRUE(writes(self, 30, 10));
+	ASSERT_TRUE(writes(self, 130, 10));
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
+	EXPECT_EQ(30 * PAGE, ev.offset);
+	EXPECT_EQ(PAGE, ev.length);
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	ASSERT_EQ(0, prefetch(self->fd, 50, 1));
+	ASSERT_TRUE(next_request(&self->p, &ev));
+	EXPECT_EQ(50 * PAGE, ev.offset);
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 8));
+	EXPECT_TRUE(pages_are(self->fd, 50, 1, 8));
+	EXPECT_TRUE(WAIT_FOR(SOON, STAT(PAGES_WRITTEN) == 2));
+	EXPECT_TRUE(on_disk(self, 30, 0, 9));
+	EXPECT_TRUE(on_disk(self, 130, 0, 10));
+}
+
+static void *take_all_back(void *arg)
+{
+	FIXTURE_DATA(delegate) *self = arg;
+
+	return (void *)(long)take_back(self, 0, PAGES);
+}
+
+/* Who comes while the last read by what was delegated is under way: it is told of its end. */
+TEST_F(delegate, who_comes_as_it_is_taken_back_is_not_forgotten)
+{
+	struct extpager_event ev;
+	uint64_t next = 100;
+	pthread_t thread;
+	struct crowd *c;
+	void *ret;
+
+	BEGIN_ON_FLAKY(SLOW);
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_EQ(0, prefetch(self->fd, 10, 1));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, take_all_back, self));
+	/* It is the pager's when it is asked: for one that nobody has begun to read. */
+	ASSERT_TRUE(WAIT_FOR(SOON, (prefetch(self->fd, next++, 1), STAT(DATA_REQUESTS))));
+	EXPECT_FALSE(page_is_here(self->fd, 10));
+	c = crowd_new(self->fd, BYTES, 7, 1);
+	c->access[0].offset = 10 * PAGE;
+	crowd_start(c);
+	EXPECT_TRUE(crowd_waits(c, 1, SOON));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(1, crowd_right(c));
+	crowd_free(c);
+	pthread_join(thread, &ret);
+	EXPECT_EQ(NULL, ret);
+	ASSERT_TRUE(next_request(&self->p, &ev));
+	EXPECT_EQ(0, pager_supply(&self->p, &ev, 7));
+}
+
+/* What a pager pushes may be older than what the kernel has written. */
+TEST_F(delegate, nothing_is_pushed_where_the_kernel_writes)
+{
+	uint32_t done;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	EXPECT_EQ(-EEXIST, pager_push(&self->p, self->object, self->init.generation, 8, 50 * PAGE,
+				      4 * PAGE, &done));
+	EXPECT_TRUE(reads(self, 51, 7));
+}
+
+static int fsync_client(void *arg)
+{
+	return fsync(*(int *)arg) ? 1 : 0;
+}
+
+/* Who flushes the device for what was written before? The pager, whose it is again. */
+TEST_F(delegate, what_was_written_before_is_in_the_next_sync)
+{
+	struct extpager_event ev;
+	struct client c;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_TRUE(writes(self, 1, 9));
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, 0, SYNC_FILE_RANGE_WRITE |
+				     SYNC_FILE_RANGE_WAIT_AFTER));
+	ASSERT_EQ(0, take_back(self, 0, PAGES));
+	c = client_start(fsync_client, &self->fd);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_SYNC, &ev, SOON));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+}
+
+/* What another one handed over binds no pager that is READY. */
+TEST_F(delegate, a_successor_begins_anew)
+{
+	struct extpager_range r;
+	struct extpager_event ev;
+	struct pager next;
+	int file;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	EXPECT_TRUE(reads(self, 1, 7));
+	EXPECT_EQ(0, pager_detach(&self->p, self->object));
+	ASSERT_EQ(0, pager_open(&next, 1, 0));
+	ASSERT_TRUE(attach(&next, &ev));
+	EXPECT_LT(self->init.generation, ev.generation);
+	/* Until it is, nobody has to wait for it. */
+	EXPECT_TRUE(reads(self, 100, 7));
+	file = pager_use(&next, open(DISK, O_RDWR | O_CLOEXEC));
+	ASSERT_LT(0, file);
+	r = pages_at(self, 200, 100, 0);
+	r.file = file;
+	EXPECT_EQ(-ESTALE, pager_delegate(&next, self->object, self->init.generation, 0, &r, 1));
+	EXPECT_EQ(-ENOENT, hand_over(self, &r, 1));
+	ASSERT_EQ(0, pager_delegate(&next, self->object, ev.generation, 0, &r, 1));
+	ASSERT_EQ(0, pager_ready(&next, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+	ASSERT_EQ(0, prefetch(self->fd, 150, 1));
+	ASSERT_TRUE(next_request(&next, &ev));
+	EXPECT_EQ(150 * PAGE, ev.offset);
+	ASSERT_EQ(0, pager_supply(&next, &ev, 8));
+	EXPECT_TRUE(pages_are(self->fd, 150, 1, 8));
+	ASSERT_EQ(0, prefetch(self->fd, 201, 1));
+	ASSERT_TRUE(WAIT_FOR(SOON, page_is_here(self->fd, 201)));
+	ASSERT_EQ((ssize_t)PAGE, pread(self->fd, next.buffer, PAGE, 201 * PAGE));
+	EXPECT_TRUE(page_is(next.buffer, 7, 1));
+
+	/* And one that hands over nothing is asked for all. */
+	EXPECT_EQ(0, pager_detach(&next, self->object));
+	ASSERT_TRUE(attach(&next, &ev));
+	ASSERT_EQ(0, pager_ready(&next, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+	ASSERT_EQ(0, prefetch(self->fd, 220, 1));
+	ASSERT_TRUE(next_request(&next, &ev));
+	ASSERT_EQ(0, pager_supply(&next, &ev, 8));
+	pager_close(&next);
+}
+
+/* In use no more, it is no range of anybody's. */
+TEST_F(delegate, with_the_last_use_it_ends)
+{
+	struct extpager_event ev;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, pager_ready(&self->p, &self->init, 0, 0));
+	ASSERT_TRUE(writes(self, 1, 9));
+	close(self->fd);
+	self->fd = -1;
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_TERMINATE, &ev, SOON));
+	EXPECT_TRUE(on_disk(self, 1, 0, 9));
+	EXPECT_EQ(-ENOENT, all_handed_over(self));
+	self->fd = target_open(NAME, O_RDWR | O_NONBLOCK);
+	ASSERT_LE(0, self->fd);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &self->init, SOON));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_EQ(0, prefetch(self->fd, 1, 1));
+	ASSERT_TRUE(next_request(&self->p, &ev));
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 8));
+	EXPECT_TRUE(pages_are(self->fd, 1, 1, 8));
+}
+
+/* Written out by whoever: what nobody can have flushed any more does not hold the end up. */
+TEST_F(delegate, after_the_last_use_nothing_is_left_to_make_durable)
+{
+	struct extpager_event ev;
+	long before;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, pager_ready(&self->p, &self->init, 0, 0));
+	ASSERT_TRUE(writes(self, 1, 9));
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, 0, SYNC_FILE_RANGE_WRITE |
+				     SYNC_FILE_RANGE_WAIT_AFTER));
+	before = flushes();
+	close(self->fd);
+	self->fd = -1;
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_TERMINATE, &ev, SOON));
+	EXPECT_LT(before, flushes());
+	pager_close(&self->p);
+	ASSERT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_ORPHANED));
+	EXPECT_EQ(0, target_del(NAME, false));
+	EXPECT_TRUE(WAIT_FOR(SOON, !target_state(NAME)));
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+}
+
+/* What is refused or not in time is as if nothing had been said. */
+TEST_F(delegate, it_comes_to_nothing_if_its_pager_is_not_ready)
+{
+	struct crowd *c;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	EXPECT_TRUE(reads(self, 1, 7));
+	ASSERT_EQ(0, pager_ready(&self->p, &self->init, EACCES, 0));
+	EXPECT_EQ(-ENOENT, all_handed_over(self));
+	c = crowd_new(self->fd, BYTES, 7, 1);
+	c->access[0].offset = 100 * PAGE;
+	c->access[0].how = BY_READ;
+	crowd_start(c);
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(EACCES, c->access[0].error);
+	crowd_free(c);
+}
+
+/* ---- a device that fails ---- */
+
+TEST_F(delegate, a_bad_block_is_one_bad_page)
+{
+	uint8_t page[PAGE];
+	unsigned int i;
+
+	BEGIN_ON_FLAKY(0);
+	ASSERT_TRUE(flaky_page_fails(BEGIN / PAGE + 105));
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	for (i = 90; i < 120; i++) {
+		if (i == 105)
+			continue;
+		ASSERT_TRUE(reads(self, i, 7));
+	}
+	EXPECT_EQ(-1, pread(self->fd, page, PAGE, 105 * PAGE));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_LE(1, STAT(PAGES_FAILED));
+	/* It is overwritten without having been read. */
+	EXPECT_TRUE(writes(self, 105, 9));
+	EXPECT_TRUE(reads(self, 105, 9));
+}
+
+TEST_F(delegate, what_cannot_be_written_stays_dirty_and_is_written_later)
+{
+	BEHAVIOURS(59);
+	BEGIN_ON_FLAKY(0);
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_TRUE(writes(self, 5, 9));
+	ASSERT_TRUE(flaky_fail(8 * MIB, true));
+	EXPECT_EQ(-1, fsync(self->fd));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_LT(0, target_dirty(NAME));
+	drop_caches();
+	EXPECT_TRUE(reads(self, 5, 9));
+	ASSERT_TRUE(flaky_fail(8 * MIB, false));
+	EXPECT_EQ(0, fsync(self->fd));
+	EXPECT_EQ(0, target_dirty(NAME));
+	EXPECT_TRUE(on_disk(self, 5, 0, 9));
+	EXPECT_LT(0, STAT(RETURNS_FAILED));
+}
+
+/* ---- what is refused ---- */
+
+TEST_F(delegate, a_range_that_cannot_be_is_refused)
+{
+	struct extpager_range r, two[2], *many;
+	unsigned int i;
+	int file, rdonly;
+
+	BEHAVIOURS(109);
+	BEGIN_ON_DISK(.bytes = BYTES + 100);
+	ASSERT_EQ(0, ready(self));
+	rdonly = pager_use(&self->p, open(DISK, O_RDONLY | O_CLOEXEC));
+	ASSERT_LT(0, rdonly);
+	file = pager_use(&self->p, open("/tmp/delegate", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	ASSERT_LT(0, file);
+	unlink("/tmp/delegate");
+#define REFUSED(error, change) do {							\
+	r = pages_at(self, 8, 8, 0);							\
+	change;										\
+	EXPECT_EQ(-(error), hand_over(self, &r, 1)) { TH_LOG("%s", #change); }		\
+} while (0)
+	REFUSED(EINVAL, r.offset += 512);
+	REFUSED(EINVAL, r.length += 512);
+	REFUSED(EINVAL, r.length = 0);
+	REFUSED(EINVAL, r.pos += 100);
+	REFUSED(EINVAL, r.pos = ~511ULL);
+	REFUSED(ERANGE, r.pos = 1ULL << 50);
+	REFUSED(ERANGE, r.offset = BYTES + PAGE);
+	REFUSED(ERANGE, r.length = BYTES);
+	REFUSED(ERANGE, r.length = ~0ULL << 12);
+	REFUSED(EBADF, r.file = 0);
+	REFUSED(EBADF, r.file = 99);
+	REFUSED(EBADF, r.file = rdonly);
+	REFUSED(EOPNOTSUPP, r.file = file);
+	REFUSED(EOPNOTSUPP, r.flags = 2);
+	/* A device is written in whole blocks. */
+	REFUSED(EINVAL, (r.offset = BYTES, r.length = 100));
+	r.flags = EXTPAGER_RANGE_RDONLY;
+	EXPECT_EQ(0, hand_over(self, &r, 1));
+	r.file = rdonly;
+	EXPECT_EQ(0, hand_over(self, &r, 1));
+
+	two[0] = pages_at(self, 8, 8, 0);
+	two[1] = pages_at(self, 15, 8, 0);
+	EXPECT_EQ(-EINVAL, hand_over(self, two, 2));
+	two[1] = pages_at(self, 2, 4, 0);
+	EXPECT_EQ(-EINVAL, hand_over(self, two, 2));
+	/* All or none. */
+	two[1] = pages_at(self, 16, 8, 0);
+	two[1].file = 0;
+	EXPECT_EQ(-EBADF, hand_over(self, two, 2));
+	EXPECT_EQ(-EFAULT, hand_over(self, NULL, 2));
+	EXPECT_EQ(-EINVAL, hand_over(self, two, 0));
+	EXPECT_EQ(-EINVAL, hand_over(self, two, EXTPAGER_RANGES_MAX + 1));
+	EXPECT_EQ(-EOPNOTSUPP, pager_delegate(&self->p, self->object, self->init.generation, 2,
+					      two, 1));
+	EXPECT_EQ(-EINVAL, pager_delegate(&self->p, self->object, self->init.generation,
+					  EXTPAGER_DELEGATE_REVOKE, two, 1));
+	EXPECT_EQ(-ENOENT, pager_delegate(&self->p, self->object + 1, self->init.generation, 0,
+					  two, 1));
+	EXPECT_EQ(-ENOENT, pager_delegate(&self->p, 0, self->init.generation, 0, two, 1));
+	EXPECT_EQ(-ESTALE, pager_delegate(&self->p, self->object, self->init.generation + 1, 0,
+					  two, 1));
+	/* Nothing of all this is in force: page 8 is the pager's. */
+	ASSERT_EQ(0, take_back(self, 0, PAGES));
+	EXPECT_EQ(0, STAT(PAGES_READ));
+
+	/* As many as there may be, and no more: every other page. */
+	many = calloc(PAGES / 2, sizeof(*many));
+	for (i = 0; i < PAGES / 2; i++)
+		many[i] = pages_at(self, 2 * i, 1, 0);
+	EXPECT_EQ(0, hand_over(self, many, PAGES / 2));
+	EXPECT_TRUE(reads(self, 0, 7));
+	free(many);
+}
+
+TEST_HARNESS_MAIN
