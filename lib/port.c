@@ -263,3 +263,41 @@ int extpager_unregister(struct extpager *p, unsigned int file)
 
 	return ret < 0 ? ret : 0;
 }
+
+static int delegate(struct extpager *p, uint64_t object, uint32_t generation, uint32_t flags,
+		    const struct extpager_delegation *ranges, size_t nr)
+{
+	struct extpager_delegate arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.object = object,
+		.ranges = (uintptr_t)ranges,
+		.nr_ranges = (uint32_t)nr,
+		.generation = generation,
+	};
+	int ret;
+
+	_Static_assert(sizeof(struct extpager_delegation) == sizeof(struct extpager_range) &&
+		       offsetof(struct extpager_delegation, flags) ==
+		       offsetof(struct extpager_range, flags), "same struct");
+	_Static_assert(EXTPAGER_DELEGATE_RDONLY == EXTPAGER_RANGE_RDONLY, "same flag");
+	_Static_assert(EXTPAGER_DELEGATIONS_MAX == EXTPAGER_RANGES_MAX, "same limit");
+	if (nr > EXTPAGER_RANGES_MAX)
+		return -EINVAL;
+	ret = xp_sys->ioctl(p->fd, EXTPAGER_IOC_DELEGATE, &arg);
+	return ret < 0 ? ret : 0;
+}
+
+int extpager_delegate(struct extpager *p, uint64_t object, uint32_t generation,
+		      const struct extpager_delegation *ranges, size_t nr)
+{
+	return delegate(p, object, generation, 0, ranges, nr);
+}
+
+int extpager_revoke(struct extpager *p, uint64_t object, uint32_t generation,
+		    uint64_t offset, uint64_t length)
+{
+	struct extpager_delegation range = { .offset = offset, .length = length };
+
+	return delegate(p, object, generation, EXTPAGER_DELEGATE_REVOKE, &range, 1);
+}

@@ -496,6 +496,59 @@ int extpager_register(struct extpager *p, int fd, unsigned int *align);
  */
 int extpager_unregister(struct extpager *p, unsigned int file);
 /**
+ * struct extpager_delegation - a range of an object, and where its content lies
+ * @offset: first byte, page-aligned
+ * @length: bytes: whole pages, or up to the object's end
+ * @pos: of @offset in the file, a multiple of what extpager_register() told
+ * @file: from extpager_register()
+ * @flags: EXTPAGER_DELEGATE_RDONLY: what becomes dirty is returned to this process
+ */
+struct extpager_delegation {
+	uint64_t offset;
+	uint64_t length;
+	uint64_t pos;
+	uint32_t file;
+	uint32_t flags;
+};
+
+#define EXTPAGER_DELEGATE_RDONLY	1U
+#define EXTPAGER_DELEGATIONS_MAX	65536
+
+/**
+ * extpager_delegate - have the kernel read and write ranges by itself
+ * @p: port
+ * @object: one of the port's objects
+ * @generation: of its last INIT
+ * @ranges: ascending, none overlapping another
+ * @nr: how many, EXTPAGER_DELEGATIONS_MAX at most
+ *
+ * Of these ranges nothing is asked from now on, nor after this process; until they are
+ * revoked, the object is used no more, or a successor says that it is ready. From the
+ * callback init() on, before extpager_ready() too. All of them are delegated, or none.
+ * A request may come that was made before; and holes come as zeroed ranges, always.
+ *
+ * Return: 0; -ENOTTY, -EOPNOTSUPP: this kernel, or this file, cannot do it; -ENOENT,
+ * -ESTALE: the object is not in use, or in another generation; -EBADF: no such file, or
+ * it is not open for writing; -EINVAL, -ERANGE, -EROFS, -ENOSPC, -ENOMEM.
+ */
+int extpager_delegate(struct extpager *p, uint64_t object, uint32_t generation,
+		      const struct extpager_delegation *ranges, size_t nr);
+/**
+ * extpager_revoke - take a range back
+ * @p: port
+ * @object: one of the port's objects
+ * @generation: of its last INIT
+ * @offset: first byte, page-aligned
+ * @length: bytes: whole pages, or up to the object's end
+ *
+ * Waits until the kernel neither reads nor writes there any more. What it wrote is in
+ * the next sync().
+ *
+ * Return: as extpager_delegate().
+ */
+int extpager_revoke(struct extpager *p, uint64_t object, uint32_t generation,
+		    uint64_t offset, uint64_t length);
+/**
  * extpager_push - supply pages nobody asked for
  * @p: port
  * @object: one of the port's objects
