@@ -129,6 +129,7 @@ static void change_store(struct control *c, struct entry *e)
 	int ret;
 
 	say(e, LOG_INFO, "its store is now %s", e->info.store);
+	target_take_back(e->serving);
 	extpager_detach(c->port, e->serving->object);
 	stop_serving(e);
 	memcpy(set.name, e->info.name, sizeof(set.name));
@@ -175,11 +176,17 @@ static int reopen(int fd)
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, O_RDONLY | O_CLOEXEC | (flags & O_DIRECT));
+	return open(path, O_CLOEXEC | (flags & (O_ACCMODE | O_DIRECT)));
+}
+
+/* A device is written in whole blocks: of the last one only a part may be the target's. */
+static uint64_t delegable_bytes(const struct store *store, uint64_t bytes, size_t page)
+{
+	return bytes % store->block ? bytes - bytes % page : bytes;
 }
 
 /* An older kernel, or a file that is not to be read so: bytes go through us. */
-static void register_store(struct control *c, struct target *t)
+static void register_store(struct control *c, struct target *t, uint64_t bytes)
 {
 	int fd, file;
 
@@ -192,6 +199,9 @@ static void register_store(struct control *c, struct target *t)
 	if (file > 0) {
 		t->port = c->port;
 		t->file = (unsigned int)file;
+		if (c->delegate && t->store->is_device)
+			t->delegable = delegable_bytes(t->store, bytes,
+						       extpager_page_size(c->port));
 	} else {
 		log_debug("target '%s': the kernel does not read its store: %s", t->name,
 			  strerror(-file));
@@ -234,7 +244,7 @@ static void try_serving(struct control *c, struct entry *e)
 		retry_later(e);
 		return;
 	}
-	register_store(c, t);
+	register_store(c, t, info->bytes);
 	ret = attach(c, t, info->name);
 	if (ret) {
 		say(e, ret == -EBUSY || ret == -ESHUTDOWN ? LOG_INFO : LOG_WARNING, "%s",
@@ -471,14 +481,15 @@ void control_for_each(void (*fn)(const struct target *t, void *arg), void *arg)
 	}
 }
 
-int control_init(struct control *c, struct extpager *port, char **only, bool kernel_reads)
+int control_init(struct control *c, struct extpager *port, const struct options *o)
 {
 	int ret;
 
 	memset(c, 0, sizeof(*c));
 	c->port = port;
-	c->only = only;
-	c->kernel_reads = kernel_reads;
+	c->only = o->only;
+	c->kernel_reads = o->kernel_reads;
+	c->delegate = o->delegate;
 	ret = extpager_ctl_open(&c->ctl);
 	if (ret)
 		return ret;

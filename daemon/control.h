@@ -10,6 +10,7 @@
 
 #include <extpager.h>
 
+#include "options.h"
 #include "target.h"
 
 /**
@@ -19,17 +20,18 @@
  * @ctl: conversation for questions
  * @only: names to serve, NULL-terminated; NULL = all
  * @kernel_reads: let the kernel read plain stores by itself
+ * @delegate: and have it read and write devices without being asked
  */
 struct control {
 	struct extpager *port;
 	struct extpager_ctl *events;
 	struct extpager_ctl *ctl;
 	char **only;
-	bool kernel_reads;
+	bool kernel_reads, delegate;
 };
 
 /** Open the conversations and subscribe. Return: 0 or -errno. */
-int control_init(struct control *c, struct extpager *port, char **only, bool kernel_reads);
+int control_init(struct control *c, struct extpager *port, const struct options *o);
 
 /** Whether the target called @name is for this pagerd. */
 bool control_wants(const struct control *c, const char *name);

@@ -35,6 +35,7 @@ static const char help[] =
 "  --queues N                threads, 1 to 64 (default: one per CPU, 8 at most)\n"
 "  --shutdown-timeout TIME   longest write-back at the end (default: 10s)\n"
 "  --no-mlock                do not lock memory\n"
+"  --no-delegate             be asked for each page of devices, too\n"
 "  --no-kernel-reads         read stores here, not in the kernel\n"
 "  --verbose                 say more\n"
 "  --config-root DIR         look for etc, run and usr/lib below DIR\n"
@@ -42,9 +43,9 @@ static const char help[] =
 "  --version                 print the version\n"
 "  --help                    print this text\n"
 "\n"
-"The first six are also keys of /etc/extpager/pagerd.conf, section [pagerd]:\n"
-"only, queues, shutdown-timeout, mlock, kernel-reads, verbose. The command line\n"
-"wins.\n"
+"The first seven are also keys of /etc/extpager/pagerd.conf, section [pagerd]:\n"
+"only, queues, shutdown-timeout, mlock, delegate, kernel-reads, verbose. The\n"
+"command line wins.\n"
 "Targets are added as /etc/extpager/targets.d/NAME.conf say, at start and SIGHUP.\n";
 
 /* ---- the table --------------------------------------------------------- */
@@ -111,6 +112,11 @@ static int set_mlock(struct options *o, const char *text, char *why, size_t len)
 	return set_flag(&o->lock_memory, text, why, len);
 }
 
+static int set_delegate(struct options *o, const char *text, char *why, size_t len)
+{
+	return set_flag(&o->delegate, text, why, len);
+}
+
 static int set_kernel_reads(struct options *o, const char *text, char *why, size_t len)
 {
 	return set_flag(&o->kernel_reads, text, why, len);
@@ -129,6 +135,7 @@ static const struct key {
 	{ "queues", set_queues },
 	{ "shutdown-timeout", set_shutdown },
 	{ "mlock", set_mlock },
+	{ "delegate", set_delegate },
 	{ "kernel-reads", set_kernel_reads },
 	{ "verbose", set_verbose },
 };
@@ -174,14 +181,15 @@ static void give(struct options *o, const char *name, const char *text)
 static void parse_command_line(struct options *o, int argc, char **argv)
 {
 	enum {
-		OPT_KEY = 256, OPT_NO_MLOCK, OPT_NO_READS, OPT_VERBOSE, OPT_ROOT, OPT_FOREGROUND,
-		OPT_VERSION,
+		OPT_KEY = 256, OPT_NO_MLOCK, OPT_NO_DELEGATE, OPT_NO_READS, OPT_VERBOSE, OPT_ROOT,
+		OPT_FOREGROUND, OPT_VERSION,
 	};
 	static const struct option longs[] = {
 		{ "only", required_argument, NULL, OPT_KEY },
 		{ "queues", required_argument, NULL, OPT_KEY },
 		{ "shutdown-timeout", required_argument, NULL, OPT_KEY },
 		{ "no-mlock", no_argument, NULL, OPT_NO_MLOCK },
+		{ "no-delegate", no_argument, NULL, OPT_NO_DELEGATE },
 		{ "no-kernel-reads", no_argument, NULL, OPT_NO_READS },
 		{ "verbose", no_argument, NULL, OPT_VERBOSE },
 		{ "config-root", required_argument, NULL, OPT_ROOT },
@@ -199,6 +207,9 @@ static void parse_command_line(struct options *o, int argc, char **argv)
 			break;
 		case OPT_NO_MLOCK:
 			give(o, "mlock", "no");
+			break;
+		case OPT_NO_DELEGATE:
+			give(o, "delegate", "no");
 			break;
 		case OPT_NO_READS:
 			give(o, "kernel-reads", "no");
@@ -292,6 +303,7 @@ static void set_defaults(struct options *o)
 	o->nr_queues = default_queues();
 	o->lock_memory = true;
 	o->kernel_reads = true;
+	o->delegate = true;
 	o->shutdown_ms = 10000;
 	o->config_root = "";
 }
@@ -326,8 +338,9 @@ void options_reload(struct options *o)
 	o->shutdown_ms = now.shutdown_ms;
 	o->verbose = now.verbose;
 	if (now.nr_queues != o->nr_queues || now.lock_memory != o->lock_memory ||
-	    now.kernel_reads != o->kernel_reads || !same_names(now.only, o->only))
-		log_warn(CONF_NAME ": queues, mlock, kernel-reads and only are taken at start: restart pagerd for what has changed");
+	    now.kernel_reads != o->kernel_reads || now.delegate != o->delegate ||
+	    !same_names(now.only, o->only))
+		log_warn(CONF_NAME ": queues, mlock, delegate, kernel-reads and only are taken at start: restart pagerd for what has changed");
 	options_free(&now);
 }
 

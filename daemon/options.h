@@ -18,6 +18,7 @@ struct options {
 	uint32_t shutdown_ms;
 	bool lock_memory;
 	bool kernel_reads;
+	bool delegate;
 	bool verbose;
 	char **only;
 	const char *config_root;

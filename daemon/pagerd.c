@@ -211,7 +211,7 @@ static int serve(struct options *o, int signal_fd, int notes_fd)
 	if (ret)
 		return is_hopeless(ret) ? EXIT_HOPELESS : EXIT_FAILURE;
 	protect_process(o->lock_memory);
-	ret = control_init(&control, port, o->only, o->kernel_reads);
+	ret = control_init(&control, port, o);
 	if (ret) {
 		log_err("cannot ask for targets: %s", strerror(-ret));
 		return EXIT_FAILURE;

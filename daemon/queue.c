@@ -45,6 +45,7 @@ static void on_init(struct extpager *port, struct extpager_req *req, void *user)
 		extpager_ready(req, EIO, 0);
 		return;
 	}
+	target_hand_over(t, extpager_req_generation(req));
 	extpager_ready(req, 0, EXTPAGER_MAY_CACHE);
 	target_put(t);
 }

@@ -182,6 +182,7 @@ static int block_open(const struct store_uri *uri, const struct store_want *want
 	}
 	fd->store.ops = &store_block_ops;
 	store_fd_is_plain(fd);
+	fd->store.is_device = true;
 	fd->store.read_only = want->read_only;
 	*out = &fd->store;
 	return 0;

@@ -96,6 +96,7 @@ struct store_ops {
  * @read_only: writes fail with EROFS
  * @is_volatile: content is lost with this process
  * @is_plain: its bytes lie in a file as they are, so that the kernel can read them:
+ * @is_device: and that file is a block device
  * @fd: open file
  * @start: of the store's first byte in it
  */
@@ -106,6 +107,7 @@ struct store {
 	bool read_only;
 	bool is_volatile;
 	bool is_plain;
+	bool is_device;
 	int fd;
 	uint64_t start;
 };

@@ -128,6 +128,28 @@ void target_reap(void)
 	}
 }
 
+void target_hand_over(struct target *t, uint32_t generation)
+{
+	struct extpager_delegation range = {
+		.length = t->delegable,
+		.pos = t->store->start,
+		.file = t->file,
+		.flags = t->store->read_only ? EXTPAGER_DELEGATE_RDONLY : 0,
+	};
+
+	/* What the kernel does not take, an older one or of such a device, it asks for. */
+	if (t->delegable && !extpager_delegate(t->port, t->object, generation, &range, 1))
+		atomic_store(&t->generation, generation);
+}
+
+void target_take_back(struct target *t)
+{
+	uint32_t generation = atomic_exchange(&t->generation, 0);
+
+	if (generation)
+		extpager_revoke(t->port, t->object, generation, 0, t->delegable);
+}
+
 bool target_write_begin(struct target *t, struct target_write *w, uint64_t start, uint64_t length)
 {
 	struct target_write *other;

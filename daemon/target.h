@@ -38,7 +38,9 @@ struct target {
 	/* The port knows the store by this name, and reads it by itself; 0: it does not. */
 	struct extpager *port;
 	unsigned int file;
+	uint64_t delegable;		/* bytes that it may read and write unasked */
 
+	atomic_uint generation;		/* of the object, when that was delegated; 0: it is not */
 	/* the table's, each request's; the last one hands it to the control thread */
 	atomic_uint refs;
 
@@ -88,6 +90,16 @@ void target_reap(void);
  */
 bool target_write_begin(struct target *t, struct target_write *w, uint64_t start, uint64_t length);
 void target_write_end(struct target *t, struct target_write *w);
+
+/**
+ * target_hand_over - have the kernel read and write the store without asking
+ * @generation: of INIT, which is not answered yet
+ *
+ * As much of it as can be; what cannot is asked for.
+ */
+void target_hand_over(struct target *t, uint32_t generation);
+/** Have it ask again. */
+void target_take_back(struct target *t);
 
 /** Leave a note for the log. */
 void target_note(struct target *t, enum store_op op, uint64_t offset, int error);

@@ -77,7 +77,8 @@ def wait_for(what, condition, seconds=60):
 
 
 def start_pagerd():
-    pagerd = subprocess.Popen(["pagerd"])
+    # By default the kernel would serve a device by itself, and there were nothing to see.
+    pagerd = subprocess.Popen(["pagerd", "--no-delegate"])
     wait_for("a pagerd that serves", lambda: target()["state"] == "live")
     return pagerd
 

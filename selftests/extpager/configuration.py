@@ -87,7 +87,7 @@ def test_command_line_wins():
         assert "restart pagerd" not in pagerd.said(), pagerd.said()
         write("etc/extpager/pagerd.conf", "[pagerd]\nshutdown-timeout = 4s\nmlock = yes\n")
         pagerd.reload()
-        assert "mlock, kernel-reads and only are taken at start: restart pagerd" in pagerd.said(), pagerd.said()
+        assert "mlock, delegate, kernel-reads and only are taken at start: restart pagerd" in pagerd.said(), pagerd.said()
     assert "writing back for 4000 ms" in pagerd.said(), pagerd.said()
 
 

@@ -295,6 +295,63 @@ def test_device_goes():
         os.unlink("/dev/shm/t")
 
 
+def counted(name):
+    return json.loads(run("pagerctl", "-j", "stats", name))["stats"][0]["counters"]
+
+
+def test_delegated():
+    """A device is delegated, by default, and its clients then need no pagerd; one that is told
+    to be in the loop is, with all that was written before."""
+    masked = "/etc/extpager/pagerd.conf"
+    os.makedirs(os.path.dirname(masked), exist_ok=True)
+    open(masked, "w").close()
+    pagerd = Pagerd()
+    # The last block is the target's only in part: that one goes through pagerd.
+    ctl("target", "add", "d", "--store", f"nvme:{DISK}?offset=1M&length=8M&force=1",
+        "--size", str(8 * MIB - 100))
+    pagerd.serves("d")
+    fd = open_target("d")
+
+    def must_be_on_disk(page, salt):
+        run("blockdev", "--flushbufs", DISK)
+        with open(DISK, "rb") as disk:
+            disk.seek(MIB + page * 4096)
+            assert disk.read(4096) == pattern(page, salt)
+
+    fill(fd, 1024, "d")
+    os.pwrite(fd, b"end", 8 * MIB - 103)
+    before = flushes()
+    os.fsync(fd)
+    assert flushes() > before
+    drop(fd)
+    check(fd, 1024, "d")
+    assert os.pread(fd, 3, 8 * MIB - 103) == b"end"
+    stats = counted("d")
+    assert stats["pages-written"] >= 1024 and stats["pages-read"] > 1024, stats
+    # Once it was written to, and once dropped.
+    assert stats["pages-requested"] == 2 and stats["pages-returned"] == 1, stats
+    must_be_on_disk(1, "d")
+
+    pagerd.kill()
+    until("its loss is seen", lambda: show("d")["state"] == "orphaned")
+    os.pwrite(fd, pattern(2000, "e"), 2000 * 4096)
+    os.pread(fd, 4096, 1500 * 4096)
+    os.fsync(fd)
+    must_be_on_disk(2000, "e")
+
+    pagerd = Pagerd("--no-delegate")
+    pagerd.serves("d")
+    drop(fd)
+    check(fd, 1024, "d")
+    assert os.pread(fd, 4096, 2000 * 4096) == pattern(2000, "e")
+    asked = counted("d")
+    assert asked["pages-requested"] > 1024, asked
+    os.close(fd)
+    delete("d")
+    pagerd.stop()
+    os.unlink(masked)
+
+
 def test_lost_memory():
     """What a mem: store had is lost with pagerd, and said to be."""
     pagerd = Pagerd()

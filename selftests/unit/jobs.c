@@ -93,6 +93,32 @@ int extpager_unregister(struct extpager *p, unsigned int file)
 	return 0;
 }
 
+static struct extpager_delegation delegated;
+static uint32_t delegated_in;
+static uint64_t revoked;
+
+int extpager_delegate(struct extpager *p, uint64_t object, uint32_t generation,
+		      const struct extpager_delegation *ranges, size_t nr)
+{
+	(void)p;
+	(void)object;
+	assert_int_equal(nr, 1);
+	delegated = *ranges;
+	delegated_in = generation;
+	return delegated.file == 6 ? -EOPNOTSUPP : 0;
+}
+
+int extpager_revoke(struct extpager *p, uint64_t object, uint32_t generation, uint64_t offset,
+		    uint64_t length)
+{
+	(void)p;
+	(void)object;
+	assert_int_equal(generation, delegated_in);
+	assert_int_equal(offset, 0);
+	revoked = length;
+	return 0;
+}
+
 int extpager_error(struct extpager_req *req, uint64_t offset, uint64_t length, int error)
 {
 	(void)offset;
@@ -280,6 +306,40 @@ static void the_kernel_reads(void **state)
 	target_remove(t);
 	target_reap();
 	assert_int_equal(unregistered, 5);
+	nr_closed = 0;
+}
+
+/* A device is handed over, as far as it can be; what the kernel refuses is not taken back. */
+static void a_device_is_handed_over(void **state)
+{
+	struct store device = { .block = 512, .is_plain = true, .is_device = true, .start = 4096 };
+	struct target *t = target_new("d", &device);
+
+	(void)state;
+	target_hand_over(t, 1);
+	assert_int_equal(delegated_in, 0);
+	t->delegable = 1 << 20;
+	t->file = 5;
+	target_hand_over(t, 7);
+	assert_int_equal(delegated_in, 7);
+	assert_int_equal(delegated.offset, 0);
+	assert_int_equal(delegated.length, 1 << 20);
+	assert_int_equal(delegated.pos, 4096);
+	assert_int_equal(delegated.file, 5);
+	assert_int_equal(delegated.flags, 0);
+	target_take_back(t);
+	assert_int_equal(revoked, 1 << 20);
+	revoked = 0;
+	target_take_back(t);
+	device.read_only = true;
+	t->file = 6;
+	target_hand_over(t, 8);
+	assert_int_equal(delegated.flags, EXTPAGER_DELEGATE_RDONLY);
+	target_take_back(t);
+	assert_int_equal(revoked, 0);
+	t->file = 0;
+	target_put(t);
+	target_reap();
 	nr_closed = 0;
 }
 
@@ -551,6 +611,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(small_request),
 		TEST(the_kernel_reads),
+		TEST(a_device_is_handed_over),
 		TEST(wanted_piece_comes_first),
 		TEST(zeros_need_no_copy),
 		TEST(a_part_fails),
