@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel moves pages together, for free memory in one piece; those of objects as well,
+ * while they are read, written and returned.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "behaviours.h"
+#include "support/object.h"
+#include "support/pager.h"
+#include "support/worker.h"
+
+#define NAME	"moved"
+#define BYTES	(8 * MIB)
+#define PAGES	(BYTES / PAGE)
+#define WORKERS	3
+#define SEED	1
+
+static const uint8_t *store;
+static volatile int *enough;	/* shared: those who work on are to end */
+
+FIXTURE(moved)
+{
+	struct server s;
+	int fd;
+	struct worker w[WORKERS];
+};
+
+FIXTURE_SETUP(moved)
+{
+	unsigned int i;
+
+	if (target_state(NAME))
+		target_gone(NAME);
+	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = BYTES }));
+	ASSERT_TRUE(server_start(&self->s, NAME, BYTES, SEED));
+	store = self->s.store;
+	enough = shared_memory(PAGE);
+	self->fd = target_open(NAME, O_RDWR);
+	ASSERT_LE(0, self->fd);
+	for (i = 0; i < WORKERS; i++)
+		ASSERT_TRUE(worker_start(&self->w[i], self->fd, BYTES));
+}
+
+FIXTURE_TEARDOWN(moved)
+{
+	unsigned int i;
+
+	for (i = 0; i < WORKERS; i++)
+		worker_stop(&self->w[i]);
+	close(self->fd);
+	server_stop(&self->s);
+	munmap((void *)enough, PAGE);
+	EXPECT_TRUE(target_gone(NAME));
+}
+
+/*
+ * Every third page, from @seed on, is this worker's: it writes versions of them and looks
+ * what they are. How often, or -EIO: a wrong byte.
+ */
+static long do_use(struct order *o)
+{
+	uint64_t version[PAGES / WORKERS + 1] = { }, random = test_seed(o->seed), i;
+	struct order page = *o;
+	long n;
+
+	page.length = PAGE;
+	for (n = 0; !*enough; n++) {
+		i = test_random(&random) % (PAGES / WORKERS);
+		page.offset = (i * WORKERS + o->seed) * PAGE;
+		page.seed = version[i] ? 100 + version[i] : SEED;
+		switch (test_random(&random) % 5) {
+		case 0:
+			page.seed = 100 + ++version[i];
+			if (do_write(&page) != (long)PAGE)
+				return -EIO;
+			break;
+		case 1:
+			page.seed = 100 + ++version[i];
+			if (do_store(&page))
+				return -EIO;
+			break;
+		case 2:
+			if (do_read(&page))
+				return -EIO;
+			break;
+		case 3:
+			if (do_check(&page))
+				return -EIO;
+			break;
+		default:
+			if (n % 64 == 0 && do_fsync(&page))
+				return -EIO;
+		}
+	}
+	if (do_fsync(&page))
+		return -EIO;
+	for (i = 0; i < PAGES / WORKERS; i++)
+		if (!page_is(store + (i * WORKERS + o->seed) * PAGE,
+			     version[i] ? 100 + version[i] : SEED, i * WORKERS + o->seed))
+			return -EIO;
+	return n;
+}
+
+/* Where the pages of a mapping are; how many are not where they were. */
+static unsigned int look_where(const uint8_t *map, uint64_t *frame)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY);
+	unsigned int i, moved = 0;
+	uint64_t entry;
+
+	for (i = 0; pagemap >= 0 && i < PAGES; i++) {
+		if (pread(pagemap, &entry, 8, ((uintptr_t)map / PAGE + i) * 8) != 8)
+			break;
+		/* One that is being moved just now is looked at next time. */
+		if (!(entry >> 63))
+			continue;
+		entry &= (1ULL << 55) - 1;
+		moved += frame[i] && frame[i] != entry;
+		frame[i] = entry;
+	}
+	close(pagemap);
+	return moved;
+}
+
+#define HOLES	(256 * MIB)
+
+/* Here and there in much memory there is a free page, and as many as the object has. */
+static uint8_t *make_holes(void)
+{
+	uint8_t *map = mmap(NULL, HOLES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	uint64_t at;
+
+	if (map == MAP_FAILED)
+		return NULL;
+	madvise(map, HOLES, MADV_NOHUGEPAGE);
+	for (at = 0; at < HOLES; at += PAGE)
+		map[at] = 1;
+	for (at = 0; at < HOLES; at += HOLES / PAGES)
+		madvise(map + at, PAGE, MADV_DONTNEED);
+	return map;
+}
+
+TEST_F_TIMEOUT(moved, pages_are_moved_under_load_and_every_byte_is_right, 150)
+{
+	uint64_t *frame = calloc(PAGES, sizeof(*frame)), end;
+	unsigned int i, n, moved = 0;
+	uint8_t *map, *holes;
+
+	BEHAVIOURS(130);
+	holes = make_holes();
+	ASSERT_TRUE(holes);
+	map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	/* So that a page is moved if it is elsewhere, and was not brought in once more. */
+	ASSERT_EQ(0, mlock(map, BYTES));
+	munmap(holes, HOLES);
+	look_where(map, frame);
+	for (i = 0; i < WORKERS; i++)
+		worker_begin(&self->w[i], do_use, 0, BYTES, i);
+	end = now_ms() + 2 * SOON;
+	for (n = 0; (n < 10 || !moved) && now_ms() < end; n++) {
+		ASSERT_TRUE(write_file("/proc/sys/vm/compact_memory", "1"));
+		moved += look_where(map, frame);
+	}
+	*enough = 1;
+	for (i = 0; i < WORKERS; i++)
+		EXPECT_LT(0, worker_end(&self->w[i], 2 * SOON));
+	printf("# %u pages moved in %u rounds\n", moved, n);
+	EXPECT_LT(0, moved);
+	EXPECT_EQ(PAGES, self->s.stats->pages_requested);
+	munmap(map, BYTES);
+	free(frame);
+}
+
+TEST_HARNESS_MAIN
