@@ -896,6 +896,74 @@ TEST_F(spill, two_stalls_in_a_row)
 	EXPECT_EQ(0, b->requests);
 }
 
+/* A part comes and is in hand; who wanted it in the store waits on. */
+static bool takes_in_hand(struct bench *b, struct worker *w, uint64_t offset,
+			  struct extpager_event *ev)
+{
+	if (do_writes(&b->w[0], offset, PART, 1) != (long)PART)
+		return false;
+	worker_begin(w, do_fsync, 0, 0, 0);
+	return pager_expect(&b->p, EXTPAGER_EV_DATA_RETURN, ev, SOON) && ev->offset == offset &&
+	       ev->length == PART;
+}
+
+/*
+ * A pager that is late may be writing what it has: it is given no other version of it
+ * before it says that it has done; which tells nothing of what is in the spill.
+ */
+TEST_F(spill, what_is_in_hand_at_a_stall_comes_again_when_its_pager_has_done)
+{
+	struct extpager_event hand[2], ev;
+	struct bench *b = self->b;
+	bool overtaken = false;
+	uint64_t end;
+
+	BEHAVIOURS(91);
+	START();
+	ASSERT_TRUE(takes_in_hand(b, &b->w[1], 0, &hand[0]));
+	ASSERT_TRUE(takes_in_hand(b, &b->w[2], APART, &hand[1]));
+	ASSERT_EQ((long)(4 * MIB), do_writes(&b->w[0], 0, 4 * MIB, 2));
+	ASSERT_EQ(EXTPAGER_STATE_STALLED, target_state(NAME));
+	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) + QUOTA + SLACK >= 4 * MIB));
+
+	/* It wakes up, with one of them in its hands yet. */
+	ASSERT_EQ(0, pager_return_done(&b->p, &hand[1], 0));
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_PAGES_RETURNED));
+	EXPECT_EQ(-ENOENT, pager_return_done(&b->p, &hand[1], 0));
+	for (end = now_ms() + 2 * NEVER_MS; now_ms() < end;) {
+		if (!pager_event(&b->p, &ev, 10))
+			continue;
+		overtaken |= ev.op == EXTPAGER_EV_DATA_RETURN && ev.offset < PART;
+		serve_event(b, &ev);
+	}
+	EXPECT_FALSE(overtaken);
+	EXPECT_LE(PART, target_spilled(NAME));
+	ASSERT_EQ(0, pager_return_done(&b->p, &hand[0], 0));
+	ASSERT_TRUE(SERVE_UNTIL(b, !worker_busy(&b->w[1]) && !worker_busy(&b->w[2])));
+	ASSERT_TRUE(comes_home(b));
+	EXPECT_EQ(0, store_wrong(b, 0, 4 * MIB, 2));
+	EXPECT_EQ(4 * MIB / PAGE, target_stat(NAME, EXTPAGER_A_STATS_PAGES_RETURNED));
+}
+
+/* Who has not fetched it yet has nothing in hand: it goes at once. */
+TEST_F(spill, what_was_not_fetched_before_a_stall_is_given_up)
+{
+	struct extpager_event hand;
+	struct bench *b = self->b;
+
+	BEHAVIOURS(91);
+	START();
+	ASSERT_TRUE(takes_in_hand(b, &b->w[1], 0, &hand));
+	ASSERT_EQ((long)(4 * MIB), do_writes(&b->w[0], 0, 4 * MIB, 2));
+	ASSERT_EQ(EXTPAGER_STATE_STALLED, target_state(NAME));
+	EXPECT_EQ(-ENOENT, pager_fetch(&b->p, &hand, b->p.buffer));
+	EXPECT_EQ(-ENOENT, pager_return_done(&b->p, &hand, 0));
+	ASSERT_TRUE(SERVE_UNTIL(b, !worker_busy(&b->w[1])));
+	ASSERT_TRUE(comes_home(b));
+	EXPECT_EQ(0, store_wrong(b, 0, 4 * MIB, 2));
+}
+
 /* ---- holes ---- */
 
 /* How often the pager was given this version of a page after it was told of its hole. */
