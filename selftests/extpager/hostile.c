@@ -1134,6 +1134,23 @@ TEST_F(hostile, closing_the_port_ends_those_who_wait_for_its_objects)
 	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
 }
 
+/* Who has it mapped yet can see that nothing more comes. */
+TEST_F(hostile, a_ring_outlives_its_port_and_says_so)
+{
+	struct extpager_kernel_region *kernel;
+	struct pager p;
+
+	BEHAVIOURS(110);
+	ASSERT_EQ(0, pager_open(&p, 1, 16));
+	kernel = mmap(NULL, p.setup.out_kernel_len, PROT_READ, MAP_SHARED, p.fd,
+		      p.setup.out_kernel_off);
+	ASSERT_NE(MAP_FAILED, kernel);
+	EXPECT_FALSE(kernel->flags & EXTPAGER_KF_DEAD);
+	pager_close(&p);
+	EXPECT_TRUE(WAIT_FOR(LONG, *(volatile uint32_t *)&kernel->flags & EXTPAGER_KF_DEAD));
+	munmap(kernel, p.setup.out_kernel_len);
+}
+
 /* ---- ioctls ---- */
 
 FIXTURE(calls)
