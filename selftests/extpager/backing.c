@@ -415,7 +415,7 @@ TEST_F(backing, a_hole_does_not_wait_for_what_is_being_read)
 	struct client c;
 	uint64_t begin;
 
-	BEHAVIOURS(62);
+	PARTIAL(65);
 	OBJECT_ON_SLOW_DEVICE();
 	ASSERT_TRUE(ask(&self->p, self->fd, 0, 64, &ev));
 	begin = now_ms();
@@ -528,7 +528,7 @@ TEST_F(backing, a_write_to_the_file_from_its_own_mapping_ends)
 	struct knot k;
 	int image, ext4;
 
-	PARTIAL(62);
+	PARTIAL(141);
 	image = open("/tmp/image", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	ASSERT_LE(0, image);
 	ASSERT_EQ(0, ftruncate(image, 16 * MIB));
