@@ -15,7 +15,7 @@
  *	inode lock -> mmap lock -> invalidate_lock -> folio lock
  *	target->lock (spinlock: states, requests, objects)
  *	queue->lock (spinlock: the ring's kernel side)
- *	gate bucket locks
+ *	gate bucket locks; i_lock of an object's inode (its attributes)
  * Of the fourth line ENTER takes the mmap lock, for its own buffers, and the
  * others only by trylock. extpager_targets_lock is taken with none of these held.
  */

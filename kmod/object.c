@@ -261,9 +261,11 @@ void extpager_object_attributes_changed(struct extpager_object *obj)
 	if (!t->named)
 		return;
 	spin_lock(&t->lock);
+	spin_lock(&obj->inode.i_lock);
 	t->settings.uid = obj->inode.i_uid;
 	t->settings.gid = obj->inode.i_gid;
 	t->settings.mode = obj->inode.i_mode & 0777;
+	spin_unlock(&obj->inode.i_lock);
 	spin_unlock(&t->lock);
 }
 

@@ -39,15 +39,23 @@ static struct extpager_object *pathfs_object(const struct inode *inode)
 
 /* ---- attributes ---- */
 
-/* They may have been changed another way, or through another mount. */
+/*
+ * They may have been changed another way, or through another mount. Those of the object
+ * count; of its own this inode has none, for whoever comes by writes them.
+ */
 static void attributes_from_object(struct inode *inode, struct extpager_object *obj)
 {
-	inode->i_uid = obj->inode.i_uid;
-	inode->i_gid = obj->inode.i_gid;
-	inode->i_mode = obj->inode.i_mode;
-	inode_set_mtime_to_ts(inode, inode_get_mtime(&obj->inode));
-	inode_set_atime_to_ts(inode, inode_get_atime(&obj->inode));
-	inode_set_ctime_to_ts(inode, inode_get_ctime(&obj->inode));
+	struct inode *from = &obj->inode;
+
+	spin_lock(&from->i_lock);
+	inode->i_uid = from->i_uid;
+	inode->i_gid = from->i_gid;
+	inode->i_mode = from->i_mode;
+	/* The kernel reads and writes times without a lock, of this inode and of the other. */
+	data_race(inode_set_mtime_to_ts(inode, inode_get_mtime(from)));
+	data_race(inode_set_atime_to_ts(inode, inode_get_atime(from)));	/* likewise */
+	data_race(inode_set_ctime_to_ts(inode, inode_get_ctime(from)));	/* likewise */
+	spin_unlock(&from->i_lock);
 }
 
 static int pathfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
@@ -77,13 +85,11 @@ static int pathfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct
 	if (attr->ia_valid & ATTR_SIZE && !(attr->ia_valid & ATTR_OPEN) &&
 	    attr->ia_size != i_size_read(&obj->inode))
 		return -EPERM;
-	setattr_copy(idmap, inode, attr);
-	obj->inode.i_uid = inode->i_uid;
-	obj->inode.i_gid = inode->i_gid;
-	obj->inode.i_mode = S_IFREG | (inode->i_mode & 0777);
-	inode_set_mtime_to_ts(&obj->inode, inode_get_mtime(inode));
-	inode_set_atime_to_ts(&obj->inode, inode_get_atime(inode));
-	inode_set_ctime_to_ts(&obj->inode, inode_get_ctime(inode));
+	spin_lock(&obj->inode.i_lock);
+	setattr_copy(idmap, &obj->inode, attr);
+	obj->inode.i_mode = S_IFREG | (obj->inode.i_mode & 0777);
+	spin_unlock(&obj->inode.i_lock);
+	attributes_from_object(inode, obj);
 	extpager_object_attributes_changed(obj);
 	return 0;
 }

@@ -110,14 +110,18 @@ static inline struct timespec64 inode_get_atime(const struct inode *inode)
 	return inode->i_atime;
 }
 
-static inline void inode_set_mtime_to_ts(struct inode *inode, struct timespec64 ts)
+static inline struct timespec64 inode_set_mtime_to_ts(struct inode *inode,
+						      struct timespec64 ts)
 {
 	inode->i_mtime = ts;
+	return ts;
 }
 
-static inline void inode_set_atime_to_ts(struct inode *inode, struct timespec64 ts)
+static inline struct timespec64 inode_set_atime_to_ts(struct inode *inode,
+						      struct timespec64 ts)
 {
 	inode->i_atime = ts;
+	return ts;
 }
 #endif
 

@@ -149,6 +149,44 @@ TEST_F(paths, fchmod_of_any_fd_is_seen_by_every_way)
 	close(held);
 }
 
+static int look_on(void *arg)
+{
+	struct stat st;
+
+	for (;;)
+		if (stat(arg, &st) || access(arg, R_OK))
+			return 1;
+}
+
+/* Whoever looks brings the path's picture up to date, at any time. */
+TEST_F(paths, those_who_look_do_not_undo_a_change)
+{
+	unsigned int i, lost = 0, rounds = test_rounds(100000, 5000, 1000);
+	struct client looking[2];
+	int open = way_open(BY_OPEN, O_RDWR);
+	struct stat st;
+	char path[256];
+
+	BEHAVIOURS(149);
+	ASSERT_LE(0, open);
+	strcpy(path, target_path(TARGET));
+	for (i = 0; i < 2; i++)
+		looking[i] = client_start(look_on, path);
+	for (i = 0; i < rounds; i++) {
+		unsigned int mode = i % 2 ? 0600 : 0644;
+
+		ASSERT_EQ(0, chmod(path, mode));
+		ASSERT_EQ(0, fstat(open, &st));
+		lost += (st.st_mode & 0777) != mode;
+	}
+	EXPECT_EQ(0, lost);
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(CLIENT_RUNNING, client_result(&looking[i], 0));
+		client_kill(&looking[i]);
+	}
+	close(open);
+}
+
 /* Nobody looks between the changes: a path has no old picture of its own to put back. */
 TEST_F(paths, a_change_by_path_takes_no_other_ways_change_back)
 {

@@ -56,12 +56,12 @@ static int use(void *arg)
 
 static bool traffic(void)
 {
+	const struct target_options o = { .bytes = BYTES };
 	struct server s;
 	struct client c;
 	bool ok;
 
-	if (target_add(NAME, &(struct target_options){ .bytes = BYTES }) ||
-	    !server_start(&s, NAME, BYTES, SEED))
+	if (target_add(NAME, &o) || !server_start(&s, NAME, BYTES, SEED))
 		return false;
 	c = client_start(use, NULL);
 	ok = client_result(&c, SOON) == 0 && page_is(s.store + 5 * PAGE, 7, 5) &&
