@@ -406,21 +406,41 @@ static void succeed(const struct testcase *t, uint64_t *cost, struct counts *cou
 }
 
 const struct system extpager_copy_system = {
-	"extpager-copy", NULL, start, map, NULL, stop, succeed
+	.name = "extpager-copy",
+	.start = start,
+	.map = map,
+	.stop = stop,
+	.succeed = succeed,
 };
 
 const struct system extpager_file_system = {
-	"extpager-file", is_reading, start_by_file, map, NULL, stop, NULL
+	.name = "extpager-file",
+	.can = is_reading,
+	.start = start_by_file,
+	.map = map,
+	.stop = stop,
 };
 
 const struct system extpager_watched_system = {
-	"extpager-watched", is_random_reading, start_watched, map, NULL, stop_watched, NULL
+	.name = "extpager-watched",
+	.can = is_random_reading,
+	.start = start_watched,
+	.map = map,
+	.stop = stop_watched,
 };
 
 const struct system extpager_slow_system = {
-	"extpager-slow", is_random_reading, start_slow, map, NULL, stop, NULL
+	.name = "extpager-slow",
+	.can = is_random_reading,
+	.start = start_slow,
+	.map = map,
+	.stop = stop,
 };
 
 const struct system extpager_shifted_system = {
-	"extpager-shifted", is_random_reading, start_shifted, map, NULL, stop, NULL
+	.name = "extpager-shifted",
+	.can = is_random_reading,
+	.start = start_shifted,
+	.map = map,
+	.stop = stop,
 };

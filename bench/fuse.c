@@ -180,4 +180,9 @@ static void stop(const struct testcase *t)
 	waitpid(server, NULL, 0);
 }
 
-const struct system fuse_system = { "fuse", NULL, start, map, NULL, stop, NULL };
+const struct system fuse_system = {
+	.name = "fuse",
+	.start = start,
+	.map = map,
+	.stop = stop,
+};

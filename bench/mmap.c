@@ -46,4 +46,9 @@ static uint64_t requests(void)
 	return usage.ru_majflt;
 }
 
-const struct system mmap_system = { "mmap", NULL, start, map, requests, NULL, NULL };
+const struct system mmap_system = {
+	.name = "mmap",
+	.start = start,
+	.map = map,
+	.requests = requests,
+};

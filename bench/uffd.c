@@ -149,13 +149,22 @@ static bool can_bring(const struct testcase *t)
 }
 
 const struct system uffd_system = {
-	"userfaultfd", can_bring, start, map, NULL, NULL, NULL
+	.name = "userfaultfd",
+	.can = can_bring,
+	.start = start,
+	.map = map,
 };
 
 const struct system uffd_batched_system = {
-	"userfaultfd-batched", can_any, start_batched, map, NULL, NULL, NULL
+	.name = "userfaultfd-batched",
+	.can = can_any,
+	.start = start_batched,
+	.map = map,
 };
 
 const struct system uffd_sigbus_system = {
-	"userfaultfd-sigbus", can_bring, start_sigbus, map, NULL, NULL, NULL
+	.name = "userfaultfd-sigbus",
+	.can = can_bring,
+	.start = start_sigbus,
+	.map = map,
 };
