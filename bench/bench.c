@@ -12,6 +12,7 @@
 #include <cpuid.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,18 +33,25 @@
 #define ERMS	(1U << 9)
 #define FSRM	(1U << 4)
 
+#define OUTSTANDING(n) \
+	{ .name = "outstanding", .random = true, .outstanding = true, .others = n, .pages = 256, \
+	  .rounds = 1 }
+
 static struct testcase testcases[] = {
 	{ .name = "rand4k", .random = true, .pages = 4096, .rounds = 1 },
+	{ .name = "rand4k-16threads", .random = true, .threads = 16, .pages = 4096, .rounds = 1 },
 	{ .name = "seq", .pages = 16384, .rounds = 1 },
 	{ .name = "cached", .random = true, .cached = true, .pages = 1024, .rounds = 16 },
+	{ .name = "cached-seq", .cached = true, .pages = 16384, .rounds = 1 },
 	{ .name = "write-msync", .random = true, .cached = true, .batch = 64, .pages = 1024,
 	  .rounds = 8 },
+	OUTSTANDING(0), OUTSTANDING(64), OUTSTANDING(256), OUTSTANDING(1024), OUTSTANDING(4096),
 	{ .name = "succession", .random = true, .succession = true, .pages = 1000, .rounds = 1 },
 };
 
 static const struct system *const systems[] = {
-	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &fuse_system,
-	&extpager_copy_system, &extpager_file_system, &extpager_watched_system,
+	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &uffd_minor_system,
+	&fuse_system, &extpager_copy_system, &extpager_file_system, &extpager_watched_system,
 	/* Spoilt: measured only to see that their results are refused. */
 	&extpager_slow_system, &extpager_shifted_system,
 };
@@ -234,23 +242,97 @@ static int wait_for(pid_t pid)
 	return status != 0;
 }
 
+/* A thread of many that touch. */
+struct reader {
+	pthread_t thread;
+	pthread_barrier_t *barrier;
+	const uint64_t *words, *touches;
+	size_t n;
+	uint64_t *cost, sum;
+};
+
+static void *read_part(void *arg)
+{
+	struct reader *r = arg;
+
+	pthread_barrier_wait(r->barrier);	/* all are here */
+	pthread_barrier_wait(r->barrier);	/* now */
+	r->sum = time_reads(r->words, r->touches, r->n, r->cost);
+	pthread_barrier_wait(r->barrier);	/* all are done */
+	return NULL;
+}
+
+/* As time_reads(), by threads; the cost of a touch has what others did meanwhile in it. */
+static uint64_t time_threads(const struct testcase *t, const struct system *s,
+			     const uint64_t *words, const uint64_t *touches, uint64_t *cost,
+			     struct counts *counts)
+{
+	struct reader readers[t->threads];
+	size_t part = t->pages / t->threads;
+	pthread_barrier_t barrier;
+	uint64_t sum = 0;
+
+	pthread_barrier_init(&barrier, NULL, t->threads + 1);
+	for (size_t i = 0; i < t->threads; i++) {
+		readers[i] = (struct reader){
+			.barrier = &barrier,
+			.words = words,
+			.touches = touches + i * part,
+			.n = part,
+			.cost = cost + i * part,
+		};
+		if (pthread_create(&readers[i].thread, NULL, read_part, &readers[i]))
+			die("pthread_create");
+	}
+	pthread_barrier_wait(&barrier);
+	begin_counting(counts, s);
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	end_counting(counts, s);
+	for (size_t i = 0; i < t->threads; i++) {
+		pthread_join(readers[i].thread, NULL);
+		sum += readers[i].sum;
+	}
+	return sum;
+}
+
 static void *read_word(void *word)
 {
 	return (void *)__atomic_load_n((uint64_t *)word, __ATOMIC_RELAXED);
+}
+
+/* A thread that reads but this word. */
+static pthread_t start_reading(uint64_t *word)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN);
+	if (pthread_create(&thread, &attr, read_word, word))
+		die("pthread_create");
+	return thread;
+}
+
+/* They end with the process. */
+static void let_others_wait(const struct testcase *t, uint64_t *words)
+{
+	uint64_t before = requests_noted();
+
+	for (size_t i = 0; i < t->others; i++)
+		start_reading(words + (STORE_PAGES - 1 - i) * PAGE / sizeof(*words));
+	while (requests_noted() < before + t->others)
+		usleep(1000);
 }
 
 /* The sum of the words, each read by a thread of its own. */
 static uint64_t sum_of_threads(uint64_t *words, const uint64_t *touches, size_t n)
 {
 	pthread_t *threads = resident(n * sizeof(*threads));
-	pthread_attr_t attr;
 	uint64_t sum = 0;
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN);
 	for (size_t i = 0; i < n; i++)
-		if (pthread_create(&threads[i], &attr, read_word, &words[touches[i]]))
-			die("pthread_create");
+		threads[i] = start_reading(&words[touches[i]]);
 	for (size_t i = 0; i < n; i++) {
 		void *word;
 
@@ -289,6 +371,9 @@ static uint64_t time_round(const struct testcase *t, const struct system *s, uns
 	touches += WARM;
 	if (t->succession)
 		return sum + time_succession(t, s, (void *)memory, touches, cost, counts);
+	if (t->threads)
+		return sum + time_threads(t, s, (void *)memory, touches, cost, counts);
+	let_others_wait(t, (void *)memory);
 	begin_counting(counts, s);
 	if (t->batch)
 		time_writes((void *)memory, touches, t, round, cost);
@@ -318,7 +403,8 @@ static int measure(const struct testcase *t, const struct system *s, const uint6
 	MARK(MARK_WRITE);
 
 	qsort(cost, n, sizeof(*cost), compare);
-	printf("{\"case\": \"%s\", \"system\": \"%s\", \"pages\": %zu, ", t->name, s->name, pages);
+	printf("{\"case\": \"%s\", \"system\": \"%s\", \"others\": %zu, \"pages\": %zu, ", t->name,
+	       s->name, t->others, pages);
 	printf("\"instructions_per_page\": %.1f, \"p50\": %lu, \"p99\": %lu, ",
 	       (double)counts.instructions / pages, cost[n / 2], cost[n * 99 / 100]);
 	printf("\"requests\": %lu, \"watches\": %lu, ", counts.requests, counts.watches);
@@ -333,7 +419,16 @@ static int measure(const struct testcase *t, const struct system *s, const uint6
 
 static bool has(const struct system *s, const struct testcase *t)
 {
-	return t->succession ? !!s->succeed : !s->can || s->can(t);
+	if (t->succession || t->outstanding)
+		return t->succession ? !!s->succeed : s->holds;
+	return !s->can || s->can(t);
+}
+
+/* Others whose pager ends before they do get a SIGBUS: let them wait on. */
+static void wait_on(int signal)
+{
+	for (;;)
+		pause();
 }
 
 /* In a child, so that nothing is left of it. */
@@ -358,6 +453,8 @@ static int run(const struct testcase *t, const struct system *s)
 	} else {
 		status = measure(t, s, touches);
 	}
+	if (t->outstanding)
+		signal(SIGBUS, wait_on);
 	if (s->stop)
 		s->stop(t);
 	if (t->batch)

@@ -22,6 +22,8 @@
  * @random: touch them in random order, with MADV_RANDOM
  * @cached: another process has brought them in
  * @batch: write to so many, then msync() all; 0: only read
+ * @threads: so many touch them, each its own part; 0: one
+ * @outstanding: while @others wait for pages that nobody brings
  * @succession: all are waited for at once, of a pager that is killed; a successor's
  *	time is measured, until it has been asked for them
  * @pages: how many are touched in a round
@@ -32,6 +34,9 @@ struct testcase {
 	bool random;
 	bool cached;
 	unsigned int batch;
+	unsigned int threads;
+	bool outstanding;
+	size_t others;
 	bool succession;
 	size_t pages;
 	unsigned int rounds;
@@ -49,7 +54,8 @@ struct counts {
 /**
  * struct system - a system under test
  * @name: as the report calls it
- * @can: whether it has this case; NULL: it has all but the succession
+ * @can: whether it has this case; NULL: it has all, but for the two that say so
+ * @holds: it has the outstanding case: it brings no page that is_held()
  * @start: begin with nothing in memory
  * @map: its memory, in the process that calls
  * @requests: how often it had to ask; NULL: what note_request() counted
@@ -60,6 +66,7 @@ struct counts {
 struct system {
 	const char *name;
 	bool (*can)(const struct testcase *t);
+	bool holds;
 	void (*start)(const struct testcase *t);
 	char *(*map)(const struct testcase *t);
 	uint64_t (*requests)(void);
@@ -71,6 +78,7 @@ extern const struct system mmap_system;
 extern const struct system uffd_system;
 extern const struct system uffd_batched_system;
 extern const struct system uffd_sigbus_system;
+extern const struct system uffd_minor_system;
 extern const struct system fuse_system;
 extern const struct system extpager_copy_system;
 extern const struct system extpager_file_system;
@@ -103,6 +111,8 @@ uint64_t requests_noted(void);
 /* And those who read statistics meanwhile. */
 void note_watch(void);
 uint64_t watches_noted(void);
+/* Is this one of the pages that others are left to wait for? */
+bool is_held(const struct testcase *t, uint64_t offset);
 /* As the case needs to open what it maps: a mapping that cannot be written costs less. */
 int open_flags(const struct testcase *t);
 /* Let the files opened from now on of devices named so be read ahead so far. */

@@ -64,7 +64,7 @@ static void data_request(struct extpager *p, struct extpager_req *req, void *use
 	char *buf;
 
 	note_request();
-	if (t->succession && asked() > WARM)
+	if ((t->succession && asked() > WARM) || is_held(t, offset))
 		return;
 	if (by_file) {
 		extpager_supply_file(req, offset, length, file, offset);
@@ -284,7 +284,7 @@ static void start_watched(const struct testcase *t)
 
 static bool is_random_reading(const struct testcase *t)
 {
-	return t->random && !t->cached;
+	return t->random && !t->cached && !t->threads;
 }
 
 /* Writing and pages that are here are the same however pages came. */
@@ -407,6 +407,7 @@ static void succeed(const struct testcase *t, uint64_t *cost, struct counts *cou
 
 const struct system extpager_copy_system = {
 	.name = "extpager-copy",
+	.holds = true,
 	.start = start,
 	.map = map,
 	.stop = stop,

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A plot in SVG for each case: bars by kernel and system, and the goals, by gnuplot."""
+"""A plot in SVG for each case: bars by kernel and system, and the goals; for outstanding,
+curves. By gnuplot."""
 import subprocess
 
 from plan import CASES
 
 COLOURS = {"mmap": "#8c8c8c", "userfaultfd": "#9ecae1", "userfaultfd-batched": "#6baed6",
-           "userfaultfd-sigbus": "#3182bd", "fuse": "#fdae6b", "extpager-copy": "#31a354",
-           "extpager-file": "#006d2c",
+           "userfaultfd-sigbus": "#3182bd", "userfaultfd-minor": "#08519c",
+           "fuse": "#fdae6b", "extpager-copy": "#31a354",
+           "extpager-file": "#006d2c", "extpager-delegate": "#00441b",
            "extpager-watched": "#74c476", "extpager-slow": "#de2d26", "extpager-shifted": "#de2d26"}
 ROW, MARGIN, WIDTH = 24, 108, 900        # pixels
+CURVES_HEIGHT = 420
 
 HEAD = """\
 set terminal svg size {width},{height} font "sans,13" background "white"
@@ -29,6 +32,21 @@ set style fill solid 1 noborder
 """
 
 
+CURVES = """\
+set terminal svg size {width},{height} font "sans,13" background "white"
+set output "{path}"
+set title "{case}: {what}" font ",16"
+set xlabel "others that wait"
+set ylabel "instructions, the median touch"
+set logscale y
+set key outside right
+set xtics ({xtics})
+set xrange [-0.2:{last}]
+set grid ytics lt 1 lc rgb "#e0e0e0"
+set format y "%.0f"
+"""
+
+
 def rows_of(comparisons, case):
     """(kind, text, value, colour, rows up to what it bounds), from top to bottom."""
     for comparison in comparisons:
@@ -42,9 +60,7 @@ def rows_of(comparisons, case):
                    COLOURS[result["system"]], 0)
         names = [result["system"] for result in results]
         for i, (goal, limit, allowed, _) in enumerate(comparison.goals(case)):
-            when = "goal to come" if goal.to_come else "goal"
-            yield ("goal", f"{when}: {goal.number(limit)} {goal.unit}", allowed,
-                   "#e6550d" if goal.to_come else "#a50f15",
+            yield ("goal", f"goal: {goal.number(limit)} {goal.unit}", allowed, "#a50f15",
                    len(names) - names.index(goal.system) + i)
         yield "gap", "", 0, "", 0
 
@@ -73,10 +89,30 @@ def script(comparisons, case, what, path):
     return "\n".join(lines)
 
 
+def curves(comparisons, case, what, path):
+    """A touch's cost by how many others wait, for each system and kernel."""
+    lines = {(c.kernel, system): touch for c in comparisons
+             for system, touch in c.outstanding.items()}
+    numbers = sorted({others for touch in lines.values() for others in touch})
+    xtics = ", ".join(f'"{others:,}" {x}' for x, others in enumerate(numbers))
+    text = [CURVES.format(width=WIDTH, height=CURVES_HEIGHT, path=path, case=case, what=what,
+                          xtics=xtics, last=len(numbers) - 0.8)]
+    plotted = []
+    for i, ((kernel, system), touch) in enumerate(lines.items()):
+        text += [f"$line{i} << END",
+                 *(f"{x} {touch[others]}" for x, others in enumerate(numbers) if others in touch),
+                 "END"]
+        dash = 1 if kernel == comparisons[0].kernel else 2
+        plotted.append(f'$line{i} with linespoints lw 2 pt 7 dt {dash} '
+                       f'lc rgb "{COLOURS[system]}" title "{system}, {kernel}"')
+    return "\n".join([*text, f"plot {', '.join(plotted)}", ""])
+
+
 def draw(comparisons, directory):
     """Writes directory/bench-CASE.svg."""
     for case, what in CASES.items():
         if any(r["case"] == case for c in comparisons for r in c.results):
             path = directory / f"bench-{case}.svg"
-            subprocess.run(["gnuplot"], input=script(comparisons, case, what, path), text=True,
-                           check=True)
+            draw_case = curves if case == "outstanding" else script
+            subprocess.run(["gnuplot"], input=draw_case(comparisons, case, what, path),
+                           text=True, check=True)

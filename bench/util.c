@@ -47,7 +47,7 @@ __attribute__((constructor)) static void make_noted(void)
 
 void note_request(void)
 {
-	noted[0]++;
+	__atomic_fetch_add(&noted[0], 1, __ATOMIC_RELAXED);
 }
 
 uint64_t requests_noted(void)
@@ -80,6 +80,12 @@ void set_readahead(const char *bdi, size_t bytes)
 			die(found.gl_pathv[i]);
 	}
 	globfree(&found);
+}
+
+/* They are at the store's end. */
+bool is_held(const struct testcase *t, uint64_t offset)
+{
+	return t->outstanding && offset / PAGE >= STORE_PAGES - t->others;
 }
 
 int open_flags(const struct testcase *t)
