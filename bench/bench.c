@@ -51,7 +51,7 @@ static struct testcase testcases[] = {
 
 static const struct system *const systems[] = {
 	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &uffd_minor_system,
-	&fuse_system, &extpager_copy_system, &extpager_file_system, &extpager_watched_system,
+	&fuse_system, &ublk_system, &extpager_copy_system, &extpager_file_system, &extpager_watched_system,
 	/* Spoilt: measured only to see that their results are refused. */
 	&extpager_slow_system, &extpager_shifted_system,
 };
@@ -391,7 +391,7 @@ static uint64_t time_round(const struct testcase *t, const struct system *s, uns
 static int measure(const struct testcase *t, const struct system *s, const uint64_t *touches)
 {
 	size_t pages = t->pages * t->rounds, costs = t->batch ? t->pages / t->batch : t->pages;
-	size_t n = costs * t->rounds;
+	size_t n = costs * t->rounds, devices = s->devices ? s->devices : 1;
 	uint64_t *cost = resident(n * sizeof(*cost)), want = 0;
 	struct counts counts = { 0 };
 	bool good = true;
@@ -409,7 +409,7 @@ static int measure(const struct testcase *t, const struct system *s, const uint6
 	       (double)counts.instructions / pages, cost[n / 2], cost[n * 99 / 100]);
 	printf("\"requests\": %lu, \"watches\": %lu, ", counts.requests, counts.watches);
 	printf("\"store_read_kib\": %lu, \"store_written_kib\": %lu, ",
-	       counts.read_kib, counts.written_kib);
+	       counts.read_kib / devices, counts.written_kib / devices);
 	printf("\"idle\": %lu, \"sum\": %s}\n", counts.idle, good ? "true" : "false");
 	fflush(stdout);
 	/* Sent while nothing is measured. */

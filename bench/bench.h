@@ -44,7 +44,7 @@ struct testcase {
 
 struct counts {
 	uint64_t idle;		/* clock ticks, waits for I/O included */
-	uint64_t read_kib;	/* of block devices; only the store is used */
+	uint64_t read_kib;	/* of block devices: the store, and what stands on it */
 	uint64_t written_kib;
 	uint64_t requests;
 	uint64_t watches;
@@ -56,6 +56,7 @@ struct counts {
  * @name: as the report calls it
  * @can: whether it has this case; NULL: it has all, but for the two that say so
  * @holds: it has the outstanding case: it brings no page that is_held()
+ * @devices: through so many block devices go pages that are brought in; 0: one
  * @start: begin with nothing in memory
  * @map: its memory, in the process that calls
  * @requests: how often it had to ask; NULL: what note_request() counted
@@ -67,6 +68,7 @@ struct system {
 	const char *name;
 	bool (*can)(const struct testcase *t);
 	bool holds;
+	unsigned int devices;
 	void (*start)(const struct testcase *t);
 	char *(*map)(const struct testcase *t);
 	uint64_t (*requests)(void);
@@ -80,6 +82,7 @@ extern const struct system uffd_batched_system;
 extern const struct system uffd_sigbus_system;
 extern const struct system uffd_minor_system;
 extern const struct system fuse_system;
+extern const struct system ublk_system;
 extern const struct system extpager_copy_system;
 extern const struct system extpager_file_system;
 extern const struct system extpager_watched_system;

@@ -20,6 +20,7 @@ SYSTEMS = {
     "userfaultfd-sigbus": "no thread, but a handler of SIGBUS",
     "userfaultfd-minor": "many faults a read, of shared memory read into by another mapping",
     "fuse": "a file of libfuse3, served by another process",
+    "ublk": "a block device served by another process through io_uring, 6.12 only",
     "extpager-copy": "a pager in another process supplies copies",
     "extpager-file": "it says where the bytes lie, and the kernel reads them",
     "extpager-watched": "the same, while its statistics are read twelve times a second",

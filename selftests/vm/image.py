@@ -20,7 +20,7 @@ from . import tree
 
 # Kernel modules that init or the tests load (some are built in).
 DRIVERS = ("virtio_pci", "virtio_blk", "nvme", "brd", "loop", "null_blk", "ext4",
-           "fuse", "zram", "dm_mod", "xfs", "overlay", "crc32c_generic")
+           "fuse", "ublk_drv", "zram", "dm_mod", "xfs", "overlay", "crc32c_generic")
 
 # Programs of the host that the tests may run.
 TOOLS = ("bash", "blockdev", "cat", "cmp", "cp", "dd", "env", "fallocate", "fio", "fsck.ext4",
