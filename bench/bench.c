@@ -51,7 +51,8 @@ static struct testcase testcases[] = {
 
 static const struct system *const systems[] = {
 	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &uffd_minor_system,
-	&fuse_system, &ublk_system, &extpager_copy_system, &extpager_file_system, &extpager_watched_system,
+	&fuse_system, &ublk_system, &extpager_copy_system, &extpager_file_system,
+	&extpager_delegate_system, &extpager_watched_system,
 	/* Spoilt: measured only to see that their results are refused. */
 	&extpager_slow_system, &extpager_shifted_system,
 };

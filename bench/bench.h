@@ -85,6 +85,7 @@ extern const struct system fuse_system;
 extern const struct system ublk_system;
 extern const struct system extpager_copy_system;
 extern const struct system extpager_file_system;
+extern const struct system extpager_delegate_system;
 extern const struct system extpager_watched_system;
 extern const struct system extpager_slow_system;
 extern const struct system extpager_shifted_system;
@@ -104,6 +105,8 @@ void store_write(const void *buf, size_t length, uint64_t offset);
 void store_sync(void);
 
 /* util.c */
+/* Faults of the caller's that went to a device. */
+uint64_t major_faults(void);
 /* Memory that is there: no fault of the bench's own is counted. */
 void *resident(size_t length);
 /* Memory that processes forked from here on share. */

@@ -2,7 +2,8 @@
 /*
  * extpager by COPY: a pager in a process of its own reads the store into its
  * buffer; one ENTER supplies that and waits for the next request. By FILE it says
- * where the bytes lie, and the kernel reads them. And by COPY
+ * where the bytes lie, and the kernel reads them; by DELEGATE it has said so for all
+ * of them before anybody asked. And by COPY
  * while somebody watches: all that the kernel tells of a target is read, by
  * netlink and in sysfs, twelve times as often as one does who watches, once a
  * second. A pager that is to be succeeded leaves all but the first requests
@@ -39,8 +40,8 @@ static uint64_t noted_before;
 /* Of a pager that is spoilt: done to what it has read. */
 static void (*spoil)(char *buf, size_t length);
 
-/* By FILE: the store, as the port names it. */
-static bool by_file;
+/* By FILE and DELEGATE: the store, as the port names it. */
+static bool by_file, delegates;
 static unsigned int file;
 
 /* How often this pager was asked. */
@@ -75,6 +76,24 @@ static void data_request(struct extpager *p, struct extpager_req *req, void *use
 	if (spoil)
 		spoil(buf, length);
 	extpager_supply_deferred(req, offset, buf, length);
+}
+
+static void init(struct extpager *p, struct extpager_req *req, void *user)
+{
+	const struct testcase *t = user;
+	const struct extpager_delegation all = {
+		.length = STORE_BYTES,
+		.file = file,
+		.flags = t->batch ? 0 : EXTPAGER_DELEGATE_RDONLY,
+	};
+	int ret = delegates ? extpager_delegate(p, extpager_req_object(req),
+						extpager_req_generation(req), &all, 1) : 0;
+
+	if (ret) {
+		errno = -ret;
+		die("extpager_delegate");
+	}
+	extpager_ready(req, 0, EXTPAGER_MAY_CACHE);
 }
 
 static void data_return(struct extpager *p, struct extpager_req *req, void *unused)
@@ -137,6 +156,7 @@ static noreturn void be_pager(int sock, const struct testcase *t, make_fn *make)
 	};
 	const struct extpager_ops ops = {
 		.size = sizeof(ops),
+		.init = init,
 		.data_request = data_request,
 		.data_return = data_return,
 		.sync = sync_request,
@@ -146,8 +166,8 @@ static noreturn void be_pager(int sock, const struct testcase *t, make_fn *make)
 
 	buffers = resident(ENTRIES * REQUEST_MAX);
 	ret = extpager_open(&p, &params, &ops, (void *)t);
-	if (!ret && by_file) {
-		fd = store_open_flags(O_RDONLY);
+	if (!ret && (by_file || delegates)) {
+		fd = store_open_flags(t->batch ? O_RDWR : O_RDONLY);
 		ret = extpager_register(p, fd, NULL);
 		file = ret;
 		ret = ret < 0 ? ret : 0;
@@ -206,6 +226,13 @@ static void start_by_file(const struct testcase *t)
 	by_file = true;
 	start(t);
 	by_file = false;
+}
+
+static void start_delegated(const struct testcase *t)
+{
+	delegates = true;
+	start(t);
+	delegates = false;
 }
 
 static void idle(char *unused, size_t length)
@@ -419,6 +446,21 @@ const struct system extpager_file_system = {
 	.can = is_reading,
 	.start = start_by_file,
 	.map = map,
+	.stop = stop,
+};
+
+/* Nobody is asked, so nobody waits unanswered, or is succeeded. */
+static bool is_of_pages(const struct testcase *t)
+{
+	return (!t->cached || t->batch) && !t->succession;
+}
+
+const struct system extpager_delegate_system = {
+	.name = "extpager-delegate",
+	.can = is_of_pages,
+	.start = start_delegated,
+	.map = map,
+	.requests = major_faults,
 	.stop = stop,
 };
 

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE 1
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -37,18 +36,9 @@ static char *map(const struct testcase *t)
 	return map_file(fd, t);
 }
 
-/* Faults that went to the device. */
-static uint64_t requests(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return usage.ru_majflt;
-}
-
 const struct system mmap_system = {
 	.name = "mmap",
 	.start = start,
 	.map = map,
-	.requests = requests,
+	.requests = major_faults,
 };

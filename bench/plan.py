@@ -23,6 +23,7 @@ SYSTEMS = {
     "ublk": "a block device served by another process through io_uring, 6.12 only",
     "extpager-copy": "a pager in another process supplies copies",
     "extpager-file": "it says where the bytes lie, and the kernel reads them",
+    "extpager-delegate": "it has said so for all of them, and is asked no more",
     "extpager-watched": "the same, while its statistics are read twelve times a second",
 }
 

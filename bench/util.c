@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "bench.h"
 
@@ -101,4 +102,12 @@ void *map_file(int fd, const struct testcase *t)
 	if (p == MAP_FAILED)
 		die("mmap");
 	return p;
+}
+
+uint64_t major_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_majflt;
 }

@@ -831,15 +831,24 @@ static bool may_write(struct extpager_object *obj, struct folio *folio)
 	       !extpager_zeros_overlap(obj, index, index) && !extpager_page_detached(obj, index);
 }
 
-/* In a bio; the plug joins them. */
-#define WRITE_PAGES	32
+/* From this folio of the batch on, how many follow each other? */
+static unsigned int neighbours(const struct folio_batch *batch, unsigned int i)
+{
+	unsigned int n = 1;
 
-static bool write_folio(struct extpager_delegated_run *run, struct folio *folio)
+	while (i + n < batch->nr && batch->folios[i + n]->index == batch->folios[i]->index + n)
+		n++;
+	return n;
+}
+
+/* @pages: it and those that may follow. */
+static bool write_folio(struct extpager_delegated_run *run, struct folio *folio,
+			unsigned int pages)
 {
 	if (!may_write(run->obj, folio) || !folio_clear_dirty_for_io(folio))
 		return false;
 	folio_start_writeback(folio);
-	if (run_add(run, folio, WRITE_PAGES))
+	if (run_add(run, folio, pages))
 		return true;
 	/* It was taken back meanwhile. */
 	extpager_folio_returned(run->obj, folio, -EAGAIN);
@@ -881,7 +890,8 @@ void __extpager_delegated_write(struct extpager_object *obj, pgoff_t index, pgof
 				extpager_delegated_submit(&run);
 				folio_lock(folio);
 			}
-			if (write_folio(&run, folio) && wbc && --wbc->nr_to_write <= 0 && !sync)
+			if (write_folio(&run, folio, neighbours(&batch, i)) && wbc &&
+			    --wbc->nr_to_write <= 0 && !sync)
 				full = true;
 			folio_unlock(folio);
 		}
