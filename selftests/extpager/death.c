@@ -1177,6 +1177,35 @@ TEST_F(death, a_killed_pager_is_dead_though_a_child_holds_its_port)
 	EXPECT_EQ(r->holder, waitpid(r->holder, NULL, 0));
 }
 
+TEST_F(death, a_pager_that_crashes_with_requests_in_hand_is_dead_at_once)
+{
+	struct access a = { .page = 3, .seed = 1 };
+	struct server s;
+	struct client c;
+
+	BEHAVIOURS(86);
+	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = BYTES,
+								.policy = "hold" }));
+	ASSERT_TRUE(server_start(&s, NAME, BYTES, 1));
+	self->fd = target_open(NAME, O_RDWR);
+	ASSERT_LE(0, self->fd);
+	*s.stop = 1;
+	a.fd = self->fd;
+	c = client(read_page, &a);
+	ASSERT_TRUE(pending_is(1));
+	ASSERT_EQ(0, kill(s.pid, SIGSEGV));
+	EXPECT_TRUE(state_becomes(EXTPAGER_STATE_ORPHANED, prompt()));
+	server_kill(&s);
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, 50));
+	*s.stop = 0;
+	ASSERT_TRUE(server_restart(&s, NAME));
+	EXPECT_EQ(0, client_result(&c, LONG));
+	EXPECT_LE(1, s.stats->resent);
+	close(self->fd);
+	self->fd = -1;
+	server_stop(&s);
+}
+
 TEST_F(death, a_pager_that_execs_is_dead_though_it_keeps_its_port)
 {
 	struct access a = { .page = 1 };
