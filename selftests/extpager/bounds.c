@@ -426,4 +426,63 @@ TEST_F_TIMEOUT(served, without_swappiness_clean_pages_go_and_no_others, 150)
 	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
 }
 
+/* ---- a store that is slow ---- */
+
+#define QUOTA	MIB
+#define WRITTEN	(10 * MIB)
+#define SLOW_MS	20		/* up to so long for each answer */
+
+struct pace {
+	int fd;
+	uint64_t longest_ms, all_ms;	/* from one page to the next; from the first to the last */
+};
+
+static int write_by_mapping(void *arg)
+{
+	struct pace *pace = arg;
+	uint8_t *map = mmap(NULL, WRITTEN, PROT_READ | PROT_WRITE, MAP_SHARED, pace->fd, 0);
+	uint64_t i, begin = now_ms(), last = begin, now;
+
+	if (map == MAP_FAILED)
+		return 1;
+	for (i = 0; i < WRITTEN / PAGE; i++) {
+		fill_page(map + i * PAGE, 2, i);
+		now = now_ms();
+		if (now - last > pace->longest_ms)
+			pace->longest_ms = now - last;
+		last = now;
+	}
+	pace->all_ms = last - begin;
+	return msync(map, WRITTEN, MS_SYNC) ? 2 : 0;
+}
+
+/* He goes at his store's pace, page by page, and not by leaps between long waits. */
+TEST_F_TIMEOUT(bounds, a_mapped_writer_is_slowed_to_his_stores_pace, 150)
+{
+	struct pace *pace = shared_memory(sizeof(*pace));
+	struct server s;
+	struct client c;
+	uint64_t i;
+
+	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = WRITTEN,
+								.quota = QUOTA }));
+	ASSERT_TRUE(server_start(&s, NAME, WRITTEN, 1));
+	pace->fd = target_open(NAME, O_RDWR);
+	ASSERT_LE(0, pace->fd);
+	*s.slow = SLOW_MS;
+	c = client_start(write_by_mapping, pace);
+	EXPECT_EQ(0, client_result(&c, LONG));
+	printf("# 10 MiB in %lu ms, %lu returns, the longest pause %lu ms\n", pace->all_ms,
+	       s.stats->returns, pace->longest_ms);
+	/* Page-ins and returns, each as slow as it may be, and as long again. */
+	EXPECT_GT(2 * (s.stats->requests + s.stats->returns) * SLOW_MS + 5000, pace->all_ms);
+	EXPECT_GT(1000, pace->longest_ms);
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	for (i = 0; i < WRITTEN / PAGE; i++)
+		ASSERT_TRUE(page_is(s.store + i * PAGE, 2, i));
+	close(pace->fd);
+	server_stop(&s);
+	munmap(pace, sizeof(*pace));
+}
+
 TEST_HARNESS_MAIN
