@@ -96,7 +96,7 @@ def check(fd, first, nr, salt):
         assert os.pread(fd, BLOCK, number * BLOCK) == block(number, salt), (number, salt)
 
 
-@shows(partial=(98,))
+@shows(partial=(69, 98))
 def test_a_store_that_needs_another_pager():
     """The client has a quarter of the data as memory, and in the end both pagers die."""
     kills = oom_kills()
