@@ -110,7 +110,7 @@ sparse: ## sparse and W=1 on the module, for both stock kernels
 checkpatch: ## checkpatch on all C files
 	@selftests/static checkpatch
 
-bench: deps ## instructions per page on 6.12 and 6.1, beside mmap, userfaultfd and FUSE
+bench: deps ## instructions per page on 6.12 and 6.1, beside mmap, userfaultfd, FUSE, ublk
 	@bench/run
 
 torture: deps ## clients and pagers tormented: SECONDS=600 KERNEL=6.1|6.12|debug|kcsan SEED=n

@@ -3,10 +3,12 @@
  * bench [-sx] DEVICE [CASE [SYSTEM]] - instructions per page, one line of JSON for
  * each case and system. With -s, a run too short for its figures to be any good;
  * with -x, of the spoilt systems as well.
+ * bench -w ROUNDS [-s] DEVICE - nanoseconds per page, in rounds of all systems.
  *
  * For a machine that counts: under QEMU's -icount shift=0,sleep=off the time
  * stamp counter advances by one with each instruction. All runs on one CPU, so
- * a touch's cost has the pager's part in it.
+ * a touch's cost has the pager's part in it. By the clock there are two CPUs, and
+ * a store that takes its time.
  */
 #define _GNU_SOURCE 1
 #include <cpuid.h>
@@ -19,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -58,6 +61,19 @@ static const struct system *const systems[] = {
 };
 
 #define NR_SPOILT	2
+
+/* By the clock. */
+static struct testcase timed = {
+	.name = "rand4k-4threads", .random = true, .threads = 4, .pages = 4096, .rounds = 1,
+};
+
+static const struct system *const timed_systems[] = {
+	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &uffd_minor_system,
+	&fuse_system, &ublk_system, &pagerd_copy_system, &pagerd_file_system,
+};
+
+static bool by_clock;
+unsigned int servers = 1;
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof(*(a)))
 
@@ -107,7 +123,18 @@ static uint64_t change(unsigned int round)
 	return 1 + round;
 }
 
-/* ---- what the kernel counts ---- */
+/* ---- what the machine and its kernel count ---- */
+
+/* Instructions, or nanoseconds. */
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	if (!by_clock)
+		return __rdtsc();
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000UL + ts.tv_nsec;
+}
 
 /* The sum of the numbers @first to @last behind @key in a file of /proc. */
 static uint64_t proc_number(const char *path, const char *key, int first, int last)
@@ -149,12 +176,12 @@ void begin_counting(struct counts *c, const struct system *s)
 {
 	count(c, s, -1);
 	MARK(MARK_BEGIN);
-	c->instructions -= __rdtsc();
+	c->cost -= now();
 }
 
 void end_counting(struct counts *c, const struct system *s)
 {
-	c->instructions += __rdtsc();
+	c->cost += now();
 	MARK(MARK_END);
 	count(c, s, 1);
 }
@@ -189,13 +216,13 @@ static void bring_in(const char *memory, size_t pages)
 static __attribute__((noinline))
 uint64_t time_reads(const uint64_t *words, const uint64_t *touches, size_t n, uint64_t *cost)
 {
-	uint64_t sum = 0, end = __rdtsc();
+	uint64_t sum = 0, end = now();
 
 	for (size_t i = 0; i < n; i++) {
 		uint64_t start = end;
 
 		sum += __atomic_load_n(&words[touches[i]], __ATOMIC_RELAXED);
-		end = __rdtsc();
+		end = now();
 		cost[i] = end - start;
 	}
 	return sum;
@@ -404,10 +431,11 @@ static int measure(const struct testcase *t, const struct system *s, const uint6
 	MARK(MARK_WRITE);
 
 	qsort(cost, n, sizeof(*cost), compare);
-	printf("{\"case\": \"%s\", \"system\": \"%s\", \"others\": %zu, \"pages\": %zu, ", t->name,
-	       s->name, t->others, pages);
-	printf("\"instructions_per_page\": %.1f, \"p50\": %lu, \"p99\": %lu, ",
-	       (double)counts.instructions / pages, cost[n / 2], cost[n * 99 / 100]);
+	printf("{\"case\": \"%s\", \"system\": \"%s\", ", t->name, s->name);
+	printf("\"others\": %zu, \"pages\": %zu, ", t->others, pages);
+	printf("\"%s_per_page\": %.1f, \"p50\": %lu, \"p99\": %lu, ",
+	       by_clock ? "nanoseconds" : "instructions", (double)counts.cost / pages,
+	       cost[n / 2], cost[n * 99 / 100]);
 	printf("\"requests\": %lu, \"watches\": %lu, ", counts.requests, counts.watches);
 	printf("\"store_read_kib\": %lu, \"store_written_kib\": %lu, ",
 	       counts.read_kib / devices, counts.written_kib / devices);
@@ -486,9 +514,26 @@ static void calibrate(void)
 		exit(1);
 }
 
+/* Each round begins with another system. */
+static int run_rounds(unsigned int rounds)
+{
+	size_t n = ARRAY_SIZE(timed_systems);
+	int bad = 0;
+
+	store_fill(0, span(&timed) * PAGE);
+	for (size_t i = 0; i < rounds * n; i++) {
+		const struct system *s = timed_systems[(i / n + i) % n];
+
+		if (has(s, &timed))
+			bad |= run(&timed, s);
+	}
+	return bad;
+}
+
 static noreturn void usage(void)
 {
-	fprintf(stderr, "usage: bench [-sx] DEVICE [CASE [SYSTEM]]\n");
+	fprintf(stderr, "usage: bench [-sx] DEVICE [CASE [SYSTEM]]\n"
+			"       bench -w ROUNDS [-s] DEVICE\n");
 	exit(2);
 }
 
@@ -497,15 +542,21 @@ int main(int argc, char **argv)
 	const char *name, *system;
 	size_t pages = 0;
 	size_t nr_systems = ARRAY_SIZE(systems) - NR_SPOILT;
+	unsigned int rounds = 0;
 	int opt, bad = 0;
 
-	while ((opt = getopt(argc, argv, "sx")) != -1) {
+	while ((opt = getopt(argc, argv, "sw:x")) != -1) {
 		if (opt == 'x') {
 			nr_systems = ARRAY_SIZE(systems);
 			continue;
 		}
+		if (opt == 'w') {
+			rounds = atoi(optarg);
+			continue;
+		}
 		if (opt != 's')
 			usage();
+		timed.pages /= SHORT;
 		for (size_t i = 0; i < ARRAY_SIZE(testcases); i++)
 			testcases[i].pages /= SHORT;
 	}
@@ -514,6 +565,12 @@ int main(int argc, char **argv)
 	name = argv[optind + 1];
 	system = name ? argv[optind + 2] : NULL;
 
+	if (rounds) {
+		by_clock = true;
+		servers = timed.threads;
+		store_open(argv[optind]);
+		return run_rounds(rounds);
+	}
 	calibrate();
 	store_open(argv[optind]);
 	for (size_t i = 0; i < ARRAY_SIZE(testcases); i++)

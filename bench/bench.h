@@ -48,7 +48,7 @@ struct counts {
 	uint64_t written_kib;
 	uint64_t requests;
 	uint64_t watches;
-	uint64_t instructions;
+	uint64_t cost;		/* instructions; by the clock, nanoseconds */
 };
 
 /**
@@ -87,16 +87,21 @@ extern const struct system extpager_copy_system;
 extern const struct system extpager_file_system;
 extern const struct system extpager_delegate_system;
 extern const struct system extpager_watched_system;
+extern const struct system pagerd_copy_system;
+extern const struct system pagerd_file_system;
 extern const struct system extpager_slow_system;
 extern const struct system extpager_shifted_system;
 
 /* bench.c */
+/* How many threads peers have that serve: more than one where the store lets them wait. */
+extern unsigned int servers;
 /* What happens between these two is measured. */
 void begin_counting(struct counts *c, const struct system *s);
 void end_counting(struct counts *c, const struct system *s);
 
 /* store.c */
 void store_open(const char *path);
+const char *store_path(void);
 int store_open_flags(int flags);
 void store_fill(uint64_t offset, uint64_t length);
 uint64_t store_word(uint64_t index);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,7 @@
 
 static pid_t server;
 static int fd;
-static char *reply;
+static __thread char *reply;
 
 static void fs_init(void *unused, struct fuse_conn_info *conn)
 {
@@ -92,8 +93,9 @@ static const struct fuse_lowlevel_ops ops = {
 	.fsync = fs_fsync,
 };
 
-static noreturn void serve(struct fuse_session *session)
+static void *serve_requests(void *arg)
 {
+	struct fuse_session *session = arg;
 	/* So that data to be written lies at a page's start, as O_DIRECT wants it. */
 	struct fuse_buf buf = {
 		.mem = (char *)resident(REQUEST_MAX + 2 * PAGE) + PAGE - WRITE_HEAD,
@@ -109,6 +111,17 @@ static noreturn void serve(struct fuse_session *session)
 			break;
 	}
 	_exit(0);
+}
+
+static noreturn void serve(struct fuse_session *session)
+{
+	pthread_t thread;
+
+	for (unsigned int i = 1; i < servers; i++)
+		if (pthread_create(&thread, NULL, serve_requests, session))
+			die("thread");
+	serve_requests(session);
+	_exit(1);
 }
 
 static void set_bdi(const char *bdi, const char *name, const char *value)

@@ -81,3 +81,6 @@ GOALS = (
     Goal("outstanding", "extpager-copy", ALONE, {"6.12": 1.20}),
     Goal("succession", "extpager-copy", None, {"6.12": 5000, "6.1": 5000}),
 )
+
+# By the clock: at least so many of mmap's pages per second, and more than every peer.
+BY_CLOCK = {"extpager-delegate": 1.0, "extpager-file": 1.0, "extpager-copy": 0.9}

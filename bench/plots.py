@@ -108,11 +108,37 @@ def curves(comparisons, case, what, path):
     return "\n".join([*text, f"plot {', '.join(plotted)}", ""])
 
 
-def draw(comparisons, directory):
-    """Writes directory/bench-CASE.svg."""
+def ratios(clock, path):
+    """Pages per second to mmap's: the median, and from the lowest to the highest."""
+    rows = list(clock.ratios())
+    lines = [HEAD.format(width=WIDTH, height=MARGIN + ROW * len(rows), path=path,
+                         case="by the clock", what="four threads at random, NVMe disk, two CPUs",
+                         most=1.05 * max(high for _, (_, _, high) in rows), last=len(rows) - 0.4,
+                         top=1 - 20 / (MARGIN + ROW * len(rows))),
+             'set xlabel "pages per second, as a multiple of mmap\'s"', 'set format x "%.1f"',
+             "set arrow from 1,-0.5 to 1,{} nohead lw 2 lc rgb \"#a50f15\"".format(len(rows) - 0.5)]
+    tics = ", ".join(f'"{system}  {{/:Bold {median:.2f}}}" {y}'
+                     for y, (system, (_, median, _)) in enumerate(rows))
+    lines += [f"set ytics ({tics})", "$bars << END"]
+    lines += [f"0 {y} 0 {median} {y - 0.38} {y + 0.38} {int(COLOURS[system][1:], 16)}"
+              for y, (system, (_, median, _)) in enumerate(rows)]
+    lines += ["END", "$spread << END"]
+    lines += [f"{median} {y} {low} {high}" for y, (_, (low, median, high)) in enumerate(rows)]
+    lines += ["END", "plot $bars using 1:2:3:4:5:6:7 with boxxyerror lc rgb variable, \\",
+              "$spread using 1:2:3:4 with xerrorbars pt 0 lw 2 lc rgb \"black\"", ""]
+    return "\n".join(lines)
+
+
+def draw(comparisons, clock, directory):
+    """Writes directory/bench-CASE.svg, and bench-clock.svg."""
+    if clock and list(clock.ratios()):
+        subprocess.run(["gnuplot"], input=ratios(clock, directory / "bench-clock.svg"), text=True,
+                       check=True)
     for case, what in CASES.items():
-        if any(r["case"] == case for c in comparisons for r in c.results):
+        draw_case, there = script, any(r["case"] == case for c in comparisons for r in c.results)
+        if case == "outstanding":
+            draw_case, there = curves, any(c.outstanding for c in comparisons)
+        if there:
             path = directory / f"bench-{case}.svg"
-            draw_case = curves if case == "outstanding" else script
             subprocess.run(["gnuplot"], input=draw_case(comparisons, case, what, path),
                            text=True, check=True)

@@ -10,16 +10,21 @@
 
 #define FILL	(1UL << 20)
 
-static const char *store_path;
+static const char *device;
 static int store_fd;
 
 int store_open_flags(int flags)
 {
-	int fd = open(store_path, flags | O_CLOEXEC);
+	int fd = open(device, flags | O_CLOEXEC);
 
 	if (fd < 0)
-		die(store_path);
+		die(device);
 	return fd;
+}
+
+const char *store_path(void)
+{
+	return device;
 }
 
 /** store_word - the content of the store, by the index of its 64-bit words. */
@@ -64,7 +69,7 @@ void store_fill(uint64_t offset, uint64_t length)
 
 void store_open(const char *path)
 {
-	store_path = path;
+	device = path;
 	store_fd = store_open_flags(O_RDWR | O_DIRECT);
 	if (lseek(store_fd, 0, SEEK_END) < (off_t)STORE_BYTES) {
 		errno = ENOSPC;

@@ -2,8 +2,8 @@
 /*
  * ublk at its best: a block device whose requests a process serves, with a queue
  * and a thread for each CPU. One system call submits the transfer to or from the
- * store and the answer that is to follow it, and waits for what is asked next.
- * Buffers and files are registered; no scheduler is in the way.
+ * store and the answer after it, and waits for what is asked next. Buffers and
+ * files are registered; no scheduler is in the way.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -25,8 +25,8 @@
 #define CONTROL		"/dev/ublk-control"
 #define CHAR_DEVICE	"/dev/ublkc0"
 #define DEVICE		"/dev/ublkb0"
-#define SCHEDULER	"/sys/block/ublkb0/queue/scheduler"
-#define DEPTH		16U
+#define QUEUE		"/sys/block/ublkb0/queue/"
+#define DEPTH		16U		/* descriptions of them fit in a page */
 #define REQUEST_MAX	(2UL << 20)
 #define SECTOR		512
 
@@ -36,7 +36,7 @@ enum { ASKING, STORE, NR_FILES };
 #define OF_STORE	(1UL << 32)
 
 static pid_t server;
-static int fd;
+static int fd, asking;
 static char *memory;
 
 /* ---- the server ---- */
@@ -92,7 +92,6 @@ static void serve_request(struct queue *q, unsigned int tag)
 		length = 0;
 		break;
 	default:
-		errno = EOPNOTSUPP;
 		die("request of ublk");
 	}
 	/* A transfer that fails or is short breaks the link, and is told of. */
@@ -103,9 +102,9 @@ static void serve_request(struct queue *q, unsigned int tag)
 
 static void completed(struct queue *q, const struct io_uring_cqe *cqe)
 {
+	if (cqe->res == UBLK_IO_RES_ABORT)
+		_exit(0);
 	if (cqe->user_data & OF_STORE || cqe->res != UBLK_IO_RES_OK) {
-		if (cqe->res == UBLK_IO_RES_ABORT)
-			_exit(0);
 		errno = -cqe->res;
 		die("ublk");
 	}
@@ -115,10 +114,10 @@ static void completed(struct queue *q, const struct io_uring_cqe *cqe)
 static void open_ring(struct queue *q)
 {
 	const int files[NR_FILES] = {
-		[ASKING] = open(CHAR_DEVICE, O_RDWR | O_CLOEXEC),
+		[ASKING] = asking,
 		[STORE] = store_open_flags(O_RDWR | O_DIRECT),
 	};
-	size_t bytes = DEPTH * sizeof(*q->asked), stride = UBLK_MAX_QUEUE_DEPTH * sizeof(*q->asked);
+	size_t stride = UBLK_MAX_QUEUE_DEPTH * sizeof(*q->asked);
 	struct iovec iov[DEPTH];
 	int ret;
 
@@ -134,8 +133,7 @@ static void open_ring(struct queue *q)
 	errno = -ret;
 	if (ret)
 		die("io_uring");
-	q->asked = mmap(NULL, (bytes + PAGE - 1) / PAGE * PAGE, PROT_READ,
-			MAP_SHARED | MAP_POPULATE, files[ASKING],
+	q->asked = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, asking,
 			UBLKSRV_CMD_BUF_OFFSET + q->id * stride);
 	if (q->asked == MAP_FAILED)
 		die(CHAR_DEVICE);
@@ -145,19 +143,18 @@ static void *serve_queue(void *arg)
 {
 	struct queue q = { .id = (uintptr_t)arg };
 	struct io_uring_cqe *cqe;
-	unsigned int head, n;
 
 	open_ring(&q);
 	for (unsigned int tag = 0; tag < DEPTH; tag++)
 		fetch(&q, UBLK_IO_FETCH_REQ, tag, 0);
 	for (;;) {
 		int ret = io_uring_submit_and_wait(&q.ring, 1);
+		unsigned int head, n = 0;
 
 		if (ret < 0 && ret != -EINTR) {
 			errno = -ret;
 			die("io_uring");
 		}
-		n = 0;
 		io_uring_for_each_cqe(&q.ring, head, cqe) {
 			completed(&q, cqe);
 			n++;
@@ -170,6 +167,10 @@ static noreturn void serve(uintptr_t queues)
 {
 	pthread_t thread;
 
+	/* All queues share it: it opens but once. */
+	asking = open(CHAR_DEVICE, O_RDWR | O_CLOEXEC);
+	if (asking < 0)
+		die(CHAR_DEVICE);
 	while (--queues)
 		if (pthread_create(&thread, NULL, serve_queue, (void *)queues))
 			die("thread");
@@ -187,17 +188,17 @@ static void control(unsigned int op, void *buf, size_t length, uint64_t data)
 		.len = length,
 		.data = { data },
 	};
-	int control = open(CONTROL, O_RDWR | O_CLOEXEC), ret;
+	int dev = open(CONTROL, O_RDWR | O_CLOEXEC), ret;
 	struct io_uring_sqe *sqe;
 	struct io_uring_cqe *cqe;
 	struct io_uring ring;
 
-	if (control < 0)
+	if (dev < 0)
 		die(CONTROL);
 	ret = io_uring_queue_init(1, &ring, IORING_SETUP_SQE128);
 	if (!ret) {
 		sqe = io_uring_get_sqe(&ring);
-		io_uring_prep_rw(IORING_OP_URING_CMD, sqe, control, NULL, 0, 0);
+		io_uring_prep_rw(IORING_OP_URING_CMD, sqe, dev, NULL, 0, 0);
 		sqe->cmd_op = op;
 		memcpy(sqe->cmd, &cmd, sizeof(cmd));
 		io_uring_submit(&ring);
@@ -210,7 +211,7 @@ static void control(unsigned int op, void *buf, size_t length, uint64_t data)
 		die(CONTROL);
 	}
 	io_uring_queue_exit(&ring);
-	close(control);
+	close(dev);
 }
 
 static void add_device(unsigned int queues)
@@ -224,8 +225,7 @@ static void add_device(unsigned int queues)
 		.len = sizeof(params),
 		.types = UBLK_PARAM_TYPE_BASIC,
 		.basic = {
-			/* So that the server is told when data is to be made durable. */
-			.attrs = UBLK_ATTR_VOLATILE_CACHE,
+			.attrs = UBLK_ATTR_VOLATILE_CACHE,	/* the server is to flush */
 			.logical_bs_shift = 9,
 			.physical_bs_shift = 9,
 			.max_sectors = REQUEST_MAX / SECTOR,
@@ -239,12 +239,12 @@ static void add_device(unsigned int queues)
 
 static void tune(void)
 {
-	FILE *file = fopen(SCHEDULER, "we");
+	FILE *file = fopen(QUEUE "scheduler", "we");
 	char bdi[32];
 	struct stat st;
 
 	if (!file || fputs("none", file) < 0 || fclose(file))
-		die(SCHEDULER);
+		die(QUEUE);
 	if (stat(DEVICE, &st))
 		die(DEVICE);
 	snprintf(bdi, sizeof(bdi), "%u:%u", major(st.st_rdev), minor(st.st_rdev));

@@ -123,19 +123,21 @@ static void map_missing(const struct testcase *t, uint64_t features)
 	messages = 1;
 }
 
-static void start_thread(void)
+static void start_threads(void)
 {
 	pthread_t thread;
 
-	errno = pthread_create(&thread, NULL, serve, resident(unit));
-	if (errno)
-		die("thread");
+	for (unsigned int i = 0; i < servers; i++) {
+		errno = pthread_create(&thread, NULL, serve, resident(unit));
+		if (errno)
+			die("thread");
+	}
 }
 
 static void start(const struct testcase *t)
 {
 	map_missing(t, 0);
-	start_thread();
+	start_threads();
 }
 
 static void start_many(const struct testcase *t, uint64_t features)
@@ -143,7 +145,7 @@ static void start_many(const struct testcase *t, uint64_t features)
 	map_missing(t, features);
 	unit *= t->random && !t->cached ? 1 : BATCH;
 	messages = MESSAGES;
-	start_thread();
+	start_threads();
 }
 
 static void start_batched(const struct testcase *t)

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 sys.dont_write_bytecode = True
 TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "bench"), str(TOP / "selftests")]
+import clock                                    # noqa: E402
 import counts                                   # noqa: E402
 from plan import CASES, MOST_TO_WATCH, SYSTEMS  # noqa: E402
 from results import Comparison, judge, name_of, part_to_watch   # noqa: E402
@@ -29,6 +30,9 @@ MEASURED = {"rand4k": SYSTEMS.keys() | SPOILT.keys(), "rand4k-16threads": ALL, "
             **{f"outstanding, {others:,} waiting": WAITED_FOR
                for others in (0, 64, 256, 1024, 4096)},
             "succession": {"extpager-copy"}}
+BY_CLOCK = ALL
+MEMORY = {"module", "pagerd", "port", "target", "target_pagerd", "cached", "resident", "cache",
+          "cache_pagerd", "cache_plain"}
 RUN = TOP / "bench/run"
 KEYS = {"kernel", "case", "system", "instructions_per_page", "p50", "p99", "requests",
         "bytes_copied", "bytes_zeroed"}
@@ -56,7 +60,7 @@ def short_run():
             report = json.loads(Path(directory, "bench.json").read_text())
             table = Path(directory, "bench.md").read_text()
             bars = {case: ElementTree.parse(Path(directory, f"bench-{case}.svg"))
-                    for case in CASES}
+                    for case in (*CASES, "clock")}
         except OSError as error:
             raise RuntimeError(done.stdout + done.stderr) from error
     return done, report, table, bars
@@ -83,6 +87,14 @@ def a_short_run_measures_every_case_on_every_system():
             complaints.append(f"{case}/{system} was not told of when it was measured")
         if case not in ("cached", "cached-seq", "succession") and r["store_requests"] <= 0:
             complaints.append(f"{case}/{system}: the store was not seen at work")
+    rounds = [r["system"] for r in report["by_clock"]]
+    complaints += [f"by the clock: {system} {rounds.count(system)} times"
+                   for system in BY_CLOCK | set(rounds) if rounds.count(system) != 2]
+    texts = [text.strip() for text in bars["clock"].getroot().itertext()]
+    complaints += [f"{system} is not in the plot by the clock" for system in BY_CLOCK
+                   if not any(text.startswith(system) for text in texts)]
+    if report["memory"].keys() != MEMORY or " for a GiB in the cache" not in f" {table}":
+        complaints.append(f"memory: {report['memory']}")
     # A page of the store goes through the pager's buffer; mmap spares that.
     by_name = {(r["case"], r["system"]): r for r in results}
     for system, low, high in (("mmap", 4096, 4500), ("userfaultfd", 8192, 9000),
@@ -110,7 +122,7 @@ def what_is_spoilt_fails_the_run_and_nothing_else_does():
     complaints += [f"{r['case']}/{r['system']}: {r['void']}" for r in report["results"]
                    if bool(r["void"]) != (r["system"] in SPOILT)]
     # What the guest's part could not do at all.
-    complaints += re.findall(r"^6\.12: bench:.*$", done.stderr, re.M)
+    complaints += re.findall(r"^6\.12(?:: bench|, by the clock):.*$", done.stderr, re.M)
     if done.returncode != 1:
         complaints.append(f"exit status {done.returncode}")
     return complaints
@@ -266,6 +278,33 @@ def waiters_are_compared_with_none():
     return complaints
 
 
+def a_round_by_the_clock_is_compared_within_itself():
+    """Half of mmap's speed in one round, and the same in another in which all is slower."""
+    def told(system, ns, **more):
+        return json.dumps({"case": "rand4k-4threads", "system": system, "pages": 64, "requests": 64,
+                           "nanoseconds_per_page": ns, "sum": True, **more})
+
+    class Kernel:
+        release = "6.12.0"
+
+    memory = json.dumps({"memory": {**dict.fromkeys(MEMORY, 1 << 20), "cache": 3 << 20}})
+    lines = [told("mmap", 100), told("extpager-copy", 200), told("fuse", 300),
+             told("extpager-copy", 1800), told("mmap", 900), told("fuse", 900), memory]
+    clocked = clock.Clock(Kernel, lines)
+    table = "\n".join(clocked.table())
+    wanted = ("| extpager-copy | 0.50 | 0.50 | 0.50 |", "| fuse | 0.67 | 0.33 | 1.00 |",
+              "| extpager-copy | at least 0.90 of mmap | missed |",
+              "| extpager-copy | more than fuse | missed |",
+              f"| for a GiB in the cache, beside the GiB | {2 << 30:,} |")
+    complaints = [f"missing: {line}\n{table}" for line in wanted if line not in table]
+    complaints += list(clocked.complaints())
+    for spoilt in ([*lines[:-2], memory], lines[:-1], [*lines, told("mmap", 1)],
+                   [told("mmap", 1, sum=False), memory], [told("mmap", 1, requests=63), memory]):
+        if not list(clock.Clock(Kernel, spoilt).complaints()):
+            complaints.append(f"passed: {spoilt}")
+    return complaints
+
+
 def counts_go_to_the_function_they_are_in():
     with tempfile.TemporaryDirectory() as directory:
         kallsyms, counted = Path(directory, "symbols"), Path(directory, "counts")
@@ -295,6 +334,7 @@ def main():
               a_machine_that_does_not_count_is_refused, what_there_is_not_is_refused,
               a_void_result_is_noticed, a_void_result_is_no_peer, goals_are_of_the_best_peer,
               goals_without_a_peer_are_instructions, waiters_are_compared_with_none,
+              a_round_by_the_clock_is_compared_within_itself,
               counts_go_to_the_function_they_are_in)
     print(f"TAP version 13\n1..{len(checks)}", flush=True)
     failed = 0

@@ -32,6 +32,7 @@ class Boot:
     environment: dict = field(default_factory=dict)
     quiet: int = QUIET                              # the canaries are less patient
     options: dict = field(default_factory=dict)
+    files: dict = field(default_factory=dict)       # of the guest, besides: name: path here
     disk: Path = None                               # the NVMe disk, if it is to be kept
     echo: object = None                             # called with each line of a program
     machine: object = None                          # another than command() makes
@@ -166,6 +167,8 @@ def initramfs(boot, nonce, path):
             if file.is_file() and (file.suffix not in (".a", ".c", ".h", ".o", ".d") or
                                    file.parent == tree.TOP / "examples"):
                 cpio.file(f"tests/{name}/{file.name}", file)
+    for name, file in boot.files.items():
+        cpio.file(name, file)
     cpio.write(path)
     with open(path, "ab") as archive:
         archive.write(image.base_archive(boot.kernel, tree.VM).read_bytes())
