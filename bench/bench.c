@@ -64,7 +64,7 @@ static const struct system *const systems[] = {
 
 /* By the clock. */
 static struct testcase timed = {
-	.name = "rand4k-4threads", .random = true, .threads = 4, .pages = 4096, .rounds = 1,
+	.name = "rand4k-4threads", .random = true, .threads = 4, .pages = 2048, .rounds = 1,
 };
 
 static const struct system *const timed_systems[] = {

@@ -15,6 +15,8 @@ MIB = 1 << 20
 DISK = "/dev/nvme0n1"
 CACHED = 192 * MIB          # of the disk, read by two clients
 TARGETS = PORTS = 64
+STEADY = 64 << 10           # bytes between two readings
+READINGS = 20
 
 
 class Params(ctypes.Structure):
@@ -44,13 +46,21 @@ def write(path, text):
 
 
 def used(drop=True):
-    """Bytes of the machine's memory that are not free; caches of files are dropped before."""
-    if drop:
-        write("/proc/sys/vm/drop_caches", "3")
-    write("/proc/sys/vm/compact_memory", "1")       # frees what each CPU keeps for itself
-    with open("/proc/meminfo") as meminfo:
-        kib = {line.split(":")[0]: int(line.split()[1]) for line in meminfo}
-    return 1024 * (kib["MemTotal"] - kib["MemFree"])
+    """Bytes of the machine's memory that are not free; caches of files are dropped before.
+    What was closed is freed later, so that it takes a while until this is steady."""
+    last = None
+    for _ in range(READINGS):
+        if drop:
+            write("/proc/sys/vm/drop_caches", "3")
+        write("/proc/sys/vm/compact_memory", "1")   # frees what each CPU keeps for itself
+        with open("/proc/meminfo") as meminfo:
+            kib = {line.split(":")[0]: int(line.split()[1]) for line in meminfo}
+        now = 1024 * (kib["MemTotal"] - kib["MemFree"])
+        if last is not None and abs(now - last) <= STEADY:
+            break
+        last = now
+        time.sleep(0.5)
+    return now
 
 
 def own_memory(pid):
