@@ -70,6 +70,7 @@ static struct testcase timed = {
 static const struct system *const timed_systems[] = {
 	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &uffd_minor_system,
 	&fuse_system, &ublk_system, &pagerd_copy_system, &pagerd_file_system,
+	&pagerd_delegate_system,
 };
 
 static bool by_clock;

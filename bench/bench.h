@@ -89,6 +89,7 @@ extern const struct system extpager_delegate_system;
 extern const struct system extpager_watched_system;
 extern const struct system pagerd_copy_system;
 extern const struct system pagerd_file_system;
+extern const struct system pagerd_delegate_system;
 extern const struct system extpager_slow_system;
 extern const struct system extpager_shifted_system;
 

@@ -2,7 +2,8 @@
 /*
  * extpager as pagerd serves it, for the machine with a clock: many reads of the
  * store at once, by a thread for each CPU. The store is read by pagerd, which
- * supplies copies, or by the kernel, which is told where the bytes lie.
+ * supplies copies, or by the kernel, which is told where the bytes lie: of each
+ * page when it is asked for, or of all beforehand.
  */
 #define _GNU_SOURCE 1
 #include <fcntl.h>
@@ -82,6 +83,12 @@ static void start_copy(const struct testcase *t)
 
 static void start_file(const struct testcase *t)
 {
+	start_pagerd("--no-delegate");
+}
+
+/* As it serves devices when it is told nothing. */
+static void start_delegated(const struct testcase *t)
+{
 	start_pagerd(NULL);
 }
 
@@ -129,5 +136,13 @@ const struct system pagerd_file_system = {
 	.start = start_file,
 	.map = map,
 	.requests = requests,
+	.stop = stop,
+};
+
+const struct system pagerd_delegate_system = {
+	.name = "extpager-delegate",
+	.start = start_delegated,
+	.map = map,
+	.requests = major_faults,
 	.stop = stop,
 };
