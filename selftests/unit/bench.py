@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
+# vm: timeout=900
 """The benchmark: that it runs, and that it would notice a run that says nothing. KTAP."""
 import functools
 import json

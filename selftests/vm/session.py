@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from . import behaviours, guest, ktap, manifest, plots, tree
 
+UNIT_TIMEOUT = 300              # seconds
 # Names before the colon that stand for no test program.
 KINDS = ("canary", "mutant", "static", "unit", "demo", "boot")
 # What a program has counted, as in: # count mmap: failed=7 refused=4
@@ -218,13 +219,14 @@ class Session:
         tree.make("daemon", "unit")
         for program in tree.programs("unit", "asan/unit").values():
             if program.path.suffix:
-                self._run_unit(f"unit:{program.name}", program.path)
+                self._run_unit(f"unit:{program.name}", program)
             else:
                 for sanitizer in ("asan", "tsan"):
-                    self._run_unit(f"unit:{sanitizer}/{program.name}",
+                    self._run_unit(f"unit:{sanitizer}/{program.name}", program,
                                    tree.BUILD / sanitizer / "unit" / program.name)
 
-    def _run_unit(self, name, path, limit=300):
+    def _run_unit(self, name, program, path=None):
+        path, limit = path or program.path, int(program.options.get("timeout", UNIT_TIMEOUT))
         if self.only and not manifest.matches(name, [":".join(glob.split(":")[:2])
                                                      for glob in self.only]):
             return
