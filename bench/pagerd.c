@@ -6,6 +6,7 @@
  * page when it is asked for, or of all beforehand.
  */
 #define _GNU_SOURCE 1
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,15 @@ static pid_t pagerd;
 static int fd;
 static struct extpager_ctl *control;
 
+/* The library's functions return -errno. */
+static void check(int ret, const char *what)
+{
+	if (ret >= 0)
+		return;
+	errno = -ret;
+	die(what);
+}
+
 static void add_target(void)
 {
 	struct extpager_target target = {
@@ -37,8 +47,7 @@ static void add_target(void)
 
 	snprintf(target.store, sizeof(target.store), "block:%s?length=%lu", store_path(),
 		 STORE_BYTES);
-	if (extpager_target_add(control, &target))
-		die("extpager_target_add");
+	check(extpager_target_add(control, &target), "extpager_target_add");
 }
 
 static void wait_until_live(void)
@@ -47,8 +56,7 @@ static void wait_until_live(void)
 
 	do {
 		usleep(1000);
-		if (extpager_target_get(control, TARGET, &target))
-			die("extpager_target_get");
+		check(extpager_target_get(control, TARGET, &target), "extpager_target_get");
 		if (waitpid(pagerd, NULL, WNOHANG))
 			die("pagerd");
 	} while (strcmp(extpager_state_name(target.state), "live"));
@@ -58,8 +66,7 @@ static void start_pagerd(char *option)
 {
 	char *const argv[] = { "pagerd", "--only", TARGET, option, NULL };
 
-	if (extpager_ctl_open(&control))
-		die("extpager_ctl_open");
+	check(extpager_ctl_open(&control), "extpager_ctl_open");
 	add_target();
 	pagerd = fork();
 	if (pagerd < 0)
@@ -72,8 +79,7 @@ static void start_pagerd(char *option)
 	}
 	wait_until_live();
 	fd = extpager_client_open(TARGET, O_RDONLY);
-	if (fd < 0)
-		die("extpager_client_open");
+	check(fd, "extpager_client_open");
 }
 
 static void start_copy(const struct testcase *t)
@@ -109,17 +115,25 @@ static uint64_t requests(void)
 {
 	uint64_t value = 0;
 
-	if (extpager_stats_get(control, TARGET, find, &value))
-		die("extpager_stats_get");
+	check(extpager_stats_get(control, TARGET, find, &value), "extpager_stats_get");
 	return value;
 }
 
 static void stop(const struct testcase *t)
 {
+	struct extpager_target target = { .size = sizeof(target) };
+	int ret;
+
 	kill(pagerd, SIGKILL);
 	waitpid(pagerd, NULL, 0);
-	if (extpager_target_del(control, TARGET, true))
-		die("extpager_target_del");
+	check(extpager_target_del(control, TARGET, true), "extpager_target_del");
+	/* The name is free when a worker is done. */
+	do {
+		usleep(1000);
+		ret = extpager_target_get(control, TARGET, &target);
+	} while (!ret);
+	if (ret != -ENOENT)
+		check(ret, "extpager_target_get");
 	extpager_ctl_close(control);
 }
 
