@@ -122,8 +122,10 @@ TEST_F_TIMEOUT(reload, loaded_and_unloaded_with_traffic_in_between_it_leaves_not
 		if (i == rounds / 10)
 			before = kernel_kib();
 	}
-	EXPECT_TRUE(WAIT_FOR(SOON, kernel_kib() - before <
-			     ROUGH + (long)(rounds * A_ROUND / 1024)));
+	/* What KASAN keeps of freed memory, and kmemleak of all, is more than that. */
+	if (!on_debug_kernel())
+		EXPECT_TRUE(WAIT_FOR(SOON, kernel_kib() - before <
+				     ROUGH + (long)(rounds * A_ROUND / 1024)));
 	printf("# %u rounds: from %ld to %ld KiB\n", rounds, before, kernel_kib());
 }
 
