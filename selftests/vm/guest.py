@@ -63,7 +63,8 @@ class Outcome:
         self.other_races = 0
         self.console = ""
         self.logs = None
-        self.power_off = None                       # seconds from "done" to the machine's end
+        self.seconds = 0                            # from power on to the end
+        self.power_off = None                       # of these since "done"
 
     def problem(self, reason, text):
         self.problems.append((reason, text))
@@ -282,6 +283,7 @@ def _run(boot, report, work):
     words += ["-chardev", f"socket,id=monitor,fd={theirs.fileno()}",
               "-mon", "chardev=monitor,mode=control"]
     (work / "results").touch()
+    begin = time.monotonic()
     with open(work / "qemu", "w") as log, open(work / "results", errors="replace") as channel:
         qemu = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                 pass_fds=[theirs.fileno()])
@@ -308,6 +310,7 @@ def _run(boot, report, work):
             qemu.kill()
             qemu.wait()
             monitor.close()
+            outcome.seconds = time.monotonic() - begin
 
     # A reset of the machine leaves firmware's escape sequences in the log.
     text = (work / "console").read_text(errors="replace") if (work / "console").exists() else ""

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import manifest, tree
+from . import guest, manifest, tree
 
 DIRECTORY = tree.SELFTESTS / "mutants"
 COUNT = 7
@@ -110,7 +110,8 @@ def run_one(session, mutant, work):
     if applied.returncode:
         problem = f"does not apply: {applied.stdout.strip()}"
     else:
-        problem = verdict(session, mutant, work)
+        with guest.PROCESSORS:
+            problem = verdict(session, mutant, work)
     session.record(f"mutant:{mutant.name}", mutant.kernel, "fail" if problem else "pass",
                    problem or "")
 

@@ -148,12 +148,15 @@ class Session:
                 self.say("\n".join(f"       > {line}" for line in outcome.excerpt()))
             if outcome.other_races:
                 self.say(f"{place:<6} {outcome.other_races} data races of others let pass")
+            self.seconds[test, place] = round(self.seconds.get((test, place), 0) +
+                                              outcome.seconds, 1)
             left = [p for p in boot.programs if p.name not in outcome.runs]
             if not left or not outcome.runs:
                 break
             boot = replace(boot, programs=left)
         if (test, place) not in self.seen:
             self.record(test, place, "pass")
+        self.say(f"-- {place} {boot.name}: {self.seconds[test, place]:.0f} s")
         return outcome
 
     def _deep_on(self, kernel):
@@ -184,7 +187,7 @@ class Session:
             yield program
 
     def boots(self, kernel):
-        """The boots that the selected programs need: one for all, some of their own."""
+        """The boots that the selected programs need: one for all, or two, some of their own."""
         module = tree.build_module(kernel)
         build_id = self.build_ids[kernel.name] = tree.build_id(module)
         common = guest.Boot("default", kernel, [], module, build_id, self._environment(kernel))
@@ -195,7 +198,11 @@ class Session:
                                      options=program.boot_options))
             else:
                 common.programs.append(program)
-        return ([common] if common.programs else []) + alone
+        shared = [common]
+        if kernel.debug:        # slow: it would run alone when all else is done
+            shared = [replace(common, programs=common.programs[0::2]),
+                      replace(common, name="rest", programs=common.programs[1::2])]
+        return [boot for boot in shared if boot.programs] + alone
 
     def run_kernels(self, names, machines=2):
         """Runs the test programs on the kernels, two machines at a time."""
