@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the plugin counted, by function of the kernel, its modules and the bench."""
 import bisect
-import re
 import subprocess
 from collections import defaultdict
 from dataclasses import dataclass
 
-# Functions that do nothing but copy or clear; elsewhere REP MOVS and REP STOS do.
-COPY = re.compile(r"(__)?(mem(cpy|move|pcpy)\w*|copy_(mc_|page|user_)\w*|_?copy_user\w*"
-                  r"|rep_movs_alternative)")
-CLEAR = re.compile(r"(__)?(memset\w*|clear_page\w*|clear_user\w*|rep_stos_alternative)")
+from parts import CLEAR, COPY, OTHERS, PARTS, part_of
 
 
 @dataclass
@@ -73,8 +69,20 @@ def load(path, symbols):
         yield counts
 
 
+def parts(counts, pages):
+    """Lines of a Markdown table: what a page's instructions are for."""
+    sums = defaultdict(int)
+    for name, function in counts.functions.items():
+        sums[part_of(name)] += function.instructions
+    yield "| instructions per page | % | for |"
+    yield "|--:|--:|---|"
+    for part in (*(part for part, _ in PARTS), OTHERS):
+        yield (f"| {sums[part] / pages:,.0f} | {100 * sums[part] / counts.instructions:.1f} "
+               f"| {part} |")
+
+
 def profile(counts, pages, limit=50):
-    """Lines of a Markdown table: where a page's instructions go."""
+    """Lines of a Markdown table: in which functions a page's instructions are."""
     rows = sorted(counts.functions.items(), key=lambda row: -row[1].instructions)
     rest = rows[limit:]
     total = counts.instructions / pages

@@ -16,6 +16,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "bench"), str(TOP / "selftests")]
 import clock                                    # noqa: E402
 import counts                                   # noqa: E402
+from parts import OTHERS, part_of                 # noqa: E402
 from plan import CASES, MOST_TO_WATCH, SYSTEMS  # noqa: E402
 from results import Comparison, judge, name_of, part_to_watch   # noqa: E402
 from vm import tree                             # noqa: E402
@@ -103,6 +104,8 @@ def a_short_run_measures_every_case_on_every_system():
         copied = by_name.get(("rand4k", system), {}).get("bytes_copied", 0)
         if not low <= copied <= high:
             complaints.append(f"rand4k/{system} copied {copied} bytes a page")
+    if done.stdout.count("| extpager.ko |") != len(results):
+        complaints.append("the profile does not say what the instructions are for")
     for function in ("brd_submit_bio [brd]", "extpager_fault [extpager]", "time_reads [user]"):
         if f"| {function} |" not in done.stdout:
             complaints.append(f"the profile lacks {function}")
@@ -324,7 +327,27 @@ def counts_go_to_the_function_they_are_in():
         complaints.append(f"sums: {one.copied} {one.cleared} {one.instructions}")
     if two.instructions != 1:
         complaints.append("results are mixed up")
+    rows = list(counts.parts(one, 1))
+    for row in ("| 5 | 23.8 | copying and clearing |", "| 16 | 76.2 | others |"):
+        if row not in rows:
+            complaints.append(f"no {row} in {rows}")
     return complaints
+
+
+def functions_are_for_what_their_names_say():
+    wanted = {"extpager_fault [extpager]": "extpager.ko",
+              "xp_req_new [user]": "programs and libraries",
+              "rep_movs_alternative": "copying and clearing",
+              "brd_submit_bio [brd]": "the store and its block layer",
+              "__schedule": "switching between tasks",
+              "get_page_from_freelist": "memory, its owners, its lists",
+              "filemap_map_pages": "the page cache",
+              "handle_mm_fault": "faults and mappings",
+              "do_syscall_64": "system calls",
+              "__rcu_read_lock": "locks and RCU",
+              "ktime_get": "time",
+              "complete": OTHERS}
+    return [f"{name}: {part_of(name)}" for name, part in wanted.items() if part_of(name) != part]
 
 
 def main():
@@ -336,7 +359,7 @@ def main():
               a_void_result_is_noticed, a_void_result_is_no_peer, goals_are_of_the_best_peer,
               goals_without_a_peer_are_instructions, waiters_are_compared_with_none,
               a_round_by_the_clock_is_compared_within_itself,
-              counts_go_to_the_function_they_are_in)
+              counts_go_to_the_function_they_are_in, functions_are_for_what_their_names_say)
     print(f"TAP version 13\n1..{len(checks)}", flush=True)
     failed = 0
     for index, check in enumerate(checks, 1):
