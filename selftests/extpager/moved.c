@@ -128,44 +128,43 @@ static unsigned int look_where(const uint8_t *map, uint64_t *frame)
 	return moved;
 }
 
-#define HOLES	(256 * MIB)
-
 /* Here and there in much memory there is a free page, and as many as the object has. */
-static uint8_t *make_holes(void)
+static uint8_t *make_holes(size_t bytes)
 {
-	uint8_t *map = mmap(NULL, HOLES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	uint8_t *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			    -1, 0);
 	uint64_t at;
 
 	if (map == MAP_FAILED)
 		return NULL;
-	madvise(map, HOLES, MADV_NOHUGEPAGE);
-	for (at = 0; at < HOLES; at += PAGE)
+	madvise(map, bytes, MADV_NOHUGEPAGE);
+	for (at = 0; at < bytes; at += PAGE)
 		map[at] = 1;
-	for (at = 0; at < HOLES; at += HOLES / PAGES)
+	for (at = 0; at < bytes; at += bytes / PAGES)
 		madvise(map + at, PAGE, MADV_DONTNEED);
 	return map;
 }
 
 TEST_F_TIMEOUT(moved, pages_are_moved_under_load_and_every_byte_is_right, 150)
 {
+	size_t spread = (on_debug_kernel() ? 64 : 256) * MIB;
+	unsigned int i, n, moved = 0, rounds = on_debug_kernel() ? 3 : 10;
 	uint64_t *frame = calloc(PAGES, sizeof(*frame)), end;
-	unsigned int i, n, moved = 0;
 	uint8_t *map, *holes;
 
 	BEHAVIOURS(130);
-	holes = make_holes();
+	holes = make_holes(spread);
 	ASSERT_TRUE(holes);
 	map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, self->fd, 0);
 	ASSERT_NE(MAP_FAILED, map);
 	/* So that a page is moved if it is elsewhere, and was not brought in once more. */
 	ASSERT_EQ(0, mlock(map, BYTES));
-	munmap(holes, HOLES);
+	munmap(holes, spread);
 	look_where(map, frame);
 	for (i = 0; i < WORKERS; i++)
 		worker_begin(&self->w[i], do_use, 0, BYTES, i);
 	end = now_ms() + 2 * SOON;
-	for (n = 0; (n < 10 || !moved) && now_ms() < end; n++) {
+	for (n = 0; (n < rounds || !moved) && now_ms() < end; n++) {
 		ASSERT_TRUE(write_file("/proc/sys/vm/compact_memory", "1"));
 		moved += look_where(map, frame);
 	}
