@@ -196,6 +196,7 @@ struct extpager_object {
 	u64 id;
 	bool read_only;
 	atomic_t opens;
+	bool found;			/* the last page looked for at random was here: a hint */
 	struct delayed_work work;	/* terminate, destroy, attributes */
 
 	/* protected by target->lock */

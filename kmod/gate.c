@@ -699,9 +699,13 @@ vm_fault_t extpager_fault(struct vm_fault *vmf)
 {
 	struct extpager_object *obj = extpager_file_object(vmf->vma->vm_file);
 	bool dirties = vmf->flags & FAULT_FLAG_WRITE && vmf->vma->vm_flags & VM_SHARED;
-	bool here = extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff) ||
-		    extpager_needs_no_pager(obj, vmf->pgoff);
+	bool here = extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff);
 
+	if (!here) {
+		if (READ_ONCE(obj->found))
+			WRITE_ONCE(obj->found, false);
+		here = extpager_needs_no_pager(obj, vmf->pgoff);
+	}
 	if (here && (!dirties || !extpager_target_over_quota(obj->target)))
 		return filemap_fault(vmf);
 	return gate_fault(obj, vmf, here, dirties);
@@ -714,20 +718,25 @@ vm_fault_t extpager_fault(struct vm_fault *vmf)
  * @end: last page
  *
  * The kernel's own, but for random accesses to a page that is not here, or was
- * not at the first try: they do not look for its neighbours.
+ * not at the first try: they do not look for its neighbours. While they find
+ * their pages here, it is not asked again whether they do.
  *
  * Return: as filemap_map_pages().
  */
 vm_fault_t extpager_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
 	struct vm_area_struct *vma = vmf->vma;
+	struct extpager_object *obj = extpager_file_object(vma->vm_file);
 
 	if (vma->vm_flags & VM_RAND_READ) {
 		/* It came meanwhile: nearly always. */
 		if (vmf->flags & FAULT_FLAG_TRIED)
 			return filemap_map_pages(vmf, vmf->pgoff, vmf->pgoff);
-		if (!extpager_page_uptodate(vma->vm_file->f_mapping, vmf->pgoff))
-			return 0;
+		if (!READ_ONCE(obj->found)) {
+			if (!extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff))
+				return 0;
+			WRITE_ONCE(obj->found, true);
+		}
 	}
 	return filemap_map_pages(vmf, start, end);
 }

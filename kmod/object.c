@@ -59,6 +59,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->id = 0;
 	obj->read_only = false;
 	atomic_set(&obj->opens, 0);
+	obj->found = false;
 	INIT_DELAYED_WORK(&obj->work, object_work);
 	obj->state = EXTPAGER_OBJECT_IDLE;
 	obj->generation = 0;
