@@ -578,7 +578,16 @@ struct extpager_claim *extpager_transfer_claim(struct extpager_transfer *tr);
 void extpager_transfer_read(struct extpager_transfer *tr, u64 pos);
 int extpager_transfer_error(int error);
 
-/* delegate.c: ranges that the kernel reads and writes by itself */
+/* delegate.c: which ranges the kernel reads and writes by itself */
+int extpager_delegate(struct extpager_port *port, const struct extpager_delegate *arg);
+void extpager_delegations_ready(struct extpager_object *obj, int error);
+void extpager_delegations_end(struct extpager_object *obj);
+void extpager_delegations_quiesce(struct extpager_object *obj);
+void extpager_delegations_free(struct extpager_object *obj);
+bool __extpager_delegated(struct extpager_object *obj, pgoff_t index, bool write);
+pgoff_t extpager_delegated_pages(struct extpager_object *obj, pgoff_t index, bool write);
+
+/* delegate-io.c: and how */
 struct extpager_delegated_run {
 	struct extpager_object *obj;
 	blk_opf_t opf;
@@ -589,13 +598,6 @@ struct extpager_delegated_run {
 
 int extpager_delegate_init(void);
 void extpager_delegate_exit(void);
-int extpager_delegate(struct extpager_port *port, const struct extpager_delegate *arg);
-void extpager_delegations_ready(struct extpager_object *obj, int error);
-void extpager_delegations_end(struct extpager_object *obj);
-void extpager_delegations_quiesce(struct extpager_object *obj);
-void extpager_delegations_free(struct extpager_object *obj);
-bool __extpager_delegated(struct extpager_object *obj, pgoff_t index, bool write);
-pgoff_t extpager_delegated_pages(struct extpager_object *obj, pgoff_t index, bool write);
 bool __extpager_delegated_read(struct extpager_delegated_run *run, struct folio *folio,
 			       unsigned int pages);
 void __extpager_delegated_write(struct extpager_object *obj, pgoff_t index, pgoff_t last,
