@@ -13,9 +13,8 @@
 
 #include "kselftest_harness.h"
 #include "behaviours.h"
+#include "support/crew.h"
 #include "support/object.h"
-#include "support/pager.h"
-#include "support/worker.h"
 
 #define NAME	"broken"
 #define BYTES	MIB
@@ -29,39 +28,22 @@ static const uint8_t *store;
 
 FIXTURE(broken)
 {
-	struct server s;
-	int fd;
+	struct crew crew;
 	long interval;
-	struct worker w[WORKERS];
 };
 
 FIXTURE_SETUP(broken)
 {
-	unsigned int i;
-
-	if (target_state(NAME))
-		target_gone(NAME);
-	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = BYTES }));
-	ASSERT_TRUE(server_start(&self->s, NAME, BYTES, SEED));
-	store = self->s.store;
+	ASSERT_TRUE(crew_start(&self->crew, NAME, BYTES, SEED, WORKERS));
+	store = self->crew.s.store;
 	/* Nobody writes back by himself. */
 	self->interval = writeback_interval(AN_HOUR);
-	self->fd = target_open(NAME, O_RDWR);
-	ASSERT_LE(0, self->fd);
-	for (i = 0; i < WORKERS; i++)
-		ASSERT_TRUE(worker_start(&self->w[i], self->fd, BYTES));
 }
 
 FIXTURE_TEARDOWN(broken)
 {
-	unsigned int i;
-
-	for (i = 0; i < WORKERS; i++)
-		worker_stop(&self->w[i]);
-	close(self->fd);
 	writeback_interval(self->interval);
-	server_stop(&self->s);
-	EXPECT_TRUE(target_gone(NAME));
+	EXPECT_TRUE(crew_stop(&self->crew));
 }
 
 static long broken_kib(void)
@@ -82,7 +64,7 @@ static int break_page(void *fd)
 
 TEST_F(broken, a_clean_page_that_breaks_is_asked_for_again)
 {
-	struct worker *w = self->w;
+	struct worker *w = self->crew.w;
 	struct client c;
 	uint64_t asked;
 	long broken = broken_kib();
@@ -90,15 +72,15 @@ TEST_F(broken, a_clean_page_that_breaks_is_asked_for_again)
 	PARTIAL(129);
 	EXPECT_EQ(0, worker_do(&w[0], do_check, AT, PAGE, SEED));
 	EXPECT_EQ(0, worker_do(&w[1], do_read, AT, PAGE, SEED));
-	asked = self->s.stats->pages_requested;
-	c = client_start(break_page, &self->fd);
+	asked = self->crew.s.stats->pages_requested;
+	c = client_start(break_page, &self->crew.fd);
 	EXPECT_EQ(0, client_result(&c, SOON));
 	EXPECT_EQ(broken + (long)PAGE / 1024, broken_kib());
 	EXPECT_EQ(0, worker_do(&w[0], do_resident, AT, PAGE, 0));
 	/* Nobody has noticed. */
 	EXPECT_EQ(0, worker_do(&w[0], do_check, AT, PAGE, SEED));
 	EXPECT_EQ(0, worker_do(&w[1], do_read, AT, PAGE, SEED));
-	EXPECT_EQ(asked + 1, self->s.stats->pages_requested);
+	EXPECT_EQ(asked + 1, self->crew.s.stats->pages_requested);
 	EXPECT_EQ(0, worker_do(&w[0], do_fsync, 0, 0, 0));
 }
 
@@ -109,14 +91,14 @@ TEST_F(broken, a_clean_page_that_breaks_is_asked_for_again)
  */
 TEST_F(broken, a_dirty_page_that_breaks_is_lost_and_not_in_silence)
 {
-	struct worker *w = self->w;
+	struct worker *w = self->crew.w;
 	struct client c;
 
 	PARTIAL(129);
 	ASSERT_EQ(0, worker_do(&w[0], do_store, AT, PAGE, 2));
 	ASSERT_EQ(0, worker_do(&w[1], do_check, AT, PAGE, 2));
 	EXPECT_EQ(PAGE, target_dirty(NAME));
-	c = client_start(break_page, &self->fd);
+	c = client_start(break_page, &self->crew.fd);
 	EXPECT_NE(CLIENT_RUNNING, client_result(&c, SOON));
 	EXPECT_EQ(0, worker_do(&w[0], do_touch_read, AT, PAGE, 0));
 	EXPECT_EQ(BUS_MCEERR_AR, w[0].order->code);
@@ -124,7 +106,7 @@ TEST_F(broken, a_dirty_page_that_breaks_is_lost_and_not_in_silence)
 	EXPECT_EQ(0, worker_do(&w[1], do_touch_write, AT, PAGE, 0));
 	EXPECT_EQ(BUS_MCEERR_AR, w[1].order->code);
 	EXPECT_EQ(0, target_dirty(NAME));
-	EXPECT_EQ(0, self->s.stats->pages_returned);
+	EXPECT_EQ(0, self->crew.s.stats->pages_returned);
 	EXPECT_EQ(-EIO, worker_do(&w[2], do_fsync, 0, 0, 0));
 	EXPECT_EQ(0, worker_do(&w[2], do_fsync, 0, 0, 0));
 	EXPECT_EQ(0, worker_do(&w[2], do_read, AT, PAGE, SEED));

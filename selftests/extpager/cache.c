@@ -16,8 +16,7 @@
 
 #include "kselftest_harness.h"
 #include "behaviours.h"
-#include "support/pager.h"
-#include "support/worker.h"
+#include "support/crew.h"
 
 #define NAME "cache"
 #define BYTES (32 * MIB)
@@ -26,38 +25,20 @@
 
 FIXTURE(cache)
 {
-	struct server s;
-	int fd;
-	struct worker w[WORKERS];
+	struct crew crew;
 };
 
-/* What the store has, for orders that look into it. */
 static const uint8_t *store;
 
 FIXTURE_SETUP(cache)
 {
-	unsigned int i;
-
-	target_gone(NAME);
-	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = BYTES }));
-	ASSERT_TRUE(server_start(&self->s, NAME, BYTES, SEED));
-	store = self->s.store;
-	self->fd = target_open(NAME, O_RDWR);
-	ASSERT_LE(0, self->fd);
-	for (i = 0; i < WORKERS; i++)
-		ASSERT_TRUE(worker_start(&self->w[i], self->fd, BYTES));
+	ASSERT_TRUE(crew_start(&self->crew, NAME, BYTES, SEED, WORKERS));
+	store = self->crew.s.store;
 }
 
 FIXTURE_TEARDOWN(cache)
 {
-	unsigned int i;
-
-	for (i = 0; i < WORKERS; i++)
-		if (self->w[i].order)
-			worker_stop(&self->w[i]);
-	close(self->fd);
-	server_stop(&self->s);
-	EXPECT_TRUE(target_gone(NAME));
+	EXPECT_TRUE(crew_stop(&self->crew));
 }
 
 /* How many pages of the range the store does not have as @seed. */
@@ -89,7 +70,7 @@ static bool drops_all_but(struct worker *w, long (*drop)(struct order *o), long 
 TEST_F(cache, clean_pages_are_dropped_when_told)
 {
 	static long (*const drops[])(struct order *o) = { do_forget, do_drop_caches };
-	struct worker *w = &self->w[0], *other = &self->w[1];
+	struct worker *w = &self->crew.w[0], *other = &self->crew.w[1];
 	uint64_t asked;
 	unsigned int i;
 
@@ -103,26 +84,26 @@ TEST_F(cache, clean_pages_are_dropped_when_told)
 		EXPECT_EQ(1, worker_do(w, do_resident, 5 * PAGE, PAGE, 0));
 		ASSERT_EQ(0, worker_do(other, do_forget, 5 * PAGE, PAGE, 0));
 		EXPECT_TRUE(drops_all_but(w, drops[i], 0));
-		asked = self->s.stats->pages_requested;
+		asked = self->crew.s.stats->pages_requested;
 		EXPECT_EQ(0, worker_do(w, do_read, 0, 16 * PAGE, SEED));
-		EXPECT_EQ(16, self->s.stats->pages_requested - asked);
+		EXPECT_EQ(16, self->crew.s.stats->pages_requested - asked);
 		EXPECT_TRUE(drops_all_but(w, do_forget, 0));
 	}
 }
 
 TEST_F(cache, dirty_pages_are_not_dropped)
 {
-	struct worker *w = &self->w[0], *other = &self->w[1];
+	struct worker *w = &self->crew.w[0], *other = &self->crew.w[1];
 
 	BEHAVIOURS(126);
-	*self->s.stop = 1;
+	*self->crew.s.stop = 1;
 	ASSERT_EQ((long)(16 * PAGE), worker_do(w, do_write, 0, 16 * PAGE, 2));
 	ASSERT_EQ(0, worker_do(w, do_forget, 0, 16 * PAGE, 0));
 	drop_caches();
 	EXPECT_EQ(16, worker_do(w, do_resident, 0, 16 * PAGE, 0));
 	EXPECT_EQ(0, worker_do(other, do_read, 0, 16 * PAGE, 2));
 	EXPECT_EQ(16, store_wrong(0, 16 * PAGE, 2));
-	*self->s.stop = 0;
+	*self->crew.s.stop = 0;
 	EXPECT_EQ(0, worker_do(w, do_fsync, 0, 0, 0));
 	EXPECT_EQ(0, store_wrong(0, 16 * PAGE, 2));
 	EXPECT_TRUE(drops_all_but(w, do_forget, 0));
@@ -157,21 +138,21 @@ TEST_F(cache, processes_share_the_physical_pages)
 	unsigned int pages = 64, kib = pages * PAGE / 1024, i;
 
 	BEHAVIOURS(127);
-	ASSERT_EQ(0, worker_do(&self->w[0], do_check, 0, pages * PAGE, SEED));
-	EXPECT_EQ(kib, smaps_kib(self->w[0].c.pid, "Pss"));
-	EXPECT_EQ(kib, smaps_kib(self->w[0].c.pid, "Private_Clean"));
-	ASSERT_EQ(0, worker_do(&self->w[1], do_check, 0, pages * PAGE, SEED));
+	ASSERT_EQ(0, worker_do(&self->crew.w[0], do_check, 0, pages * PAGE, SEED));
+	EXPECT_EQ(kib, smaps_kib(self->crew.w[0].c.pid, "Pss"));
+	EXPECT_EQ(kib, smaps_kib(self->crew.w[0].c.pid, "Private_Clean"));
+	ASSERT_EQ(0, worker_do(&self->crew.w[1], do_check, 0, pages * PAGE, SEED));
 	for (i = 0; i < 2; i++) {
-		EXPECT_EQ(kib, smaps_kib(self->w[i].c.pid, "Rss"));
-		EXPECT_EQ(kib / 2, smaps_kib(self->w[i].c.pid, "Pss"));
-		EXPECT_EQ(kib, smaps_kib(self->w[i].c.pid, "Shared_Clean"));
-		EXPECT_EQ(0, smaps_kib(self->w[i].c.pid, "Private_Clean"));
+		EXPECT_EQ(kib, smaps_kib(self->crew.w[i].c.pid, "Rss"));
+		EXPECT_EQ(kib / 2, smaps_kib(self->crew.w[i].c.pid, "Pss"));
+		EXPECT_EQ(kib, smaps_kib(self->crew.w[i].c.pid, "Shared_Clean"));
+		EXPECT_EQ(0, smaps_kib(self->crew.w[i].c.pid, "Private_Clean"));
 	}
 	for (i = 2; i < WORKERS; i++)
-		ASSERT_EQ(0, worker_do(&self->w[i], do_check, 0, pages * PAGE, SEED));
-	EXPECT_EQ(kib / 4, smaps_kib(self->w[0].c.pid, "Pss"));
-	EXPECT_EQ(pages, self->s.stats->pages_requested);
-	EXPECT_EQ(1, self->s.stats->inits);
+		ASSERT_EQ(0, worker_do(&self->crew.w[i], do_check, 0, pages * PAGE, SEED));
+	EXPECT_EQ(kib / 4, smaps_kib(self->crew.w[0].c.pid, "Pss"));
+	EXPECT_EQ(pages, self->crew.s.stats->pages_requested);
+	EXPECT_EQ(1, self->crew.s.stats->inits);
 }
 
 /* From here on the worker's mapping is a private one. */
@@ -184,7 +165,7 @@ static long do_go_private(struct order *o)
 
 TEST_F(cache, private_mapping_keeps_its_writes_and_sees_those_of_others)
 {
-	struct worker *shared = &self->w[0], *private = &self->w[1], *later = &self->w[2];
+	struct worker *w = self->crew.w, *shared = &w[0], *private = &w[1], *later = &w[2];
 
 	BEHAVIOURS(49, 107);
 	ASSERT_EQ(0, worker_do(private, do_go_private, 0, 0, 0));
@@ -197,7 +178,7 @@ TEST_F(cache, private_mapping_keeps_its_writes_and_sees_those_of_others)
 	EXPECT_EQ(0, worker_do(shared, do_read, 0, 9 * PAGE, SEED));
 	EXPECT_EQ(0, worker_do(private, do_fsync, 0, 0, 0));
 	EXPECT_EQ(0, worker_do(private, do_msync, 0, 9 * PAGE, 0));
-	EXPECT_EQ(0, self->s.stats->returns);
+	EXPECT_EQ(0, self->crew.s.stats->returns);
 
 	ASSERT_EQ(0, worker_do(shared, do_store, 0, 9 * PAGE, 3));
 	EXPECT_EQ(0, worker_do(private, do_check, 0, 4 * PAGE, 2));
@@ -205,7 +186,7 @@ TEST_F(cache, private_mapping_keeps_its_writes_and_sees_those_of_others)
 	EXPECT_EQ(0, worker_do(private, do_check, 8 * PAGE, PAGE, 2));
 	EXPECT_EQ(0, worker_do(shared, do_fsync, 0, 0, 0));
 	EXPECT_EQ(0, store_wrong(0, 9 * PAGE, 3));
-	EXPECT_EQ(9, self->s.stats->pages_returned);
+	EXPECT_EQ(9, self->crew.s.stats->pages_returned);
 
 	/* Its own copies are no cache: dropping caches takes nothing of them. */
 	ASSERT_EQ(0, worker_do(shared, do_forget, 0, 9 * PAGE, 0));
@@ -257,7 +238,7 @@ static int write_in_cgroup(void *arg)
 
 TEST_F_TIMEOUT(cache, writer_in_a_small_cgroup_gets_through, 100)
 {
-	struct squeeze q = { .fd = self->fd, .bytes = 32 * MIB };
+	struct squeeze q = { .fd = self->crew.fd, .bytes = 32 * MIB };
 	struct client c;
 	int i;
 
@@ -315,7 +296,7 @@ static long do_msync_storm(struct order *o)
 			return -EIO;
 		for (i = o->seed; i < first + nr; i += WORKERS)
 			if (i >= first && version[i] &&
-			    !page_is(store + i * PAGE, 100 + version[i], i))
+			    !page_is(o->store + i * PAGE, 100 + version[i], i))
 				return round + 1;
 	}
 	return 0;
@@ -327,10 +308,10 @@ TEST_F_TIMEOUT(cache, overlapping_msyncs_all_keep_their_word, 100)
 
 	BEHAVIOURS(66, 67);
 	for (i = 0; i < WORKERS; i++)
-		worker_begin(&self->w[i], do_msync_storm, 0, rounds, i);
+		worker_begin(&self->crew.w[i], do_msync_storm, 0, rounds, i);
 	for (i = 0; i < WORKERS; i++)
-		EXPECT_EQ(0, worker_end(&self->w[i], 80000));
-	EXPECT_LT(rounds, self->s.stats->pages_returned);
+		EXPECT_EQ(0, worker_end(&self->crew.w[i], 80000));
+	EXPECT_LT(rounds, self->crew.s.stats->pages_returned);
 }
 
 /* ---- limits ---- */
@@ -363,7 +344,7 @@ static struct at_end write_at_end(int fd, uint64_t size)
 
 TEST_F(cache, writing_beyond_the_end_is_as_on_a_device)
 {
-	struct at_end here = write_at_end(self->fd, BYTES), device;
+	struct at_end here = write_at_end(self->crew.fd, BYTES), device;
 	uint64_t size;
 	int fd;
 
@@ -373,7 +354,7 @@ TEST_F(cache, writing_beyond_the_end_is_as_on_a_device)
 	EXPECT_EQ(-ENOSPC, here.at);
 	EXPECT_EQ(-ENOSPC, here.beyond);
 	EXPECT_EQ(0, here.nothing);
-	EXPECT_EQ(0, worker_do(&self->w[0], do_fsync, 0, 0, 0));
+	EXPECT_EQ(0, worker_do(&self->crew.w[0], do_fsync, 0, 0, 0));
 	EXPECT_EQ(0, memcmp(store + BYTES - 2, "ee", 2));
 	EXPECT_NE('e', store[BYTES - 513]);
 
@@ -414,11 +395,11 @@ static int write_past_limit(void *arg)
 
 TEST_F(cache, file_size_limit_is_obeyed)
 {
-	struct client c = client_start(write_past_limit, &self->fd);
+	struct client c = client_start(write_past_limit, &self->crew.fd);
 
 	BEHAVIOURS(128);
 	EXPECT_EQ(0, client_result(&c, 10000));
-	EXPECT_EQ(0, worker_do(&self->w[0], do_fsync, 0, 0, 0));
+	EXPECT_EQ(0, worker_do(&self->crew.w[0], do_fsync, 0, 0, 0));
 	EXPECT_EQ('l', store[2 * PAGE - 1]);
 	EXPECT_EQ(0, store_wrong(2 * PAGE, 4 * PAGE, SEED));
 }
@@ -459,7 +440,7 @@ TEST_F(cache, read_only_fds_cannot_write)
 	c = client_start(write_unpermitted, &fd);
 	EXPECT_EQ(0, client_result(&c, 10000));
 	close(fd);
-	EXPECT_EQ(0, self->s.stats->returns);
+	EXPECT_EQ(0, self->crew.s.stats->returns);
 	EXPECT_EQ(0, store_wrong(0, PAGE, SEED));
 }
 

@@ -11,9 +11,8 @@
 
 #include "kselftest_harness.h"
 #include "behaviours.h"
+#include "support/crew.h"
 #include "support/object.h"
-#include "support/pager.h"
-#include "support/worker.h"
 
 #define NAME	"moved"
 #define BYTES	(8 * MIB)
@@ -21,42 +20,23 @@
 #define WORKERS	3
 #define SEED	1
 
-static const uint8_t *store;
 static volatile int *enough;	/* shared: those who work on are to end */
 
 FIXTURE(moved)
 {
-	struct server s;
-	int fd;
-	struct worker w[WORKERS];
+	struct crew crew;
 };
 
 FIXTURE_SETUP(moved)
 {
-	unsigned int i;
-
-	if (target_state(NAME))
-		target_gone(NAME);
-	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = BYTES }));
-	ASSERT_TRUE(server_start(&self->s, NAME, BYTES, SEED));
-	store = self->s.store;
 	enough = shared_memory(PAGE);
-	self->fd = target_open(NAME, O_RDWR);
-	ASSERT_LE(0, self->fd);
-	for (i = 0; i < WORKERS; i++)
-		ASSERT_TRUE(worker_start(&self->w[i], self->fd, BYTES));
+	ASSERT_TRUE(crew_start(&self->crew, NAME, BYTES, SEED, WORKERS));
 }
 
 FIXTURE_TEARDOWN(moved)
 {
-	unsigned int i;
-
-	for (i = 0; i < WORKERS; i++)
-		worker_stop(&self->w[i]);
-	close(self->fd);
-	server_stop(&self->s);
+	EXPECT_TRUE(crew_stop(&self->crew));
 	munmap((void *)enough, PAGE);
-	EXPECT_TRUE(target_gone(NAME));
 }
 
 /*
@@ -101,7 +81,7 @@ static long do_use(struct order *o)
 	if (do_fsync(&page))
 		return -EIO;
 	for (i = 0; i < PAGES / WORKERS; i++)
-		if (!page_is(store + (i * WORKERS + o->seed) * PAGE,
+		if (!page_is(o->store + (i * WORKERS + o->seed) * PAGE,
 			     version[i] ? 100 + version[i] : SEED, i * WORKERS + o->seed))
 			return -EIO;
 	return n;
@@ -155,14 +135,14 @@ TEST_F_TIMEOUT(moved, pages_are_moved_under_load_and_every_byte_is_right, 150)
 	BEHAVIOURS(130);
 	holes = make_holes(spread);
 	ASSERT_TRUE(holes);
-	map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, self->fd, 0);
+	map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, self->crew.fd, 0);
 	ASSERT_NE(MAP_FAILED, map);
 	/* So that a page is moved if it is elsewhere, and was not brought in once more. */
 	ASSERT_EQ(0, mlock(map, BYTES));
 	munmap(holes, spread);
 	look_where(map, frame);
 	for (i = 0; i < WORKERS; i++)
-		worker_begin(&self->w[i], do_use, 0, BYTES, i);
+		worker_begin(&self->crew.w[i], do_use, 0, BYTES, i);
 	end = now_ms() + 2 * SOON;
 	for (n = 0; (n < rounds || !moved) && now_ms() < end; n++) {
 		ASSERT_TRUE(write_file("/proc/sys/vm/compact_memory", "1"));
@@ -170,10 +150,10 @@ TEST_F_TIMEOUT(moved, pages_are_moved_under_load_and_every_byte_is_right, 150)
 	}
 	*enough = 1;
 	for (i = 0; i < WORKERS; i++)
-		EXPECT_LT(0, worker_end(&self->w[i], 2 * SOON));
+		EXPECT_LT(0, worker_end(&self->crew.w[i], 2 * SOON));
 	printf("# %u pages moved in %u rounds\n", moved, n);
 	EXPECT_LT(0, moved);
-	EXPECT_EQ(PAGES, self->s.stats->pages_requested);
+	EXPECT_EQ(PAGES, self->crew.s.stats->pages_requested);
 	munmap(map, BYTES);
 	free(frame);
 }

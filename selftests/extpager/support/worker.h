@@ -13,6 +13,7 @@ struct order {
 	int fd;
 	uint8_t *map;			/* all of the file, shared */
 	uint64_t bytes;			/* of the file */
+	const uint8_t *store;		/* of a crew: what its pager has */
 	uint64_t offset, length;	/* bytes that the order is about */
 	uint64_t seed;			/* pattern of their pages */
 	int code;			/* touch: SIGBUS's si_code, 0 if none came */
