@@ -2,11 +2,13 @@
 /* Client processes, patterns and other small things of the tests. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/utsname.h>
@@ -258,4 +260,26 @@ static bool disk_opens(void)
 bool disk_ready(void)
 {
 	return !system("modprobe nvme") && WAIT_FOR(10000, disk_opens());
+}
+
+int loop_over(int file)
+{
+	struct loop_config config = {
+		.fd = file, .info = { .lo_flags = LO_FLAGS_AUTOCLEAR },
+	};
+	int control, nr, fd;
+	char path[32];
+
+	if (system("modprobe -q loop"))
+		return -1;
+	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	nr = ioctl(control, LOOP_CTL_GET_FREE);
+	close(control);
+	snprintf(path, sizeof(path), "/dev/loop%d", nr);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0 && ioctl(fd, LOOP_CONFIGURE, &config)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }

@@ -228,5 +228,7 @@ long writeback_interval(long centisecs);
 /* The emulated disk, which is anybody's; its driver is loaded when it is first asked for. */
 #define DISK "/dev/nvme0n1"
 bool disk_ready(void);
+/* A new loop device over @file, which ends with the last fd of it; a fd, or -1. */
+int loop_over(int file);
 
 #endif

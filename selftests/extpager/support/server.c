@@ -2,12 +2,8 @@
 /* An honest pager in a process of its own. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -320,20 +316,8 @@ bool server_make(struct server *s, uint64_t bytes, uint64_t seed, bool platter)
 
 bool server_lends(struct server *s)
 {
-	struct loop_config config = {
-		.fd = s->fd, .info = { .lo_flags = LO_FLAGS_AUTOCLEAR },
-	};
-	int control, nr;
-	char path[32];
-
-	if (system("modprobe -q loop"))
-		return false;
-	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	nr = ioctl(control, LOOP_CTL_GET_FREE);
-	close(control);
-	snprintf(path, sizeof(path), "/dev/loop%d", nr);
-	s->device = open(path, O_RDWR | O_CLOEXEC);
-	return s->device > 0 && !ioctl(s->device, LOOP_CONFIGURE, &config);
+	s->device = loop_over(s->fd);
+	return s->device > 0;
 }
 
 bool server_start(struct server *s, const char *target, uint64_t bytes, uint64_t seed)
