@@ -412,6 +412,7 @@ static void run(struct __test_metadata *_metadata, FIXTURE_DATA(exerciser) *self
 		       target_stat(TARGET, EXTPAGER_A_STATS_PAGES_READ),
 		       target_stat(TARGET, EXTPAGER_A_STATS_PAGES_WRITTEN));
 		EXPECT_LT(ROUNDS, kills);
+		EXPECT_EQ(0, self->server.stats->refused);
 		EXPECT_LT(10, self->server.stats->taken_back);
 		EXPECT_LT(PAGES, target_stat(TARGET, EXTPAGER_A_STATS_PAGES_WRITTEN));
 	}

@@ -4,8 +4,8 @@
  * Every ioctl, every word of the rings and every attribute of the netlink family, with
  * values that were not meant for them: by pagers that lie, by clients who are in the
  * middle of something, by root and by nobody, at once. Meanwhile one target is served
- * well, whose client sees no wrong byte and no error; and after each round of it a new
- * one works as if nothing had been.
+ * well, by a pager that delegates parts of it, and its client sees no wrong byte and no
+ * error; and after each round of it a new one works as if nothing had been.
  *
  * Every process takes its choices from the round's seed. Rounds of fuzz.corpus come
  * first. EXTPAGER_FUZZ_SECONDS says how long; `make fuzz` sets it.
@@ -24,6 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <extpager.h>
@@ -470,10 +472,24 @@ static bool learn_honest(struct extpager_event *ev)
 	return !ret;
 }
 
+/* Whoever registered it, or delegated parts of it, has let go of it. */
+static bool device_goes(int fd)
+{
+	struct stat st;
+	char path[64];
+
+	if (fstat(fd, &st) || close(fd))
+		return false;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/loop", major(st.st_rdev),
+		 minor(st.st_rdev));
+	return WAIT_FOR(STUCK, access(path, F_OK));
+}
+
 FIXTURE_SETUP(fuzz)
 {
 	struct target_options o = { .bytes = FUZZ_BYTES };
 	struct fuzzing *s = &self->s;
+	int file;
 
 	s->f = shared_memory(sizeof(*s->f));
 	s->fuzzer = shared_memory(NR_ROLES * sizeof(*s->fuzzer));
@@ -484,7 +500,17 @@ FIXTURE_SETUP(fuzz)
 	if (target_state(FUZZ_HONEST))
 		target_gone(FUZZ_HONEST);
 	ASSERT_EQ(0, target_add(FUZZ_HONEST, &o));
-	ASSERT_TRUE(server_start(&s->server, FUZZ_HONEST, FUZZ_BYTES, 5));
+	ASSERT_TRUE(server_make(&s->server, FUZZ_BYTES, 5, false));
+	ASSERT_TRUE(server_lends(&s->server));
+	ASSERT_TRUE(server_restart(&s->server, FUZZ_HONEST));
+	/* Its own by now: those who try any fd must not get at what it delegates. */
+	close(s->server.device);
+	s->server.device = 0;
+	file = memfd_create("fuzz-device", MFD_CLOEXEC);
+	ASSERT_EQ(0, ftruncate(file, FUZZ_BYTES));
+	s->f->device = loop_over(file);
+	ASSERT_LT(0, s->f->device);
+	close(file);
 	s->honest = honest_new(s->f, &s->server, FUZZ_HONEST, 5);
 	s->honest_client = client_start(be_honest, s->honest);
 	ASSERT_TRUE(WAIT_FOR(STUCK, s->honest->pages));
@@ -505,6 +531,7 @@ FIXTURE_TEARDOWN(fuzz)
 	/* Children of liars may still be dying. */
 	EXPECT_TRUE(WAIT_FOR(STUCK, !ways_umount()));
 	EXPECT_TRUE(target_gone(FUZZ_HONEST));
+	EXPECT_TRUE(device_goes(s->f->device));
 }
 
 static unsigned int fuzz_seconds(void)
@@ -535,6 +562,9 @@ TEST_F_TIMEOUT(fuzz, nothing_that_is_called_harms_those_who_call_well, 1000000)
 	else
 		EXPECT_LT(0, s->f->coverage->reached) TH_LOG("the module is not built for KCOV");
 	EXPECT_LT(100, s->honest->pages);
+	EXPECT_EQ(0, s->server.stats->refused);
+	EXPECT_LT(0, target_stat(FUZZ_HONEST, EXTPAGER_A_STATS_PAGES_WRITTEN));
+	EXPECT_LT(0, target_stat(FUZZ_HONEST, EXTPAGER_A_STATS_PAGES_RETURNED));
 }
 
 TEST_HARNESS_MAIN

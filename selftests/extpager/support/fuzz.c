@@ -9,6 +9,8 @@
 
 #include "fuzz.h"
 
+#define RANGES	16		/* of one call */
+
 const char *const fuzz_op_names[FUZZ_NR_OPS] = {
 #define X(name) #name,
 	FUZZ_OPS(X)
@@ -30,6 +32,10 @@ void fuzz_me(struct fuzz_me *me, struct fuzzer *shared, unsigned int slot)
 	mprotect(me->arena + PAGE, 3 * PAGE, PROT_NONE);
 	me->file = memfd_create("fuzz", MFD_CLOEXEC);
 	ftruncate(me->file, FUZZ_BYTES);
+	me->ranges = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	mprotect((uint8_t *)me->ranges + PAGE, PAGE, PROT_NONE);
+	me->ranges += PAGE / sizeof(*me->ranges) - RANGES;
 }
 
 uint64_t fuzz_pick(struct fuzz_me *me, uint64_t n)
@@ -117,7 +123,7 @@ void fuzz_wrong(struct fuzz *f, const char *what, uint64_t number)
 
 enum kind {
 	K_ZERO, K_VERSION, K_QUEUES, K_ENTRIES, K_QUEUE, K_FEW, K_TIME, K_NAME, K_OBJECT, K_BYTES,
-	K_OPEN, K_RDONLY, K_SERVED, K_FD, K_FILE,
+	K_OPEN, K_RDONLY, K_SERVED, K_FD, K_FILE, K_ONE, K_RANGES, K_NR_RANGES, K_GENERATION,
 };
 
 struct field {
@@ -134,6 +140,13 @@ struct call {
 
 #define FIELD(_struct, member, kind)						\
 	{ kind, offsetof(struct _struct, member), sizeof(((struct _struct *)0)->member) }
+
+#define DELEGATE_FIELDS(flags_kind)					\
+	FIELD(extpager_delegate, flags, flags_kind),			\
+	FIELD(extpager_delegate, object, K_OBJECT),			\
+	FIELD(extpager_delegate, ranges, K_RANGES),			\
+	FIELD(extpager_delegate, nr_ranges, K_NR_RANGES),		\
+	FIELD(extpager_delegate, generation, K_GENERATION)
 
 static const struct call calls[] = {
 	{ FUZZ_SETUP, 3, EXTPAGER_IOC_SETUP, sizeof(struct extpager_setup), 0, {
@@ -179,6 +192,10 @@ static const struct call calls[] = {
 		FIELD(extpager_unregister, flags, K_ZERO),
 		FIELD(extpager_unregister, file, K_FILE),
 		FIELD(extpager_unregister, reserved, K_ZERO) } },
+	{ FUZZ_DELEGATE, 4, EXTPAGER_IOC_DELEGATE, sizeof(struct extpager_delegate), 0, {
+		DELEGATE_FIELDS(K_ZERO) } },
+	{ FUZZ_REVOKE, 2, EXTPAGER_IOC_DELEGATE, sizeof(struct extpager_delegate), 0, {
+		DELEGATE_FIELDS(K_ONE) } },
 	{ FUZZ_UNKNOWN_CALL, 2, EXTPAGER_IOC_WAKE, sizeof(struct extpager_wake), 0, { } },
 };
 
@@ -226,7 +243,9 @@ static uint64_t right_value(struct fuzz_me *me, enum kind kind)
 	case K_TIME:
 		return fuzz_pick(me, 3) * 1000000;
 	case K_OBJECT:
-		return fuzz_event(me).object;
+		return me->about.object;
+	case K_GENERATION:
+		return me->about.generation;
 	case K_BYTES:
 		return 1 + fuzz_pick(me, FUZZ_BYTES);
 	case K_OPEN:
@@ -234,9 +253,17 @@ static uint64_t right_value(struct fuzz_me *me, enum kind kind)
 	case K_RDONLY:
 		return !fuzz_pick(me, 4);
 	case K_FD:
-		return fuzz_pick(me, 4) ? me->file : fuzz_some_fd(me);
+		return fuzz_pick(me, 2) ? me->f->device :
+		       fuzz_pick(me, 4) ? me->file : fuzz_some_fd(me);
 	case K_FILE:
 		return 1 + fuzz_pick(me, 8);
+	case K_ONE:
+		return 1;
+	case K_RANGES:
+		/* Or in an object, be it the caller's own. */
+		return (uintptr_t)(fuzz_pick(me, 16) ? (uint8_t *)me->ranges : me->map);
+	case K_NR_RANGES:
+		return 1 + fuzz_pick(me, RANGES);
 	default:
 		return 0;
 	}
@@ -301,6 +328,39 @@ static void *place(struct fuzz_me *me, const void *arg, size_t size)
 	}
 }
 
+/* One after another, as many as there may be; now and then a word of one is another. */
+static void put_ranges(struct fuzz_me *me, bool revoke)
+{
+	struct extpager_range *r = me->ranges;
+	uint64_t at = 0, *word;
+
+	for (; r < me->ranges + RANGES; r++) {
+		*r = (struct extpager_range){ };
+		at += fuzz_pick(me, 8);
+		r->offset = at * PAGE;
+		at += 1 + fuzz_pick(me, 8);
+		r->length = at * PAGE - r->offset;
+		if (revoke)
+			continue;
+		r->pos = fuzz_pick(me, 4) ? r->offset : fuzz_pick(me, FUZZ_BYTES / 512) * 512;
+		r->file = fuzz_pick(me, 8) ? me->lent : (int)right_value(me, K_FILE);
+		r->flags = fuzz_pick(me, 4) ? 0 : EXTPAGER_RANGE_RDONLY;
+	}
+	if (fuzz_pick(me, 4))
+		return;
+	word = (uint64_t *)me->ranges + fuzz_pick(me, RANGES * sizeof(*r) / sizeof(*word));
+	switch (fuzz_pick(me, 3)) {
+	case 0:
+		*word += PAGE * (fuzz_pick(me, 2) ? 1 : -1ULL);
+		break;
+	case 1:
+		*word ^= 1ULL << fuzz_pick(me, 64);
+		break;
+	default:
+		*word = fuzz_value(me, 8);
+	}
+}
+
 static unsigned long other_command(struct fuzz_me *me)
 {
 	unsigned long cmd = calls[fuzz_pick(me, NR_CALLS)].cmd;
@@ -317,15 +377,16 @@ static unsigned long other_command(struct fuzz_me *me)
 	}
 }
 
-void fuzz_call(struct fuzz_me *me, int fd)
+static void do_call(struct fuzz_me *me, int fd, const struct call *c)
 {
-	const struct call *c = pick_call(me);
 	uint8_t arg[512] __attribute__((aligned(8)));
 	unsigned int i, nr = 0, spoilt = ~0U;
 	unsigned long cmd = c->cmd;
 	void *at;
 
 	memset(arg, fuzz_pick(me, 2) ? 0 : 0xa5, sizeof(arg));
+	if (c->cmd == EXTPAGER_IOC_DELEGATE)
+		put_ranges(me, c->op == FUZZ_REVOKE);
 	while (nr < sizeof(c->field) / sizeof(c->field[0]) && c->field[nr].width)
 		nr++;
 	if (nr && !fuzz_pick(me, 2))
@@ -347,6 +408,23 @@ void fuzz_call(struct fuzz_me *me, int fd)
 	if (c->op == FUZZ_CREATE)
 		fuzz_saw(me, &(struct extpager_event){
 			.object = ((struct extpager_object_create *)at)->out_object });
+}
+
+void fuzz_call(struct fuzz_me *me, int fd)
+{
+	me->about = fuzz_event(me);
+	do_call(me, fd, pick_call(me));
+}
+
+void fuzz_delegate(struct fuzz_me *me, int fd, const struct extpager_event *ev)
+{
+	enum fuzz_op op = fuzz_pick(me, 3) ? FUZZ_DELEGATE : FUZZ_REVOKE;
+	const struct call *c = calls;
+
+	while (c->op != op)
+		c++;
+	me->about = *ev;
+	do_call(me, fd, c);
 }
 
 void fuzz_call_plain(struct fuzz_me *me)

@@ -22,7 +22,7 @@
 #define FUZZ_OPS(X)									\
 	/* ioctls */									\
 	X(SETUP) X(ENTER) X(ATTACH) X(DETACH) X(CREATE) X(OPEN) X(WAKE) X(FAILURES)	\
-	X(REGISTER) X(UNREGISTER) X(UNKNOWN_CALL)					\
+	X(REGISTER) X(UNREGISTER) X(DELEGATE) X(REVOKE) X(UNKNOWN_CALL)			\
 	/* rings */									\
 	X(REPLY_UNKNOWN) X(READY) X(SUPPLY) X(ERROR) X(RETURN_FETCH) X(RETURN_DONE)	\
 	X(SYNC_DONE) X(ATTRIBUTES) X(DESTROY) X(SUPPLY_FILE) X(REPLIES_AT_RANDOM)		\
@@ -62,6 +62,7 @@ struct fuzz {
 	struct extpager_event seen[FUZZ_SEEN];
 	uint32_t nr_seen;
 	struct extpager_event honest;	/* as one of the honest target's might be */
+	int device;			/* of FUZZ_BYTES, inherited; the liars' to delegate */
 	struct coverage *coverage;
 	int is_wrong;
 	char wrong[200];		/* the first thing that must not be */
@@ -99,8 +100,11 @@ struct fuzz_me {
 	uint8_t *arena;			/* pages: writable, none, read-only, none */
 	int fd[FUZZ_FDS];		/* of objects; 0: none */
 	int file;			/* one to be registered */
+	struct extpager_event about;	/* names what the present call is about */
+	struct extpager_range *ranges;	/* of a call; nothing is mapped behind them */
 	int plain;			/* the node, no port to begin with; 0: not open */
 	struct pager *p;		/* of a liar */
+	int lent;			/* of a liar: what the device is registered as */
 	struct client child;		/* of a liar */
 	uint8_t *map;			/* of a client */
 };
@@ -130,6 +134,8 @@ void fuzz_wrong(struct fuzz *f, const char *what, uint64_t number);
 
 /* An ioctl of the uapi to @fd. */
 void fuzz_call(struct fuzz_me *me, int fd);
+/* A part of @ev's object is handed over, or taken back. */
+void fuzz_delegate(struct fuzz_me *me, int fd, const struct extpager_event *ev);
 /* The same to the node, which may become a port by it that nobody serves: not for long. */
 void fuzz_call_plain(struct fuzz_me *me);
 /* A deed of a client with one of its fds, which it opens if it has none. */

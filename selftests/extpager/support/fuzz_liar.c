@@ -126,7 +126,7 @@ static void answer_request(struct fuzz_me *me, const struct extpager_event *ev)
 	case 2:
 		re.flags = EXTPAGER_REF_FILE;
 		re.file = 1 + fuzz_pick(me, 4);
-		re.addr = fuzz_pick(me, FUZZ_BYTES);
+		re.addr = fuzz_pick(me, FUZZ_BYTES) & (fuzz_pick(me, 2) ? -512 : -1);
 		break;
 	case 3:
 		re.tag = 0;
@@ -182,6 +182,9 @@ static void answer(struct fuzz_me *me, const struct extpager_event *ev)
 	struct extpager_reply re = { };
 
 	fuzz_saw(me, ev);
+	/* Of what an event is about, before it is answered: be it INIT, a request or a return. */
+	if (!fuzz_pick(me, 4))
+		fuzz_delegate(me, me->p->fd, ev);
 	switch (ev->op) {
 	case EXTPAGER_EV_INIT:
 		re = reply_to(ev, EXTPAGER_RE_READY);
@@ -420,6 +423,7 @@ int fuzz_liar(void *arg)
 		if (pager_open(&p, queues, 1 << fuzz_pick(&me, 9)))
 			return 1;
 	me.p = other.p = &p;
+	me.lent = other.lent = pager_register(&p, me.f->device);
 	for (i = 0; i < FUZZ_NAMES; i++)
 		pager_attach(&p, fuzz_names[i], NULL, NULL);
 	if (pthread_create(&thread, NULL, lie_beside, &other))

@@ -125,7 +125,7 @@ int pager_sync_done(struct pager *p, const struct extpager_event *ev, unsigned i
 
 struct server_stats {
 	uint64_t inits, requests, pages_requested, returns, pages_returned, zeros, syncs,
-		 terminates, resent, by_file, lent, taken_back;
+		 terminates, resent, by_file, lent, taken_back, refused;
 };
 
 struct server {

@@ -85,25 +85,34 @@ static int take_back(struct server *s, struct pager *p, const struct extpager_ev
 	return pager_delegate(p, ev->object, ev->generation, EXTPAGER_DELEGATE_REVOKE, &range, 1);
 }
 
-/* What is refused would leave a test without what it is to test. */
+/*
+ * Refused for anything but the object's end, a test would be left without what it is to
+ * test. Return: did it go?
+ */
+static bool went(struct server *s, int ret)
+{
+	if (ret && ret != -ESTALE && ret != -ENOENT) {
+		count(s, refused, 1);
+		_exit(1);
+	}
+	return !ret;
+}
+
 static void lend_or_take_back(struct server *s, struct pager *p, const struct extpager_event *ev,
 			      uint64_t *random)
 {
-	int ret;
-
 	if (ev->op == EXTPAGER_EV_TERMINATE || test_random(random) % 4)
 		return;
-	ret = test_random(random) % 2 ? lend(s, p, ev, random) :
-	      take_back(s, p, ev, some_pages(s, random));
-	if (ret && ret != -ESTALE && ret != -ENOENT)
-		_exit(1);
+	went(s, test_random(random) % 2 ? lend(s, p, ev, random) :
+		take_back(s, p, ev, some_pages(s, random)));
 }
 
 /* Of what is delegated for reading alone the device must not have older bytes. */
 static bool take_dirty_back(struct server *s, struct pager *p, const struct extpager_event *ev)
 {
 	return !s->device || ev->flags & EXTPAGER_EVF_ZERO ||
-	       !take_back(s, p, ev, (struct extpager_range){ ev->offset, ev->length });
+	       !take_back(s, p, ev, (struct extpager_range){
+			.offset = ev->offset, .length = ev->length });
 }
 
 static void serve_init(struct server *s, struct pager *p, const struct extpager_event *ev,
@@ -113,8 +122,7 @@ static void serve_init(struct server *s, struct pager *p, const struct extpager_
 
 	count(s, inits, 1);
 	for (i = 0; s->device && i < 8; i++)
-		if (lend(s, p, ev, random))
-			_exit(1);
+		went(s, lend(s, p, ev, random));
 	pager_ready(p, ev, 0, EXTPAGER_ATTR_MAY_CACHE);
 }
 
