@@ -959,19 +959,16 @@ static bool supplied(struct bench *b)
 	return worker_do(&b->w, do_read, 0, RUN, b->seed) == 0;
 }
 
-/* A file with the run's bytes. */
+/* A file with the run's bytes, or all of the object's. */
+static bool file_of(struct bench *b, uint64_t pages)
+{
+	b->made = memfd_create("failnth", MFD_CLOEXEC);
+	return fill_pages(b->made, 0, pages, b->seed);
+}
+
 static bool file_made(struct bench *b)
 {
-	uint8_t page[PAGE];
-	uint64_t i;
-
-	b->made = memfd_create("failnth", MFD_CLOEXEC);
-	for (i = 0; i < RUN / PAGE; i++) {
-		fill_page(page, b->seed, i);
-		if (pwrite(b->made, page, PAGE, i * PAGE) != (ssize_t)PAGE)
-			return false;
-	}
-	return true;
+	return file_of(b, SOME);
 }
 
 static int run_register(struct bench *b)
@@ -1118,6 +1115,146 @@ static bool asked_for_more(struct bench *b)
 	       add_other(b);
 }
 
+/* ---- what is delegated ---- */
+
+/* The device that the pager has registered holds its object from the first byte on. */
+static struct extpager_range handed(const struct bench *b, uint64_t first, uint64_t nr)
+{
+	return (struct extpager_range){
+		.offset = first * PAGE, .length = nr * PAGE, .pos = first * PAGE, .file = b->file,
+	};
+}
+
+static int delegate(struct bench *b, unsigned int flags, const struct extpager_range *range,
+		    unsigned int nr)
+{
+	return pager_delegate(&b->p, b->object, b->generation, flags, range, nr);
+}
+
+/* A file of its own, of which the device is all that keeps it. */
+static bool device_made(struct bench *b)
+{
+	if (!file_of(b, PAGES))
+		return false;
+	b->file = pager_use(&b->p, loop_over(b->made));
+	return b->file > 0 && unmake(b);
+}
+
+static bool none_delegated(struct bench *b)
+{
+	struct extpager_range all = { .length = BYTES };
+
+	return evicted(b) && !delegate(b, EXTPAGER_DELEGATE_REVOKE, &all, 1);
+}
+
+static bool one_delegated(struct bench *b)
+{
+	struct extpager_range all = handed(b, 0, PAGES);
+
+	return none_delegated(b) && !delegate(b, 0, &all, 1);
+}
+
+static bool none_delegated_and_asked_for(struct bench *b)
+{
+	return none_delegated(b) && request_comes(b);
+}
+
+/* In the middle of another, whose other parts stay. */
+static int run_delegate_one(struct bench *b)
+{
+	struct extpager_range range = handed(b, 1, 1);
+
+	range.flags = EXTPAGER_RANGE_RDONLY;
+	return delegate(b, 0, &range, 1);
+}
+
+#define RANGES	(SOME / 2)	/* the table for them is in one piece, which may not be had */
+
+/* Each is otherwise than its neighbours, so that all have a place in the table. */
+static int run_delegate(struct bench *b)
+{
+	struct extpager_range range[RANGES];
+	unsigned int i;
+
+	for (i = 0; i < RANGES; i++) {
+		range[i] = handed(b, 2 * i, i < RANGES - 1 ? 2 : PAGES - 2 * i);
+		range[i].flags = i % 2 ? EXTPAGER_RANGE_RDONLY : 0;
+	}
+	return delegate(b, 0, range, RANGES);
+}
+
+static bool all_delegated(struct bench *b)
+{
+	return supplied(b) && pager_silent(&b->p, 0);
+}
+
+static int run_revoke(struct bench *b)
+{
+	struct extpager_range range[RANGES];
+	unsigned int i;
+
+	for (i = 0; i < RANGES; i++)
+		range[i] = (struct extpager_range){ .offset = 2 * i * PAGE, .length = PAGE };
+	return delegate(b, EXTPAGER_DELEGATE_REVOKE, range, RANGES);
+}
+
+/* Those that were taken back are asked for, and no others. */
+static bool every_other_delegated(struct bench *b)
+{
+	unsigned int i;
+
+	if (prefetch(b->own, 0, SOME))
+		return false;
+	for (i = 0; i < RANGES; i++)
+		if (!next_of_op(b, EXTPAGER_EV_DATA_REQUEST) || b->ev.offset != 2 * i * PAGE ||
+		    b->ev.length != PAGE || run_supply(b))
+			return false;
+	return all_delegated(b);
+}
+
+/*
+ * What the served target's object has lies on a device, and its pager is gone: whatever is
+ * asked for of it from now on comes from there, and goes there.
+ */
+static bool target_delegated(struct bench *b)
+{
+	struct extpager_range all = { .length = BYTES };
+	bool ok;
+
+	server_kill(&b->server);
+	if (pager_open(&b->p, 1, 0))
+		return false;
+	b->file = pager_use(&b->p, loop_over(b->server.fd));
+	all.file = b->file;
+	ok = b->file > 0 && WAIT_FOR(SOON, !pager_attach(&b->p, TARGET, NULL, NULL)) &&
+	     next_of_op(b, EXTPAGER_EV_INIT) &&
+	     !pager_delegate(&b->p, b->ev.object, b->ev.generation, 0, &all, 1) && !run_ready(b);
+	pager_close(&b->p);
+	return ok && WAIT_FOR(SOON, target_state(TARGET) == EXTPAGER_STATE_ORPHANED);
+}
+
+static const struct operation delegate_ops[] = {
+	{ "DELEGATE of one range", run_delegate_one, .before = one_delegated,
+	  .after = all_delegated },
+	{ "DELEGATE of many", run_delegate, .before = one_delegated, .after = all_delegated },
+	{ "DELEGATE of what was asked for", run_delegate, .before = none_delegated_and_asked_for,
+	  .after = all_delegated },
+	{ "REVOKE", run_revoke, .before = one_delegated, .after = every_other_delegated },
+};
+
+static const struct operation delegated_ops[] = {
+	{ "load what is delegated", run_load, .before = cold, .after = right },
+	{ "load it, at random", run_load, .before = cold_random, .after = right },
+	{ "store to it", run_store, .before = cold, .after = right },
+	{ "store to what of it is here", run_store, .before = warm, .after = right },
+	{ "read it", run_read, .before = cold, .after = right },
+	{ "write it", run_write, .before = cold_and_new, .after = right },
+	{ "write parts of its pages", run_write_part, .before = cold_and_new, .after = right },
+	{ "fsync of it", run_fsync, .before = dirty, .after = right },
+	{ "msync of it", run_msync, .before = dirty, .after = right },
+	{ "sync_file_range of it", run_sync_range, .before = dirty, .after = right },
+};
+
 static const struct operation port_ops[] = {
 	{ "open the node", run_open_node, .after = unmake },
 	{ "SETUP", run_setup, .after = unmake },
@@ -1152,6 +1289,26 @@ static const struct operation reply_ops[] = {
 };
 
 /* ---- tests ---- */
+
+/* An object of the test's own is used, and ready. */
+static bool own_begins(struct bench *b)
+{
+	if (pager_open(&b->p, 1, 0))
+		return false;
+	b->own = pager_create(&b->p, BYTES, 0, &b->object);
+	if (b->own < 0 || !worker_start(&b->w, b->own, BYTES) ||
+	    !next_of_op(b, EXTPAGER_EV_INIT))
+		return false;
+	b->generation = b->ev.generation;
+	return !run_ready(b);
+}
+
+static void own_ends(struct bench *b)
+{
+	worker_stop(&b->w);
+	close(b->own);
+	pager_close(&b->p);
+}
 
 FIXTURE(failnth)
 {
@@ -1236,17 +1393,25 @@ TEST_F_TIMEOUT(failnth, replies_bear_failed_allocations, 250)
 	struct bench *b = self->b;
 
 	ASSERT_TRUE(add_other(b));
-	ASSERT_EQ(0, pager_open(&b->p, 1, 0));
-	b->own = pager_create(&b->p, BYTES, 0, &b->object);
-	ASSERT_LE(0, b->own);
-	ASSERT_TRUE(worker_start(&b->w, b->own, BYTES));
-	ASSERT_TRUE(next_of_op(b, EXTPAGER_EV_INIT));
-	b->generation = b->ev.generation;
-	ASSERT_EQ(0, run_ready(b));
+	ASSERT_TRUE(own_begins(b));
 	EXPECT_BORNE(reply_ops);
-	worker_stop(&b->w);
-	close(b->own);
-	pager_close(&b->p);
+	own_ends(b);
+}
+
+TEST_F_TIMEOUT(failnth, delegating_bears_failed_allocations, 250)
+{
+	struct bench *b = self->b;
+
+	ASSERT_TRUE(own_begins(b));
+	ASSERT_TRUE(device_made(b));
+	EXPECT_BORNE(delegate_ops);
+	own_ends(b);
+}
+
+TEST_F_TIMEOUT(failnth, delegated_pages_bear_failed_allocations, 250)
+{
+	ASSERT_TRUE(target_delegated(self->b));
+	EXPECT_BORNE(delegated_ops);
 }
 
 /* ---- the workers: of the spill above all ---- */
