@@ -2,8 +2,9 @@
 /* vm: mem=512M swap=256M timeout=240 */
 /*
  * Clients do all they can to an object while its pager is killed, stopped, slowed
- * and replaced, they themselves are killed, and memory is squeezed. A judge, which
- * never touches the object, looks at the pager's store all the time.
+ * and replaced, they themselves are killed, and memory is squeezed; some pagers delegate
+ * parts of it, and take them back. A judge, which never touches the object, looks at the
+ * pager's store all the time.
  *
  * Every process takes its choices from a seed, which is printed; how they are
  * scheduled nobody can repeat. EXTPAGER_TORTURE_SECONDS says how long; `make torture`
@@ -42,7 +43,7 @@
 
 struct counts {
 	unsigned int kills, stops, slow_spells, replacements, take_overs, policies, squeezes,
-		     hogs, drops, compactions, syncs, client_kills;
+		     hogs, drops, compactions, syncs, client_kills, lenders;
 	uint64_t most_dirty, most_spilled;
 };
 
@@ -55,6 +56,7 @@ struct torturer {
 	uint64_t random, salt;
 	uint64_t begin, told;
 	int port;			/* a port's fd that servers take over from each other */
+	int device;			/* that has the store */
 	struct counts n;
 };
 
@@ -77,7 +79,7 @@ static struct model *model(struct torturer *s)
 
 /*
  * The store, a page at a time: what is synced is there, and would survive power loss; and
- * nothing that was never written.
+ * nothing that was never written. What the kernel itself has made to survive it cannot see.
  */
 static int judge(void *arg)
 {
@@ -93,8 +95,9 @@ static int judge(void *arg)
 			if (__atomic_load_n(&s->t->stop, __ATOMIC_SEQ_CST) || model_failed(m))
 				return model_failed(m);
 			model_synced(m, least, cell, PAGE_CELLS);
-			if (!cells_right(m, s->server.platter + cell * CELL, cell, PAGE_CELLS,
-					 least, "on the platter", JUDGE) ||
+			if ((!*s->server.behind &&
+			     !cells_right(m, s->server.platter + cell * CELL, cell, PAGE_CELLS,
+					  least, "on the platter", JUDGE)) ||
 			    !cells_right(m, s->server.store + cell * CELL, cell, PAGE_CELLS,
 					 least, "in the store", JUDGE))
 				return 1;
@@ -159,9 +162,17 @@ static bool client_trouble(struct torturer *s)
 
 /* ---- what is done to the pager ---- */
 
+/* Half of them delegate parts of the store. */
+static void choose_device(struct torturer *s)
+{
+	s->server.device = pick(s, 2) ? s->device : 0;
+	s->n.lenders += s->server.device != 0;
+}
+
 /* Now and then on the same port as before, which others may hold. */
 static bool pager_begins(struct torturer *s)
 {
+	choose_device(s);
 	s->server.port = pick(s, 3) ? 0 : s->port;
 	s->n.take_overs += s->server.port != 0;
 	if (!server_restart(&s->server, NAME))
@@ -209,6 +220,7 @@ static bool slow_pager(struct torturer *s)
 static bool replace_pager(struct torturer *s)
 {
 	s->n.replacements++;
+	choose_device(s);
 	if (!server_replace(&s->server, NAME))
 		return false;
 	model_event(model(s), PAGER_REPLACED, 0);
@@ -328,7 +340,9 @@ static bool it_was_no_walk(struct torturer *s)
 			return false;
 	return s->n.kills && s->n.stops && s->n.slow_spells && s->n.replacements &&
 	       s->n.client_kills && s->n.squeezes && stats->pages_requested > STAMP_PAGES &&
-	       stats->pages_returned && stats->zeros && stats->resent;
+	       stats->pages_returned && stats->zeros && stats->resent && stats->lent &&
+	       stats->taken_back && target_stat(NAME, EXTPAGER_A_STATS_PAGES_READ) &&
+	       target_stat(NAME, EXTPAGER_A_STATS_PAGES_WRITTEN);
 }
 
 static void tell_progress(struct torturer *s)
@@ -374,7 +388,10 @@ static void tell_report(struct torturer *s)
 		{ "requests", stats->requests }, { "pages_requested", stats->pages_requested },
 		{ "returns", stats->returns }, { "pages_returned", stats->pages_returned },
 		{ "zeros", stats->zeros }, { "store_syncs", stats->syncs },
-		{ "resent", stats->resent },
+		{ "resent", stats->resent }, { "lenders", n->lenders },
+		{ "ranges_delegated", stats->lent }, { "ranges_revoked", stats->taken_back },
+		{ "pages_read", target_stat(NAME, EXTPAGER_A_STATS_PAGES_READ) },
+		{ "pages_written", target_stat(NAME, EXTPAGER_A_STATS_PAGES_WRITTEN) },
 		{ "bytes_written", s->t->bytes_written },
 		{ "pages_verified", model(s)->words / (PAGE / 8) },
 		{ "words_torn", model(s)->torn }, { "bytes_wrong", model(s)->words_wrong * 8 },
@@ -424,6 +441,8 @@ FIXTURE_SETUP(torture)
 	ASSERT_TRUE(server_make(&s->server, STAMP_BYTES, 0, true));
 	model_fill(s->server.store);
 	model_fill(s->server.platter);
+	ASSERT_TRUE(server_lends(&s->server));
+	s->device = s->server.device;
 	ASSERT_TRUE(server_restart(&s->server, NAME));
 	/* Mounts the paths: clients that did so at once would leave one mount each. */
 	target_path(NAME);
@@ -438,6 +457,7 @@ FIXTURE_TEARDOWN(torture)
 		client_kill(&s->process[i]);
 	client_kill(&s->judge);
 	client_kill(&s->errand);
+	s->server.device = s->device;
 	server_stop(&s->server);
 	close(s->port);
 	EXPECT_EQ(0, ways_umount());
@@ -505,6 +525,9 @@ TEST_F_TIMEOUT(torture, no_byte_is_lost_or_wrong, 1000000)
 	EXPECT_EQ(0, client_result(&s->judge, STUCK));
 	if (s->errand.pid > 0)
 		EXPECT_NE(CLIENT_RUNNING, client_result(&s->errand, STUCK));
+	/* The last pager lends nothing, so that the platter has all, too. */
+	s->server.device = 0;
+	ASSERT_TRUE(server_replace(&s->server, NAME));
 	fd = target_open(NAME, O_RDWR);
 	ASSERT_LE(0, fd);
 	EXPECT_TRUE(WAIT_FOR(STUCK, !fsync(fd)));
@@ -512,6 +535,8 @@ TEST_F_TIMEOUT(torture, no_byte_is_lost_or_wrong, 1000000)
 	close(fd);
 	EXPECT_FALSE(model_failed(model(s)));
 	EXPECT_EQ(0, target_dirty(NAME));
+	EXPECT_EQ(0, *s->server.behind);
+	EXPECT_EQ(0, s->server.stats->refused);
 	tell_report(s);
 	EXPECT_TRUE(it_was_no_walk(s));
 }

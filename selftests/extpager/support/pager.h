@@ -140,6 +140,7 @@ struct server {
 	volatile int *stop;		/* shared: 1 = hold still (answer nothing), 0 = go on */
 	volatile unsigned int *slow;	/* shared: up to so many ms pass before each answer */
 	volatile int *leave;		/* shared: the pid of one that is to detach and exit */
+	volatile int *behind;		/* shared: the platter lacks what the kernel had flushed */
 	int port;			/* the fd of a port to take over, or 0: one of its own */
 	unsigned int started;		/* servers so far */
 };
@@ -151,7 +152,10 @@ struct server {
 bool server_start(struct server *s, const char *target, uint64_t bytes, uint64_t seed);
 /* The same in two steps: server_restart() starts what this made. With a platter or without. */
 bool server_make(struct server *s, uint64_t bytes, uint64_t seed, bool platter);
-/* From its next start on it delegates parts of the store, and takes them back, at random. */
+/*
+ * From its next start on it delegates parts of the store, and takes them back, at random. One
+ * that is started with no @device again has all of it back.
+ */
 bool server_lends(struct server *s);
 /* A new server over the same store, after server_kill(). */
 bool server_restart(struct server *s, const char *target);

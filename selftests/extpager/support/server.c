@@ -115,12 +115,30 @@ static bool take_dirty_back(struct server *s, struct pager *p, const struct extp
 			.offset = ev->offset, .length = ev->length });
 }
 
+/*
+ * What the kernel writes to the device and has it flush comes to the platter by no SYNC of
+ * ours. One that lends nothing has it catch up when no such transfer is under way any more.
+ */
+static void platter_follows(struct server *s, struct pager *p, const struct extpager_event *ev)
+{
+	const struct extpager_range all = { .length = s->bytes };
+
+	if (s->device) {
+		*s->behind = 1;
+	} else if (*s->behind && went(s, take_back(s, p, ev, all))) {
+		memcpy(s->platter, s->store, pages(s) * PAGE);
+		*s->behind = 0;
+	}
+}
+
 static void serve_init(struct server *s, struct pager *p, const struct extpager_event *ev,
 		       uint64_t *random)
 {
 	unsigned int i;
 
 	count(s, inits, 1);
+	if (s->platter)
+		platter_follows(s, p, ev);
 	for (i = 0; s->device && i < 8; i++)
 		went(s, lend(s, p, ev, random));
 	pager_ready(p, ev, 0, EXTPAGER_ATTR_MAY_CACHE);
@@ -314,6 +332,7 @@ bool server_make(struct server *s, uint64_t bytes, uint64_t seed, bool platter)
 	s->stop = (volatile int *)((char *)s->stats + PAGE / 2);
 	s->slow = (volatile unsigned int *)(s->stop + 1);
 	s->leave = s->stop + 2;
+	s->behind = s->stop + 3;
 	for (i = 0; i < pages(s); i++) {
 		fill_page(s->store + i * PAGE, seed, i);
 		if (platter)
