@@ -40,6 +40,8 @@
 #define PROBE_PAGES	16
 /* Swap that is left to others, in pages. */
 #define SWAP_RESERVE	1024
+/* How often the worker tries to have a page of the spill in memory: as the kernel would. */
+#define MEMORY_TRIES	16
 #define SPILL_GFP	(GFP_NOFS | EXTPAGER_GFP_SPARING | __GFP_ACCOUNT)
 
 /* Neighbours that were spilled one after the other; those of a list, in order. */
@@ -103,14 +105,29 @@ bool __extpager_spilled(struct extpager_object *obj, pgoff_t index)
 }
 
 /*
- * The spill's page with a reference, or an ERR_PTR: rather that than somebody's
- * end. Where reclaim may not write out shared memory it fails before its time,
- * and is tried again where it may.
+ * The spill's page with a reference, or an ERR_PTR: rather that than somebody's end. Where
+ * reclaim may not write out shared memory it fails before its time, and is tried again where
+ * it may.
+ *
+ * It reclaims but once for a page: the kernel reads from swap, and a few neighbours with it,
+ * under a plug. What reclaim sends to swap meanwhile waits in there until that ends, and is
+ * looked for in vain. Who tries again sleeps before.
  */
-static struct page *spill_get_page(struct extpager_spill *s, pgoff_t index)
+static struct page *spill_try_page(struct extpager_spill *s, pgoff_t index)
 {
 	return shmem_read_mapping_page_gfp(s->file->f_mapping, index,
-					   GFP_HIGHUSER_MOVABLE | EXTPAGER_GFP_SPARING);
+					   GFP_HIGHUSER_MOVABLE | __GFP_NORETRY | __GFP_NOWARN);
+}
+
+/* For the worker, whom nobody sends round again. */
+static struct page *spill_get_page(struct extpager_spill *s, pgoff_t index)
+{
+	unsigned int tries = MEMORY_TRIES;
+	struct page *page;
+
+	while ((page = spill_try_page(s, index)) == ERR_PTR(-ENOMEM) && --tries)
+		schedule_timeout_uninterruptible(1);
+	return page;
 }
 
 /**
@@ -122,7 +139,7 @@ static struct page *spill_get_page(struct extpager_spill *s, pgoff_t index)
  */
 int extpager_spill_read(struct extpager_object *obj, struct folio *folio)
 {
-	struct page *page = spill_get_page(obj->spill, folio->index);
+	struct page *page = spill_try_page(obj->spill, folio->index);
 
 	if (IS_ERR(page))
 		return PTR_ERR(page) == -ENOMEM ? -EAGAIN : PTR_ERR(page);
