@@ -322,6 +322,20 @@ static uint64_t moved(void)
 	return n;
 }
 
+static bool is_dead(const struct client *c)
+{
+	siginfo_t info = { };
+
+	return waitid(P_PID, c->pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid;
+}
+
+/* Who is waited for in vain. */
+static bool anybody_is_dead(FIXTURE_DATA(pair) *self)
+{
+	return is_dead(&self->pager[0]) || is_dead(&self->pager[1]) ||
+	       is_dead(&self->w[0].c) || is_dead(&self->w[1].c);
+}
+
 /*
  * Both of the pair's clients do it at once; 0 if both of them got it done. However slow the
  * machine, something moves.
@@ -336,6 +350,8 @@ static long both(FIXTURE_DATA(pair) *self, long (*what)(struct order *o), uint64
 	for (i = 0; i < 2; i++)
 		worker_begin(&self->w[i], what, offset, length, seed + i);
 	while (worker_busy(&self->w[0]) || worker_busy(&self->w[1])) {
+		if (anybody_is_dead(self))
+			return -ECHILD;
 		now = moved();
 		if (now != was)
 			since = now_ms();
@@ -445,14 +461,14 @@ TEST_F_TIMEOUT(pair, in_little_memory_every_byte_is_right, 250)
 	ASSERT_TRUE(pair_start(self, &(struct target_options){ .bytes = BYTES }, true));
 	ASSERT_EQ(0, both(self, do_join, 0, 0, 0));
 	ASSERT_EQ(0, both(self, do_write_all, 0, 2 * PART, 10));
-	EXPECT_EQ(0, both(self, do_check, PART / 2, PART, 10));
+	ASSERT_EQ(0, both(self, do_check, PART / 2, PART, 10));
 	/* Pages that have to come before they are written, from both parts. */
 	ASSERT_EQ(0, both(self, do_store, PART / 2, PART, 20));
-	EXPECT_EQ(0, both(self, do_read, 0, PART / 2, 10));
-	EXPECT_EQ(0, both(self, do_read, PART / 2, PART, 20));
+	ASSERT_EQ(0, both(self, do_read, 0, PART / 2, 10));
+	ASSERT_EQ(0, both(self, do_read, PART / 2, PART, 20));
 	/* The second time for what the first one has put into the other object. */
-	EXPECT_EQ(0, both(self, do_fsync, 0, 0, 0));
-	EXPECT_EQ(0, both(self, do_fsync, 0, 0, 0));
+	ASSERT_EQ(0, both(self, do_fsync, 0, 0, 0));
+	ASSERT_EQ(0, both(self, do_fsync, 0, 0, 0));
 	EXPECT_EQ(0, stores_wrong(self, 0, PART / 2, 10));
 	EXPECT_EQ(0, stores_wrong(self, PART / 2, PART, 20));
 	EXPECT_EQ(0, stores_wrong(self, PART + PART / 2, PART / 2, 10));
