@@ -533,9 +533,9 @@ TEST_F(parked, a_client_waits_on_and_a_late_answer_has_its_page_asked_again)
 	EXPECT_FALSE(first.flags & EXTPAGER_EVF_RESENT);
 	ASSERT_TRUE(WAIT_FOR(SOON, is_parked(5)));
 	EXPECT_LE(deadline(), now_ms() - start);
-	/* It is on the list a moment before its page has gone. */
-	EXPECT_TRUE(WAIT_FOR(SOON, in_cache(self->fd, 5, 1) <= 0));
+	/* It is on the list a moment before its page goes; when this is told, that has gone. */
 	EXPECT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_STALLED));
+	EXPECT_CACHED(0, 5);
 	EXPECT_EQ(1, timeouts());
 	EXPECT_EQ(1, warnings());
 	EXPECT_EQ(1, tasks_waiting(c.pid));
@@ -550,6 +550,8 @@ TEST_F(parked, a_client_waits_on_and_a_late_answer_has_its_page_asked_again)
 	EXPECT_EQ(c.pid, a.p.pid);
 	EXPECT_LE(2 * deadline(), a.p.age_ms);
 	ASSERT_TRUE(WAIT_FOR(SOON, is_parked(5)));
+	/* Of a second time nothing is told. */
+	EXPECT_TRUE(WAIT_FOR(SOON, in_cache(self->fd, 5, 1) != 1));
 	EXPECT_CACHED(0, 5);
 	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, 0));
 
@@ -630,6 +632,7 @@ TEST_F(deadlines, a_parked_page_and_its_neighbour_can_be_punched)
 	c = client_start(read_page, &io);
 	ASSERT_TRUE(next_request(&self->p, &ev));
 	ASSERT_TRUE(WAIT_FOR(SOON, is_parked(5)));
+	ASSERT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_STALLED));
 	EXPECT_CACHED(0, 5);
 	puncher[0] = client_start(punch_page, &near);
 	ASSERT_TRUE(next_of(&self->p, EXTPAGER_EV_DATA_RETURN, &punched[0]));
@@ -734,6 +737,7 @@ TEST_F(deadlines, what_nobody_waits_for_is_not_parked)
 	ASSERT_TRUE(next_request(&self->p, &ev));
 	ASSERT_TRUE(WAIT_FOR(SOON, timeouts() == 1));
 	EXPECT_TRUE(WAIT_FOR(SOON, !asked_for(ev.offset / PAGE).nr));
+	EXPECT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_STALLED));
 	EXPECT_CACHED(0, 20);
 	EXPECT_TRUE(pager_silent(&self->p, 2 * deadline()));
 }
