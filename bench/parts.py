@@ -19,10 +19,10 @@ PARTS = [(part, re.compile(pattern)) for part, pattern in (
      r"|queue_(entity|task|dl|delayed)|pick_|set_next|put_prev|entity|ttwu|wake|wait|_rq\b|rq_"
      r"|resched|rseq|mm_cid|cpuacct|fpu|cr4|ldt|hrtick|migrate|idle"),
     ("memory, its owners, its lists",
-     r"alloc|rmqueue|freelist|kmem|slab|zone|lru|policy|mem_?c(g|group)|objcg|cgroup|charge"
+     r"alloc|rmqueue|freelist|kmem|slab|zone|lru|policy|memcg|mem_cgroup|objcg|cgroup|charge"
      r"|mod_node|stat_|_stat|state\b"),
     ("the page cache",
-     r"xa[s]?_|filemap|radix|workingset|next_uptodate|mapping|folio|page_cache|readahead"),
+     r"xas?_|filemap|radix|workingset|next_uptodate|mapping|folio|page_cache|readahead"),
     ("faults and mappings",
      r"fault|pte|pmd|pud|p4d|mas_|mt_|vma|rmap|handle_mm|mm_|pgtable|tlb|exc_|asm_|error_"
      r"|access_error|mfill"),
