@@ -1445,10 +1445,14 @@ TEST_F_TIMEOUT(failnth, spill_bears_failed_allocations, 250)
 	*b->server.stop = 1;
 	ASSERT_TRUE(fail_at_random(10));
 	EXPECT_TRUE(goes(b, run_write, EFAULT));	/* a part of it went */
-	/* It waits for a deadline, and says so. */
+	/* Nothing can be spilled; who waits for a deadline is told so. */
+	ASSERT_TRUE(fail_at_random(100));
 	EXPECT_EQ(-EIO, run_fsync(b));
+	EXPECT_TRUE(WAIT_FOR(SPILL_MS,
+			     read_number(SYSFS "stats/spills_failed", NULL) > 0));
+	EXPECT_EQ(0, read_number(SYSFS "stats/pages_spilled", NULL));
+	ASSERT_TRUE(fail_at_random(10));
 	EXPECT_TRUE(WAIT_FOR(SPILL_MS, target_spilled(TARGET) == RUN));
-	EXPECT_LT(0, read_number(SYSFS "stats/spills_failed", NULL));
 	EXPECT_TRUE(WAIT_FOR(SPILL_MS, nearly_cold(b)));
 	EXPECT_TRUE(goes(b, run_read_new, EFAULT));
 	EXPECT_LT(0, read_number(SYSFS "stats/pages_unspilled", NULL));
