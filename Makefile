@@ -6,6 +6,7 @@ K ?= 6.12
 T ?= *
 FRESH ?=
 PART ?=
+SHARE ?=
 SECONDS ?= 600
 KERNEL ?= 6.12
 SEED ?=
@@ -88,8 +89,8 @@ check: deps ## all tests: static checks, unit tests, VMs, canaries, mutants
 	@selftests/check
 check-debug: deps ## the tests on the debug kernel alone
 	@selftests/run --kernel debug
-check-deep: deps ## more rounds, every mutant, check-packages; PART=tests|kcsan|mutants|packages alone
-	@selftests/check --deep $(addprefix --part=,$(PART))
+check-deep: deps ## all of it; PART=stock|debug|kcsan|mutants|packages alone, SHARE=1/3 of mutants
+	@selftests/check --deep $(addprefix --part=,$(PART)) $(addprefix --share=,$(SHARE))
 check-packages: deps ## the packages in a real Debian guest: run, kill, upgrade, purge
 	@selftests/packages
 check-fresh: deps ## the README's commands in a minimal Debian; FRESH='make demo' for one

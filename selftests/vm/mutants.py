@@ -50,11 +50,11 @@ def load():
     return found
 
 
-def pick(session, count=COUNT):
-    """A sample by the session's seed; all of them when it is deep."""
+def pick(session, share=(1, 1), count=COUNT):
+    """A sample by the session's seed; all of them when it is deep, or the K-th N-th part."""
     mutants = [m for m in load() if session.wants(f"mutant:{m.name}")]
     if session.deep or session.only or len(mutants) <= count:
-        return mutants
+        return mutants[share[0] - 1::share[1]]
     return random.Random(session.seed).sample(mutants, count)
 
 

@@ -60,6 +60,7 @@ class Session:
         self.build_ids = {}
         self.unasked = set()            # tests of the manifest that were not picked
         self.canaries_at = set()        # kernels whose canaries were run
+        self.began = time.monotonic()
         self._lock = threading.Lock()
 
     # --- saying and recording
@@ -294,6 +295,9 @@ class Session:
             failures += unseen
             counts["failed"] += len(unseen)
         self.write_report()
+        minutes = (time.monotonic() - self.began) / 60
+        self.say(f"-- {len(self.seen)} results in {minutes:.0f} min, "
+                 f"{len(self.seen) / minutes:.0f} a minute")
         if failures:
             print("\nfailures:")
         for test, place, why in failures:
