@@ -221,6 +221,8 @@ TEST_F(charged, reclaim_does_not_wait_for_a_pager_that_is_stopped)
 	EXPECT_GE(10000, now_ms() - start);
 	EXPECT_EQ(0, worker_do(w, do_check, 0, 4 * MIB, 1));
 	EXPECT_LE(4 * MIB, spill_charge() + SLACK);
+	/* From here on it is given the time that it takes. */
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = 60000 }));
 	stamper_thaw(&self->s);
 	EXPECT_TRUE(all_home(&self->s, w, 4 * MIB, 1));
 }
@@ -323,10 +325,10 @@ TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_s
 
 	BEHAVIOURS(91);
 	ASSERT_TRUE(flaky_swap_on(0));
-	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
 	ASSERT_EQ((long)(4 * MIB), worker_do(w, do_write, 0, 4 * MIB, 2));
 	ASSERT_EQ(0, worker_do(w, do_fsync, 0, 0, 0));
 	ASSERT_TRUE(worker_evicts(w, 0, 4 * MIB));
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
 	ASSERT_TRUE(spilled_for_cgroup(self));
 	ASSERT_TRUE(WAIT_FOR(SOON, (write_file(CGROUP "/memory.reclaim", "8M"),
 				    cgroup_number("memory.current", NULL) < (long)MIB)));
@@ -337,6 +339,8 @@ TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_s
 	}
 	EXPECT_EQ(-EIO, ret);
 
+	/* From here on the pager is given the time that it takes. */
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = 60000 }));
 	stamper_thaw(&self->s);
 	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 0 && target_dirty(NAME) == 0));
 	EXPECT_EQ(-EIO, worker_do(w, do_fsync, 0, 0, 0));
