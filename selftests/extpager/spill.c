@@ -611,7 +611,9 @@ TEST_F(spill, only_what_is_not_spilled_is_asked_for)
 	ASSERT_TRUE(worker_evicts(w, 0, 64 * PAGE));
 	ASSERT_TRUE(take_over(b));
 
-	/* The pager answers page-ins, and keeps returns in hand. */
+	/* The pager answers page-ins, and keeps returns in hand: one from the first. */
+	ASSERT_TRUE(pager_expect(&b->p, EXTPAGER_EV_DATA_RETURN, &held[nr_held], SOON));
+	nr_held++;
 	worker_begin(w, do_read_on, 0, 64 * PAGE, 1);
 	for (end = now_ms() + SOON; worker_busy(w) && now_ms() < end;) {
 		if (!pager_event(&b->p, &ev, 2))
