@@ -12,7 +12,7 @@ import time
 
 sys.path.append("/tests/helpers")
 from pagers import ctl, delete, open_target, pattern, Pagerd
-from served import DISK, main, MIB, run, shows, until
+from served import DISK, disk_opens, main, MIB, run, shows, until
 
 NAME = "paging"
 BLOCK = 64 << 10
@@ -100,5 +100,5 @@ def test_a_minute_of_more_than_there_is():
 
 if __name__ == "__main__":
     run("modprobe", "nvme")
-    until("there is a disk", lambda: os.path.exists(DISK))
+    until("the disk opens", disk_opens)
     main(globals())

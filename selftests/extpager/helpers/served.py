@@ -31,6 +31,15 @@ def until(what, condition, seconds=30):
         time.sleep(0.05)
 
 
+def disk_opens():
+    """Its name is there before it can be opened."""
+    try:
+        with open(DISK, "rb") as disk:
+            return disk.seek(0, os.SEEK_END) > 0
+    except OSError:
+        return False
+
+
 def show(name):
     return json.loads(run("pagerctl", "-j", "target", "show", name))["target"]
 
