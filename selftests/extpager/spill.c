@@ -878,7 +878,7 @@ TEST_F(spill, page_written_while_its_spilled_copy_is_returned_comes_again)
 	EXPECT_EQ(0, b->requests);
 }
 
-TEST_F(spill, two_stalls_in_a_row)
+TEST_F_TIMEOUT(spill, two_stalls_in_a_row, 150)
 {
 	struct bench *b = self->b;
 	struct extpager_event ev;
@@ -1456,7 +1456,7 @@ static int write_own(void *fd)
 	return 0;
 }
 
-TEST_F(spill, spilled_pages_of_an_object_that_goes_are_counted_as_discarded)
+TEST_F_TIMEOUT(spill, spilled_pages_of_an_object_that_goes_are_counted_as_discarded, 150)
 {
 	struct extpager_reply re = { .op = EXTPAGER_RE_DESTROY, .flags = EXTPAGER_REF_DISCARD };
 	struct bench *b = self->b;
@@ -1473,7 +1473,7 @@ TEST_F(spill, spilled_pages_of_an_object_that_goes_are_counted_as_discarded)
 	ASSERT_NE(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0));
 	ASSERT_TRUE(object_ready(&b->p, &b->generation));
 	c = client_start(write_own, &fd);
-	EXPECT_EQ(0, client_result(&c, 50000));
+	EXPECT_EQ(0, client_result(&c, 100000));
 	re.object = b->object;
 	re.generation = b->generation;
 	ASSERT_EQ(0, pager_reply(&b->p, &re));
