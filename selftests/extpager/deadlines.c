@@ -63,10 +63,10 @@ static int take_event(unsigned int event, const struct extpager_target *t, void 
 static unsigned int next_told(struct listener *l, unsigned int ms)
 {
 	struct pollfd pfd = { .fd = extpager_ctl_fd(l->ctl), .events = POLLIN };
-	uint64_t end = now_ms() + ms;
+	uint64_t end = now_ms() + ms, now;
 
 	l->event = 0;
-	while (!l->event && now_ms() < end && poll(&pfd, 1, end - now_ms()) >= 0)
+	while (!l->event && (now = now_ms()) < end && poll(&pfd, 1, end - now) >= 0)
 		extpager_ctl_read(l->ctl, take_event, l);
 	return l->event;
 }
