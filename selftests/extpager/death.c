@@ -273,6 +273,29 @@ static int run_served(struct pager *p, int (*fn)(void *arg), int fd, uint64_t pa
 	return serve_reads(p, &c, seed);
 }
 
+static bool has_ended(const struct client *c)
+{
+	siginfo_t end = { };
+
+	return !waitid(P_PID, c->pid, &end, WEXITED | WNOHANG | WNOWAIT) && end.si_pid;
+}
+
+/* The next event, unless all of @nr clients end before one comes. */
+static bool event_or_end(struct pager *p, struct extpager_event *ev, const struct client *c,
+			 unsigned int nr)
+{
+	uint64_t end = now_ms() + LONG;
+	unsigned int i;
+
+	do {
+		if (pager_event(p, ev, 10))
+			return true;
+		for (i = 0; i < nr && has_ended(&c[i]); i++)
+			;
+	} while (i < nr && now_ms() < end);
+	return false;
+}
+
 /* Whatever it is, well. */
 static int answer(struct pager *p, const struct extpager_event *ev, uint64_t seed)
 {
@@ -396,7 +419,7 @@ TEST_F(death, after_a_detach_no_answer_counts)
 			EXPECT_TRUE(page_is(page, 1, 8));
 		}
 		EXPECT_EQ(0, answer(&self->p, &ev, 3));
-	} while (pager_event(&self->p, &ev, 500));
+	} while (event_or_end(&self->p, &ev, c, ARRAY_SIZE(c)));
 	EXPECT_EQ(0, client_result(&c[0], LONG));
 	EXPECT_EQ(0, client_result(&c[1], LONG));
 }
@@ -731,7 +754,7 @@ TEST_F(death, by_policy_hold_deadlines_rest_without_a_pager_and_start_anew)
 	for (i = 0; i < ARRAY_SIZE(ev); i++)
 		EXPECT_EQ(0, answer(&self->p, &ev[i], 3));
 	/* A barrier for what came after the first. */
-	while (pager_event(&self->p, &ev[0], 50))
+	while (event_or_end(&self->p, &ev[0], c, ARRAY_SIZE(c)))
 		EXPECT_EQ(0, answer(&self->p, &ev[0], 3));
 	for (i = 0; i < ARRAY_SIZE(c); i++)
 		EXPECT_EQ(0, client_result(&c[i], LONG));
