@@ -192,13 +192,14 @@ static int run(int (*fn)(void *arg), int fd, uint64_t page, uint64_t seed)
 	return client_result(&c, LONG);
 }
 
-/* ---- the target, with the test as its pager ---- */
+/* ---- the target, with the test as its pager; write-back only when somebody asks for it ---- */
 
 FIXTURE(death)
 {
 	struct pager p;
 	uint64_t object;
 	int fd;
+	long interval;
 };
 
 FIXTURE_SETUP(death)
@@ -208,6 +209,8 @@ FIXTURE_SETUP(death)
 		target_gone(NAME);
 	self->p.fd = -1;
 	self->fd = -1;
+	self->interval = writeback_interval(AN_HOUR);
+	ASSERT_LT(0, self->interval);
 }
 
 FIXTURE_TEARDOWN(death)
@@ -217,6 +220,7 @@ FIXTURE_TEARDOWN(death)
 	if (self->p.fd >= 0)
 		pager_close(&self->p);
 	EXPECT_TRUE(target_gone(NAME));
+	writeback_interval(self->interval);
 }
 
 /* A port, the target attached, INIT in @ev. */
@@ -826,6 +830,8 @@ TEST_F_TIMEOUT(death, by_policy_hold_many_deaths_lose_no_byte, 120)
 	w.seed = random;
 	w.version = shared_memory(PAGES * sizeof(*w.version));
 	w.stop = shared_memory(PAGE);
+	/* Deaths meet the flusher, too. */
+	writeback_interval(self->interval);
 	c = client_start(keep_writing, &w);
 	for (i = 0; i < deaths; i++) {
 		uint64_t returns = s.stats->returns;
