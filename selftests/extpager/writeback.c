@@ -133,6 +133,19 @@ static bool answers_zeros_until_end(struct pager *p, struct worker *w)
 	return !worker_busy(w);
 }
 
+/* The next event, unless both end before one comes. */
+static bool event_or_end(struct pager *p, struct extpager_event *ev, struct worker *a,
+			 struct worker *b)
+{
+	uint64_t end = now_ms() + EVENT_MS;
+
+	do {
+		if (pager_event(p, ev, 10))
+			return true;
+	} while ((worker_busy(a) || worker_busy(b)) && now_ms() < end);
+	return false;
+}
+
 /* @w gets these pages to the store: clean pages of @seed are in the cache. */
 static bool writes_out(struct pager *p, struct worker *w, uint64_t offset, uint64_t length,
 		       uint64_t seed)
@@ -226,7 +239,7 @@ TEST_F(writeback, sync_waits_for_a_return_that_others_began)
 	EXPECT_TRUE(worker_busy(a));
 	EXPECT_TRUE(worker_busy(b));
 	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
-	while (pager_event(p, &ev, NEVER_MS)) {
+	while (event_or_end(p, &ev, a, b)) {
 		ASSERT_EQ(EXTPAGER_EV_SYNC, ev.op);
 		ASSERT_EQ(0, pager_sync_done(p, &ev, 0));
 	}
@@ -250,7 +263,7 @@ TEST_F(writeback, sync_waits_for_a_barrier_that_others_began)
 	worker_begin(b, do_fsync, 0, 0, 0);
 	EXPECT_TRUE(stays_busy(b));
 	ASSERT_EQ(0, pager_sync_done(p, &first, 0));
-	while (pager_event(p, &ev, NEVER_MS)) {
+	while (event_or_end(p, &ev, a, b)) {
 		ASSERT_EQ(EXTPAGER_EV_SYNC, ev.op);
 		ASSERT_EQ(0, pager_sync_done(p, &ev, 0));
 	}
@@ -731,8 +744,7 @@ TEST_F(writeback, hole_waits_for_the_return_under_it)
 	EXPECT_TRUE(pager_silent(p, NEVER_MS));
 	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
 	/* In whatever order the barrier and the zeros come. */
-	while (worker_busy(a) || worker_busy(b)) {
-		ASSERT_TRUE(pager_event(p, &ev, EVENT_MS));
+	while (event_or_end(p, &ev, a, b)) {
 		if (ev.op == EXTPAGER_EV_SYNC) {
 			ASSERT_EQ(0, pager_sync_done(p, &ev, 0));
 		} else {
@@ -741,7 +753,6 @@ TEST_F(writeback, hole_waits_for_the_return_under_it)
 			EXPECT_EQ(PAGE, ev.offset);
 			ASSERT_EQ(0, pager_return_done(p, &ev, 0));
 		}
-		WAIT_FOR(NEVER_MS, !worker_busy(a) && !worker_busy(b));
 	}
 	EXPECT_EQ(0, worker_end(a, 0));
 	EXPECT_EQ(0, worker_end(b, 0));
