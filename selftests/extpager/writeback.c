@@ -170,19 +170,24 @@ static long do_reopen(struct order *o)
 	return o->fd < 0 ? o->fd : 0;
 }
 
+/* Write-back only when somebody asks for it. */
 FIXTURE(writeback)
 {
 	struct byhand b;
+	long interval;
 };
 
 FIXTURE_SETUP(writeback)
 {
+	self->interval = writeback_interval(AN_HOUR);
+	ASSERT_LT(0, self->interval);
 	ASSERT_TRUE(byhand_start(&self->b, &(struct target_options){ .bytes = BYTES }, 1));
 }
 
 FIXTURE_TEARDOWN(writeback)
 {
 	EXPECT_TRUE(byhand_stop(&self->b));
+	writeback_interval(self->interval);
 }
 
 /* ---- what fsync and msync wait for ---- */
@@ -464,6 +469,8 @@ TEST_F(writeback, pressure_returns_dirty_pages_and_then_takes_them)
 	long left;
 
 	BEHAVIOURS(54, 126);
+	/* What reclaim leaves behind the flusher comes for by itself. */
+	writeback_interval(self->interval);
 	mkdir(CGROUP, 0755);
 	ASSERT_EQ(0, worker_do(a, do_join_cgroup, 0, 0, 0));
 	ASSERT_EQ((long)(nr * PAGE), worker_do(a, do_write, 0, nr * PAGE, 1));
