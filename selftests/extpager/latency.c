@@ -257,6 +257,8 @@ TEST_F(latency, what_is_counted_is_answered)
 	/* The pager goes with the event unread, and comes back: sent twice, answered once. */
 	later = client_start(read_one, &a);
 	ASSERT_TRUE(WAIT_FOR(SOON, event_stands(&self->p)));
+	/* Who is answered before it waits does not wait. */
+	ASSERT_TRUE(WAIT_FOR(SOON, target_stat(NAME, EXTPAGER_A_STATS_GATE_WAITS) == WAITERS + 1));
 	ASSERT_EQ(0, pager_detach(&self->p, self->object));
 	ASSERT_EQ(0, pager_attach(&self->p, NAME, NULL, NULL));
 	NEXT(DATA_REQUEST);
