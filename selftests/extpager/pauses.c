@@ -111,13 +111,20 @@ static int is_attached(unsigned int event, const struct extpager_target *t, void
 	return event == EXTPAGER_EVENT_ATTACHED && !strcmp(t->name, NAME);
 }
 
-static bool wait_attached(struct extpager_ctl *c)
+/* @not_yet: when it was last seen not to be, which may be long before it is told. */
+static bool wait_attached(struct extpager_ctl *c, uint64_t *not_yet)
 {
 	struct pollfd pfd = { .fd = extpager_ctl_fd(c), .events = POLLIN };
+	uint64_t end = now_ms() + SOON, now;
 	int ret = 0;
 
-	while (!ret && poll(&pfd, 1, SOON) == 1)
-		ret = extpager_ctl_read(c, is_attached, NULL);
+	while (!ret && now_ms() < end) {
+		now = now_ns();
+		if (poll(&pfd, 1, 10) == 1)
+			ret = extpager_ctl_read(c, is_attached, NULL);
+		else
+			*not_yet = now;
+	}
 	return ret == 1;
 }
 
@@ -142,7 +149,7 @@ FIXTURE_SETUP(pauses)
 		.bytes = BYTES,
 	};
 	uint8_t page[PAGE];
-	uint64_t i;
+	uint64_t i, not_yet;
 
 	ASSERT_TRUE(disk_ready());
 	ASSERT_TRUE(target_gone(NAME));
@@ -151,7 +158,7 @@ FIXTURE_SETUP(pauses)
 	snprintf(target.store, sizeof(target.store), "block:%s?length=%lu&force=1", DISK, BYTES);
 	ASSERT_EQ(0, extpager_target_add(self->c, &target));
 	self->pagerd = pagerd_start();
-	ASSERT_TRUE(wait_attached(self->c));
+	ASSERT_TRUE(wait_attached(self->c, &not_yet));
 	self->fd = target_open(NAME, O_RDWR);
 	ASSERT_LE(0, self->fd);
 	for (i = 0; i < PAGES; i++) {
@@ -221,7 +228,7 @@ TEST_F_TIMEOUT(pauses, a_successor_started_at_once_ends_the_pause, 200)
 	printf("# histogram %s: pause start more\n", NAME);
 	for (i = 0; i < rounds; i++) {
 		double start, pause;
-		uint64_t begin;
+		uint64_t begin, not_yet;
 
 		ASSERT_TRUE(get_on(self, TOUCHES + test_random(&random) % TOUCHES));
 		for (j = 0; j < CLIENTS; j++)
@@ -229,8 +236,9 @@ TEST_F_TIMEOUT(pauses, a_successor_started_at_once_ends_the_pause, 200)
 		kill(self->pagerd, SIGKILL);
 		ASSERT_EQ(self->pagerd, waitpid(self->pagerd, NULL, 0));
 		begin = now_ns();
+		not_yet = begin;
 		self->pagerd = pagerd_start();
-		ASSERT_TRUE(wait_attached(self->c));
+		ASSERT_TRUE(wait_attached(self->c, &not_yet));
 		start = (now_ns() - begin) / 1e6;
 		ASSERT_TRUE(get_on(self, TOUCHES));
 
@@ -238,8 +246,8 @@ TEST_F_TIMEOUT(pauses, a_successor_started_at_once_ends_the_pause, 200)
 		printf("# sample %s %.1f %.1f %.1f\n", NAME, pause, start, pause - start);
 		fflush(stdout);
 		late += pause - start > GOAL_MS;
-		/* Else nobody needed pagerd. */
-		EXPECT_LT(start / 2, pause);
+		/* Else nobody needed pagerd. That it is there may be noticed later than by them. */
+		EXPECT_LT((not_yet - begin) / 2e6, pause);
 	}
 	printf("# %u of %u times the longest pause was more than %u ms longer than the start\n",
 	       late, rounds, GOAL_MS);
