@@ -340,6 +340,7 @@ TEST(syncfs_of_a_path_ends_by_the_deadlines_of_the_others)
 	unsigned int deadline = on_debug_kernel() ? 2000 : 1000;
 	struct target_options o = { .bytes = MIB, .return_ms = deadline, .sync_ms = deadline,
 				    .return_action = EXTPAGER_ACTION_ERROR };
+	struct target_options usual = { .bytes = MIB };
 	struct server stuck, well;
 	char page[PAGE] = { 1 };
 	struct client c;
@@ -349,7 +350,7 @@ TEST(syncfs_of_a_path_ends_by_the_deadlines_of_the_others)
 	target_gone("stuck");
 	target_gone("well");
 	ASSERT_EQ(0, target_add("stuck", &o));
-	ASSERT_EQ(0, target_add("well", &o));
+	ASSERT_EQ(0, target_add("well", &usual));
 	ASSERT_TRUE(server_start(&stuck, "stuck", MIB, 1));
 	ASSERT_TRUE(server_start(&well, "well", MIB, 2));
 	fd = target_open("stuck", O_RDWR);
@@ -366,6 +367,9 @@ TEST(syncfs_of_a_path_ends_by_the_deadlines_of_the_others)
 	EXPECT_EQ(0, target_dirty("well"));
 	EXPECT_EQ(1, well.store[0]);
 
+	/* From now on nothing is to be late. */
+	ASSERT_EQ(0, target_set("stuck", &(struct target_options){ .return_ms = LATE,
+								   .sync_ms = LATE }));
 	*stuck.stop = 0;
 	EXPECT_EQ(EIO, fsync(fd) ? errno : 0);
 	EXPECT_EQ(0, fsync(fd));
