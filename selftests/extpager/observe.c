@@ -488,6 +488,7 @@ TEST_F_TIMEOUT(observe, every_counter_counts_a_known_sequence, 120)
 	struct extpager_reply re;
 	struct access a;
 	unsigned int i, pages;
+	int result;
 	struct client c, joins[2];
 	char fate[128];
 	uint32_t done;
@@ -627,20 +628,24 @@ TEST_F_TIMEOUT(observe, every_counter_counts_a_known_sequence, 120)
 	a = (struct access){ self->fd, 200, QUOTA_PAGES + 1, 1 };
 	CLIENT(write_some, &a);
 	ASSERT_TRUE(WAIT_FOR(SOON, target_stat(NAME, EXTPAGER_A_STATS_QUOTA_WAITS)));
-	for (pages = 0; pages < QUOTA_PAGES; pages += ev.length / PAGE) {
-		NEXT(DATA_RETURN);
+	/* Of what is written after such a wait nothing may come by itself. */
+	for (pages = 0; (result = client_result(&c, 0)) == CLIENT_RUNNING;) {
+		if (!pager_event(&self->p, &ev, 10))
+			continue;
+		ASSERT_EQ(EXTPAGER_EV_DATA_RETURN, ev.op);
 		ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
 		COUNT(DATA_RETURNS, 1);
+		pages += ev.length / PAGE;
 	}
-	ENDS(0);
+	ASSERT_EQ(0, result);
 	COUNT(QUOTA_WAITS, target_stat(NAME, EXTPAGER_A_STATS_QUOTA_WAITS) == 2 ? 2 : 1);
 	CLIENT(sync_file, &self->fd);
-	if (pages == QUOTA_PAGES) {
+	for (; pages < QUOTA_PAGES + 1; pages += ev.length / PAGE) {
 		NEXT(DATA_RETURN);
-		ASSERT_EQ(PAGE, ev.length);
 		ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
 		COUNT(DATA_RETURNS, 1);
 	}
+	ASSERT_EQ(QUOTA_PAGES + 1, pages);
 	NEXT(SYNC);
 	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
 	ENDS(0);
