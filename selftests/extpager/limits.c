@@ -37,9 +37,11 @@
 #define UFFD_FEATURE_WP_ASYNC (1 << 15)
 #endif
 
+/* Write-back only when somebody asks for it. */
 FIXTURE(limits)
 {
 	struct server server;
+	long interval;
 	int fd;
 	uint8_t *shared, *private;
 };
@@ -48,6 +50,8 @@ FIXTURE_SETUP(limits)
 {
 	struct target_options o = { .bytes = BYTES };
 
+	self->interval = writeback_interval(AN_HOUR);
+	ASSERT_LT(0, self->interval);
 	ASSERT_EQ(0, ways_add(&o));
 	ASSERT_TRUE(server_start(&self->server, TARGET, BYTES, SEED));
 	self->fd = target_open(TARGET, O_RDWR);
@@ -65,6 +69,7 @@ FIXTURE_TEARDOWN(limits)
 	close(self->fd);
 	server_stop(&self->server);
 	EXPECT_TRUE(ways_end());
+	writeback_interval(self->interval);
 }
 
 /* ---- pages pinned for a moment ---- */
