@@ -63,7 +63,7 @@ static long do_drop_caches(struct order *o)
 /* A page that a CPU has in hand is passed over, so it may take more than one try. */
 static bool drops_all_but(struct worker *w, long (*drop)(struct order *o), long rest)
 {
-	return WAIT_FOR(2000, worker_do(w, drop, 0, 16 * PAGE, 0) == 0 &&
+	return WAIT_FOR(WORKER_MS, worker_do(w, drop, 0, 16 * PAGE, 0) == 0 &&
 			worker_do(w, do_resident, 0, 16 * PAGE, 0) == rest);
 }
 

@@ -90,7 +90,7 @@ long worker_do(struct worker *w, long (*what)(struct order *o), uint64_t offset,
 
 bool worker_evicts(struct worker *w, uint64_t offset, uint64_t length)
 {
-	return WAIT_FOR(2000, worker_do(w, do_forget, offset, length, 0) == 0 &&
+	return WAIT_FOR(WORKER_MS, worker_do(w, do_forget, offset, length, 0) == 0 &&
 			worker_do(w, do_resident, offset, length, 0) == 0);
 }
 
