@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* An object is in the page cache as any file is, and obeys its rules. */
+/* vm: timeout=240 */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -236,7 +237,7 @@ static int write_in_cgroup(void *arg)
 	return do_fsync(&o) ? 14 : 0;
 }
 
-TEST_F_TIMEOUT(cache, writer_in_a_small_cgroup_gets_through, 100)
+TEST_F_TIMEOUT(cache, writer_in_a_small_cgroup_gets_through, 200)
 {
 	struct squeeze q = { .fd = self->crew.fd, .bytes = 32 * MIB };
 	struct client c;
@@ -251,7 +252,7 @@ TEST_F_TIMEOUT(cache, writer_in_a_small_cgroup_gets_through, 100)
 		q.seed = 2 + i;
 		q.bytes = on_debug_kernel() ? 20 * MIB : 32 * MIB;
 		c = client_start(write_in_cgroup, &q);
-		EXPECT_EQ(0, client_result(&c, 45000)) TH_LOG("by_map %d", i);
+		EXPECT_EQ(0, client_result(&c, 90000)) TH_LOG("by_map %d", i);
 		client_kill(&c);
 		EXPECT_EQ(0, store_wrong(0, q.bytes, q.seed));
 		EXPECT_EQ(0, target_dirty(NAME));

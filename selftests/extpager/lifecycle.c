@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The life of an object: INIT, READY, use, TERMINATE, and again. */
+/* vm: timeout=240 */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -853,7 +854,7 @@ static int come_and_go(void *arg)
 	return 0;
 }
 
-TEST_F_TIMEOUT(lifecycle, terminate_comes_before_the_next_init, 110)
+TEST_F_TIMEOUT(lifecycle, terminate_comes_before_the_next_init, 220)
 {
 	unsigned int rounds = test_rounds(10000, 1000, 500), terminates = 0, i;
 	struct comer *comer = shared_memory(2 * sizeof(*comer));
@@ -980,7 +981,7 @@ static void create_and_destroy(struct __test_metadata *_metadata, struct pager *
 	close(fd);
 }
 
-TEST_F(lifecycle, destroyed_objects_leave_nothing)
+TEST_F_TIMEOUT(lifecycle, destroyed_objects_leave_nothing, 110)
 {
 	long objects, pages;
 	unsigned int i;
