@@ -31,6 +31,8 @@ bool on_debug_kernel(void);
 /* 6.12 is 612. */
 unsigned int kernel_version(void);
 uint64_t now_ms(void);
+/* By the kernel's ticks, of which a deadline is so many: for what must not come before. */
+uint64_t ticked_ms(void);
 /* Poll @cond up to @ms milliseconds; false if it did not come true. */
 #define WAIT_FOR(ms, cond) ({						\
 	uint64_t __end = now_ms() + (ms);				\
