@@ -253,7 +253,8 @@ static void *run(void *arg)
 static void another_thread_stops_a_run(void **state)
 {
 	static const struct extpager_ops ops = { .size = sizeof(ops) };
-	const struct timespec pause = { .tv_nsec = 20000000 };
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	unsigned int taken = 0;
 	pthread_t thread;
 	int ret = -1;
 
@@ -262,7 +263,13 @@ static void another_thread_stops_a_run(void **state)
 	fake.interrupt = 1;
 	assert_int_equal(pthread_create(&thread, NULL, run, &ret), 0);
 	fake_post_op(0, EXTPAGER_EV_SYNC, 1, 0, 4096);
-	nanosleep(&pause, NULL);
+	/* A run that begins stopped takes nothing. */
+	while (!taken) {
+		nanosleep(&pause, NULL);
+		pthread_mutex_lock(&fake.lock);
+		taken = fake.nr_taken;
+		pthread_mutex_unlock(&fake.lock);
+	}
 	extpager_stop(port);
 	pthread_join(thread, NULL);
 	assert_int_equal(ret, 0);
