@@ -9,13 +9,15 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import time
 import types
 
 sys.path.append("/tests/helpers")
-from served import MIB, PATHS, main, mount_paths, run, show, until
+from served import MIB, PATHS, SLOWNESS, main, mount_paths, run, show, until
 
 CONF = "/etc/extpager/targets.d"
 LOCK = "/run/extpager/pagerd/lock"
@@ -68,9 +70,16 @@ def finds(level, check, target=None, *words, others=()):
 
 
 def start_pagerd(*words):
-    daemon = subprocess.Popen(["pagerd", *words], stderr=subprocess.DEVNULL)
-    until("pagerd has a port", lambda: any(
-        p["alive"] for p in json.loads(run("pagerctl", "-j", "pager", "list"))["pagers"]))
+    """When it is ready: it has a port before it is protected, and serves what there is."""
+    address = f"/tmp/doctor-{time.monotonic_ns()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(30 * SLOWNESS)
+        daemon = subprocess.Popen(["pagerd", *words], stderr=subprocess.DEVNULL,
+                                  env={**os.environ, "NOTIFY_SOCKET": address})
+        while manager.recv(4096) != b"READY=1":
+            pass
+    os.unlink(address)
     return daemon
 
 
