@@ -192,8 +192,9 @@ def test_handover():
     """With --only, two share the targets; the survivor takes no orphan that is not its own."""
     ctl("target", "add", "a", "--store", "file:/dev/shm/a?create=1", "--size", "1M")
     first = Pagerd("--only", "a")
-    second = Pagerd("--only", "a,x")
+    # It is up before it attaches, and who attaches first has it.
     first.serves("a")
+    second = Pagerd("--only", "a,x")
     port = show("a")["port"]
     second.says("left alone")
     first.kill()
