@@ -5,6 +5,7 @@
 import json
 import mmap
 import os
+import select
 import struct
 import subprocess
 import sys
@@ -401,7 +402,10 @@ def test_delete():
 def test_pagerctl():
     """Lists, statistics and events, as text and as JSON."""
     watch = subprocess.Popen(["pagerctl", "-j", "monitor"], stdout=subprocess.PIPE, text=True)
-    time.sleep(0.5)
+    ctl("target", "add", "noise", "--size", "1M")
+    # Its first line says that it is subscribed.
+    while not select.select([watch.stdout], [], [], 0.2)[0]:
+        ctl("target", "set", "noise", "--mode", "600")
     pagerd = Pagerd("--queues", "2")
     ctl("target", "add", "p", "--store", "mem:", "--size", "1.5M", "--mode", "640",
         "--quota", "256K", "--grace", "5m")
@@ -414,7 +418,8 @@ def test_pagerctl():
     assert target["bytes"] == 3 * MIB // 2 and target["mode"] == 0o640, target
     assert target["quota"] == 256 << 10 and target["grace_ms"] == 300000, target
     assert "1.5 MiB" in ctl("target", "list") and "5 min" in ctl("target", "show", "p")
-    assert [t["name"] for t in json.loads(ctl("-j", "target", "list"))["targets"]] == ["p"]
+    assert sorted(t["name"] for t in json.loads(ctl("-j", "target", "list"))["targets"]) == \
+        ["noise", "p"]
     pagers = json.loads(ctl("-j", "pager", "list"))["pagers"]
     assert len(pagers) == 1 and pagers[0]["pid"] == pagerd.process.pid, pagers
     assert len(pagers[0]["queues"]) == 2 and "alive" in ctl("pager", "list")
@@ -425,10 +430,15 @@ def test_pagerctl():
                                          status=1)
     assert "no such target" in ctl("target", "del", "q", status=1)
     delete("p")
-    time.sleep(0.5)
+    delete("noise")
+    events = []
+    # In any order: a worker tells of each.
+    while not {("deleted", "p"), ("deleted", "noise")} <= set(events):
+        event = json.loads(watch.stdout.readline())
+        events.append((event["event"], event["target"]["name"]))
     watch.terminate()
-    events = [json.loads(line) for line in watch.communicate()[0].splitlines()]
-    kinds = [e["event"] for e in events if e["target"]["name"] == "p"]
+    watch.communicate()
+    kinds = [kind for kind, name in events if name == "p"]
     assert kinds[0] == "added" and "attached" in kinds and kinds[-1] == "deleted", kinds
     pagerd.stop()
 
