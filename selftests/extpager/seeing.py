@@ -244,6 +244,7 @@ def test_counters_agree_with_a_traced_run():
         with Stopped(target):
             assert client(target.path, 500 * PAGE).wait(60) == 1
         until("nothing is pending", lambda: not pending())
+        until("its late answer was refused", lambda: stats()["bad-replies"])
         trace(False)
         told, counters = counted_in_trace(), stats()
         counters["pages-copied"] += counters.pop("pages-zeroed") + counters.pop("pages-read")
