@@ -16,6 +16,7 @@ from served import DISK, main, MIB, run, show, until
 
 FOREIGN = "/dev/shm/foreign"
 O_DIRECT = 0o40000
+OPENAT = "257"
 
 
 def foreign_disk():
@@ -159,7 +160,9 @@ def test_a_store_named_while_the_old_one_is_opened():
         fd = open_target("c", os.O_RDWR | os.O_NONBLOCK)
         with frozen(directory):
             pagerd = Pagerd()
-            until("it waits for the file system", lambda: " D " in pagerd.proc("stat"))
+            # In its openat(2), and not for a moment elsewhere, before it knows its store.
+            until("it waits for the file system",
+                  lambda: pagerd.proc("syscall").split()[0] == OPENAT)
             ctl("target", "set", "c", "--store", f"block:{device}")
         pagerd.says("its store is now")
         pagerd.says("signature: ext4")
