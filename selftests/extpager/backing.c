@@ -27,6 +27,7 @@
 #define FILE_PATH "/tmp/backing"
 #define BEGIN	(3 * MIB)	/* where the object begins in its file or device */
 #define SLOW	1500		/* ms that a slow device takes */
+#define LONG	30000		/* ms: a deadline that no pause makes anybody miss */
 
 FIXTURE(backing)
 {
@@ -442,10 +443,11 @@ TEST_F(backing, at_the_deadline_nobody_waits_any_longer)
 	uint64_t begin;
 
 	OBJECT_ON_SLOW_DEVICE();
-	ASSERT_EQ(0, target_set(NAME, &o));
 	c = crowd_new(self->fd, BYTES, 7, 1);
 	begin = now_ms();
 	ASSERT_TRUE(begin_reading(&self->p, c, self->file, 9));
+	/* It holds for what is asked already, and only for what the pager has answered. */
+	ASSERT_EQ(0, target_set(NAME, &o));
 	EXPECT_EQ(0, crowd_join(c, SOON));
 	EXPECT_EQ(1, errors_of(c, EIO));
 	EXPECT_GT(begin + SLOW, c->access[0].end_ms);
@@ -455,6 +457,7 @@ TEST_F(backing, at_the_deadline_nobody_waits_any_longer)
 	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_WARNINGS));
 
 	/* The next one asks anew, and is not kept waiting by the last. */
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .page_in_ms = LONG }));
 	c = crowd_new(self->fd, BYTES, 7, 1);
 	c->access[0].offset = 9 * PAGE;
 	crowd_start(c);
@@ -480,7 +483,6 @@ TEST_F(backing, by_action_wait_it_is_asked_for_anew_at_the_deadline)
 	unsigned int i;
 
 	OBJECT_ON_SLOW_DEVICE();
-	ASSERT_EQ(0, target_set(NAME, &o));
 	c = crowd_new(self->fd, BYTES, 7, WAITERS);
 	for (i = 0; i < WAITERS; i++)
 		c->access[i].offset = 40 * i * PAGE;
@@ -490,6 +492,9 @@ TEST_F(backing, by_action_wait_it_is_asked_for_anew_at_the_deadline)
 		ASSERT_TRUE(next_request(&self->p, &ev[0]));
 		ASSERT_EQ(0, pager_supply_file(&self->p, &ev[0], self->file, BEGIN));
 	}
+	/* For these, which the pager has answered, and not for what it is asked anew. */
+	ASSERT_EQ(0, target_set(NAME, &o));
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .page_in_ms = LONG }));
 	for (i = 0; i < WAITERS; i++)
 		ASSERT_TRUE(next_request(&self->p, &ev[i]));
 	/* One each deadline would take longer. */
@@ -540,7 +545,6 @@ TEST_F(backing, a_write_to_the_file_from_its_own_mapping_ends)
 	ASSERT_TRUE(fill_pages(ext4, 0, 64, 6));
 	close(ext4);
 	OBJECT(64 * PAGE);
-	ASSERT_EQ(0, target_set(NAME, &o));
 	k.object = self->fd;
 	k.file = open("/tmp/ext4/file", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, k.file);
@@ -549,7 +553,10 @@ TEST_F(backing, a_write_to_the_file_from_its_own_mapping_ends)
 	c = client_start(write_from_itself, &k);
 	ASSERT_TRUE(next_request(&self->p, &ev));
 	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
+	ASSERT_EQ(0, target_set(NAME, &o));
 	EXPECT_EQ(0, client_result(&c, SOON));
+	/* What can be read is, if not in that time. */
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .page_in_ms = LONG }));
 	ASSERT_TRUE(ask(&self->p, self->fd, 40, 1, &ev));
 	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
 	EXPECT_TRUE(pages_are(self->fd, 40, 1, 6));
