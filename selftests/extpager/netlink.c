@@ -683,6 +683,9 @@ TEST_F(netlink, events_come_in_the_order_of_what_has_happened)
 	EXPECT_EVENT(STALLED, STALLED);
 	EXPECT_EQ(EIO, client_result(&c, LONG));
 	ASSERT_TRUE(pager_expect(&p, EXTPAGER_EV_DATA_REQUEST, &ev, LONG));
+	/* No pause makes the next one late. */
+	ASSERT_EQ(0, TELL(TARGET_SET, name_it(NAME), with_u32(PAGE_IN_MS, LONG)));
+	EXPECT_EVENT(CHANGED, STALLED);
 	c = client_start(read_a_page, &fd);
 	do {
 		ASSERT_TRUE(pager_expect(&p, EXTPAGER_EV_DATA_REQUEST, &ev, LONG));
