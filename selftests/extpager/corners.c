@@ -35,12 +35,16 @@ FIXTURE(corners)
 	uint32_t generation;
 	int fd;
 	struct worker w[WORKERS];
+	long interval;
 };
 
 FIXTURE_SETUP(corners)
 {
 	unsigned int i;
 
+	/* Dirty pages go when a test has them go. */
+	self->interval = writeback_interval(AN_HOUR);
+	ASSERT_LT(0, self->interval);
 	ASSERT_TRUE(target_gone(NAME));
 	ASSERT_EQ(0, target_add(NAME, &(struct target_options){ .bytes = BYTES }));
 	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
@@ -56,6 +60,7 @@ FIXTURE_TEARDOWN(corners)
 {
 	unsigned int i;
 
+	EXPECT_EQ(AN_HOUR, writeback_interval(self->interval));
 	for (i = 0; i < WORKERS; i++)
 		worker_stop(&self->w[i]);
 	close(self->fd);
