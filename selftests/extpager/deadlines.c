@@ -363,7 +363,7 @@ TEST_F(warned, half_of_a_deadline_is_told_once_and_before_its_end)
 	ASSERT_TRUE(write_file(TRACING "events/extpager/extpager_slow/enable", "1"));
 	log = log_begin();
 	ASSERT_LE(0, log);
-	start = now_ms();
+	start = ticked_ms();
 	c = client_start(variant->fn, &io);
 	do {
 		ASSERT_TRUE(pager_event(&self->p, &ev, SOON));
@@ -376,11 +376,11 @@ TEST_F(warned, half_of_a_deadline_is_told_once_and_before_its_end)
 	EXPECT_EQ(1, warnings());
 	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
 	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, 0));
-	EXPECT_LE(deadline() / 2, now_ms() - start);
+	EXPECT_LE(deadline() / 2, ticked_ms() - start);
 
 	/* It is about to happen, and does. */
 	EXPECT_EQ(EXTPAGER_EVENT_STALLED, next_told(&told, SOON));
-	EXPECT_LE(deadline(), now_ms() - start);
+	EXPECT_LE(deadline(), ticked_ms() - start);
 	EXPECT_EQ(1, timeouts());
 	EXPECT_EQ(1, warnings());
 	EXPECT_EQ(variant->error, client_result(&c, SOON));
@@ -524,7 +524,7 @@ TEST_F(parked, a_client_waits_on_and_a_late_answer_has_its_page_asked_again)
 {
 	struct io io = { self->fd, 5 * PAGE, PAGE, SEED };
 	struct extpager_event first, ev;
-	uint64_t start = now_ms();
+	uint64_t start = ticked_ms();
 	struct client c;
 	struct asked a;
 
@@ -533,7 +533,7 @@ TEST_F(parked, a_client_waits_on_and_a_late_answer_has_its_page_asked_again)
 	ASSERT_TRUE(next_request(&self->p, &first));
 	EXPECT_FALSE(first.flags & EXTPAGER_EVF_RESENT);
 	ASSERT_TRUE(WAIT_FOR(SOON, is_parked(5)));
-	EXPECT_LE(deadline(), now_ms() - start);
+	EXPECT_LE(deadline(), ticked_ms() - start);
 	/* It is on the list a moment before its page goes; when this is told, that has gone. */
 	EXPECT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_STALLED));
 	EXPECT_CACHED(0, 5);
@@ -545,7 +545,7 @@ TEST_F(parked, a_client_waits_on_and_a_late_answer_has_its_page_asked_again)
 	ASSERT_TRUE(next_request(&self->p, &ev));
 	EXPECT_EQ(first.offset, ev.offset);
 	EXPECT_TRUE(ev.flags & EXTPAGER_EVF_RESENT);
-	EXPECT_LE(2 * deadline(), now_ms() - start);
+	EXPECT_LE(2 * deadline(), ticked_ms() - start);
 	a = asked_for(5);
 	EXPECT_EQ(1, a.nr);
 	EXPECT_EQ(c.pid, a.p.pid);
@@ -850,7 +850,7 @@ TEST_F(deadlines, an_opener_waits_on_until_its_pager_is_ready)
 	PARTIAL(2);
 	ASSERT_EQ(0, target_add(NAME, &o));
 	/* With nobody there at all, */
-	start = now_ms();
+	start = ticked_ms();
 	c = client_start(open_target, NULL);
 	killed = client_start(open_target, NULL);
 	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, deadline() * 3 / 2));
@@ -862,7 +862,7 @@ TEST_F(deadlines, an_opener_waits_on_until_its_pager_is_ready)
 	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &first, SOON));
 	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, SOON));
 	EXPECT_LT(first.generation, ev.generation);
-	EXPECT_LE(deadline() * 5 / 2, now_ms() - start);
+	EXPECT_LE(deadline() * 5 / 2, ticked_ms() - start);
 	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, 0));
 	EXPECT_EQ(-ESTALE, pager_ready(&self->p, &first, 0, 0));
 	ASSERT_EQ(0, pager_ready(&self->p, &ev, 0, 0));

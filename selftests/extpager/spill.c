@@ -438,13 +438,13 @@ TEST_F(spill, by_return_action_error_nothing_is_spilled)
 
 	PARTIAL(133);
 	START(.return_ms = short_ms(), .return_action = EXTPAGER_ACTION_ERROR);
-	start = now_ms();
+	start = ticked_ms();
 	worker_begin(w, do_write, 0, 2 * MIB, 1);
 	EXPECT_TRUE(stays_busy(w));
 	done = worker_end(w, WORKER_MS);
 	EXPECT_LT(0, done);
 	EXPECT_GE((long)(QUOTA + SLACK), done);
-	EXPECT_LE(short_ms(), now_ms() - start);
+	EXPECT_LE(short_ms(), ticked_ms() - start);
 	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_PAGES_SPILLED));
 	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_SPILLS_FAILED));
 	EXPECT_EQ(0, target_spilled(NAME));
@@ -1133,10 +1133,10 @@ TEST_F(spill, fsync_waits_for_the_store_until_its_deadline_and_tells_it_once_per
 	START(.return_ms = short_ms());
 	ASSERT_EQ(0, serve_order(b, other, do_reopen, 0, 0, 0));
 	ASSERT_TRUE(stall(b, 2 * MIB, 1));
-	start = now_ms();
+	start = ticked_ms();
 	EXPECT_EQ(-EIO, worker_do(w, do_fsync, 0, 0, 0));
-	EXPECT_LE(short_ms() - 10, now_ms() - start);
-	EXPECT_GE(short_ms() + prompt(), now_ms() - start);
+	EXPECT_LE(short_ms() - 10, ticked_ms() - start);
+	EXPECT_GE(short_ms() + prompt(), ticked_ms() - start);
 	EXPECT_EQ(EXTPAGER_STATE_STALLED, target_state(NAME));
 	ASSERT_TRUE(SERVE_UNTIL(b, target_spilled(NAME) == 0));
 	EXPECT_EQ(0, serve_order(b, w, do_fsync, 0, 0, 0));
@@ -1278,9 +1278,9 @@ TEST_F(spill, at_its_limit_writers_are_paused_and_fail_as_without_a_spill)
 
 	BEHAVIOURS(91);
 	START(.spill_limit = MIB, .return_ms = short_ms());
-	start = now_ms();
+	start = ticked_ms();
 	done = do_writes(w, 0, 4 * MIB, 1);
-	EXPECT_LE(short_ms(), now_ms() - start);
+	EXPECT_LE(short_ms(), ticked_ms() - start);
 	EXPECT_LE((long)(2 * MIB - SLACK), done);
 	EXPECT_GE((long)(2 * MIB + SLACK), done);
 	EXPECT_EQ(MIB, target_spilled(NAME));
@@ -1288,7 +1288,7 @@ TEST_F(spill, at_its_limit_writers_are_paused_and_fail_as_without_a_spill)
 	EXPECT_TRUE(target_spill_full(NAME));
 	EXPECT_LT(0, target_stat(NAME, EXTPAGER_A_STATS_SPILLS_FAILED));
 	/* After some pages it is tried again when the writer looks: ten times a second. */
-	EXPECT_GE(100 + (now_ms() - start) / 20,
+	EXPECT_GE(100 + (ticked_ms() - start) / 20,
 		  target_stat(NAME, EXTPAGER_A_STATS_SPILLS_FAILED));
 	EXPECT_LE(MIB / PAGE, target_stat(NAME, EXTPAGER_A_STATS_PAGES_SPILLED));
 	/* The next ones, at the same limit. */
