@@ -12,7 +12,7 @@ import sys
 sys.path.append("/tests/helpers")
 from frozen import file_system, frozen, loop_device, MOUNTED
 from pagers import ctl, delete, open_target, Pagerd
-from served import DISK, main, MIB, run, show, until
+from served import DISK, disk_opens, main, MIB, run, show, until
 
 FOREIGN = "/dev/shm/foreign"
 O_DIRECT = 0o40000
@@ -182,5 +182,5 @@ def test_a_store_named_while_the_old_one_is_opened():
 
 if __name__ == "__main__":
     run("modprobe", "-a", "nvme", "loop", "ext4")
-    until("there is a disk", lambda: os.path.exists(DISK))
+    until("the disk opens", disk_opens)
     main(globals())

@@ -14,7 +14,7 @@ import time
 
 sys.path.append("/tests/helpers")
 from pagers import ctl, delete, drop, open_target, pattern, Pagerd
-from served import clean_up, DISK, MIB, run, show, until
+from served import clean_up, DISK, disk_opens, MIB, run, show, until
 
 
 def fill(fd, pages, salt):
@@ -556,7 +556,7 @@ def main():
         work(sys.argv[2], int(sys.argv[3]))
         return 0
     subprocess.run(["modprobe", "nvme"], check=True)
-    until("there is a disk", lambda: os.path.exists(DISK))
+    until("the disk opens", disk_opens)
     tests = [(name[5:], function) for name, function in globals().items()
              if name.startswith("test_")]
     failed = 0

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 sys.path.append("/tests/helpers")
-from served import DISK, MIB, Target, drop_caches, main, run, shows, until
+from served import DISK, disk_opens, MIB, Target, drop_caches, main, run, shows, until
 
 SHM = "/dev/shm"
 MOUNTED = "/tmp/mounted"
@@ -397,5 +397,5 @@ def test_splice_to_and_from_a_pipe():
 
 
 run("modprobe", "-a", "nvme", "loop")
-until("there is a disk", lambda: os.path.exists(DISK))
+until("the disk opens", disk_opens)
 main(globals())

@@ -11,7 +11,7 @@ import threading
 sys.path.append("/tests/helpers")
 from frozen import loop_device, MOUNTED
 from pagers import ctl, delete, open_target, pattern, Pagerd
-from served import DISK, drop_caches, main, MIB, mount_paths, PATHS, run, shows, until
+from served import DISK, disk_opens, drop_caches, main, MIB, mount_paths, PATHS, run, shows, until
 
 CGROUP = "/sys/fs/cgroup/extpager-stacked"
 BLOCK = 64 << 10
@@ -150,5 +150,5 @@ def test_a_store_that_needs_another_pager():
 
 if __name__ == "__main__":
     run("modprobe", "-a", "nvme", "loop", "ext4")
-    until("there is a disk", lambda: os.path.exists(DISK))
+    until("the disk opens", disk_opens)
     main(globals())
