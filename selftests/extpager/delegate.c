@@ -547,7 +547,7 @@ TEST_F(delegate, who_comes_as_it_is_taken_back_is_not_forgotten)
 	void *ret;
 
 	/* All of this, until somebody waits, is to be over before. */
-	BEGIN_ON_FLAKY(on_debug_kernel() ? 4 * SLOW : 2 * SLOW);
+	BEGIN_ON_FLAKY(2 * SLOW);
 	ASSERT_EQ(0, all_handed_over(self));
 	ASSERT_EQ(0, ready(self));
 	ASSERT_EQ(0, prefetch(self->fd, 10, 1));
