@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=300
+# vm: timeout=300 deep=debug
 """Which block devices pagerd takes, how it has them open, and whose content it
 does not write over."""
 import contextlib

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=300
+# vm: timeout=300 deep=debug
 """What a bare target is like, and those who follow the kernel's events when they
 are too slow for them."""
 import json

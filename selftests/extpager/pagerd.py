@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=300
+# vm: timeout=300 deep=debug
 """pagerd and pagerctl as their users meet them: stores, restarts, refusals, the end."""
 import json
 import mmap

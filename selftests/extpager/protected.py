@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=300
+# vm: timeout=300 deep=debug
 """What pagerd does to itself, so that it can serve when memory is short, and what
 it tells the service manager; its threads."""
 import contextlib

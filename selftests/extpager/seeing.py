@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=300
+# vm: timeout=300 deep=debug
 """What an administrator is shown of targets at work: latencies, what is pending, top."""
 import errno
 import fcntl

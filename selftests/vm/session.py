@@ -164,6 +164,10 @@ class Session:
         """What kcsan sees it sees at random: it gains nothing by rounds for the sake of size."""
         return self.deep and kernel.name != "kcsan"
 
+    def _leaves(self, program, place):
+        """Is it left to check-deep there? Not if it is asked for."""
+        return not self.deep and not self.only and place in program.deep
+
     def _environment(self, kernel):
         return {"EXTPAGER_SEED": self.seed, "EXTPAGER_DEEP": int(self._deep_on(kernel)),
                 "EXTPAGER_DEBUG_KERNEL": int(kernel.debug), "EXTPAGER_KERNEL": kernel.release}
@@ -171,7 +175,7 @@ class Session:
     def _selected(self, kernel):
         """The programs to run; one that is wanted for a single test gets its name."""
         for program in tree.programs().values():
-            if not program.runs_on(kernel.name):
+            if not program.runs_on(kernel.name) or self._leaves(program, kernel.name):
                 continue
             if kernel.name == "kcsan" and not self.only and program.name not in tree.MEETING:
                 continue
@@ -271,8 +275,12 @@ class Session:
         """What the manifest wants of a run on these places: test programs when
         there are kernels, and the kinds (canary, mutant...) that were run."""
         wanted = {}
+        left = {(p.name, place) for p in tree.programs().values() for place in places
+                if self._leaves(p, place)}
         for (test, place), verdict in manifest.load().items():
             kind = test.partition(":")[0]
+            if (kind, place) in left:
+                continue
             if kind not in KINDS or kind == "boot":
                 runs = place in places
             else:

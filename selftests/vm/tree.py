@@ -13,8 +13,9 @@ BUILD = TOP / "build"
 SELFTESTS = TOP / "selftests"
 VM = BUILD / "vm"
 
-# Options of a "vm:" comment that need no machine of their own.
-SHARED = ("timeout", "kernels", "module")
+# Options of a "vm:" comment that need no machine of their own. deep=debug leaves the debug
+# kernel to check-deep: for programs that are about pagerd and pagerctl, not about the module.
+SHARED = ("timeout", "kernels", "module", "deep")
 SWITCHES = ("mem", "smp", "swap", "disk", "disks", "params", "cmdline")
 TIMEOUT = 120
 
@@ -65,6 +66,11 @@ class Program:
     def runs_on(self, kernel):
         kernels = self.options.get("kernels")
         return not kernels or kernel in kernels.split(",")
+
+    @property
+    def deep(self):
+        """Names of the kernels on which it is left to check-deep."""
+        return self.options.get("deep", "").split(",")
 
 
 def kernel(name):
