@@ -202,6 +202,7 @@ TEST_F(delegate, a_range_is_read_and_written_without_its_pager)
 	EXPECT_FALSE(page_is_here(self->fd, 101));
 	EXPECT_TRUE(page_is(map + 300 * PAGE, 7, 300));
 	/* The one is woken for before the other is told to be here. */
+	EXPECT_TRUE(WAIT_FOR(SOON, page_is_here(self->fd, 301)));
 	EXPECT_TRUE(pages_are(self->fd, 300, 2, 7));
 	EXPECT_TRUE(reads(self, 10, 7));
 	ASSERT_EQ(1, pwrite(self->fd, "x", 1, 200 * PAGE + 5));

@@ -542,7 +542,7 @@ TEST_F(opening, holds_no_mmap_lock)
 	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_INIT, &ev, SOON));
 	ASSERT_TRUE(WAIT_FOR(SOON, tasks_waiting(c.pid) == 1));
 	t->waits = true;
-	EXPECT_TRUE(WAIT_FOR(short_deadline(), t->went_on));
+	EXPECT_TRUE(WAIT_FOR(short_deadline() / 2, t->went_on));
 	EXPECT_FALSE(self->u->opened);
 	ASSERT_EQ(0, pager_ready(&self->p, &ev, 0, 0));
 	EXPECT_EQ(0, client_result(&c, SOON));

@@ -13,7 +13,6 @@
 
 #include "kselftest_harness.h"
 #include "behaviours.h"
-#include "support/crowd.h"
 #include "support/pager.h"
 #include "support/worker.h"
 
@@ -298,28 +297,20 @@ TEST_F(writeback, failed_barrier_is_reported_and_made_good)
 	EXPECT_EQ(1, target_stat(NAME, EXTPAGER_A_STATS_PAGES_RETURNED));
 }
 
-static bool dies_at_once(struct worker *w)
-{
-	uint64_t start = now_ms();
-
-	client_kill(&w->c);
-	return now_ms() - start < (on_debug_kernel() ? 2000 : 500);
-}
-
 TEST_F(writeback, client_killed_in_fsync_leaves_at_once)
 {
-	struct worker *w = self->b.w;
+	struct worker *w = &self->b.w[0];
 	struct pager *p = &self->b.p;
 	struct extpager_event ev;
+	uint64_t start;
 
 	PARTIAL(30, 99);
-	ASSERT_EQ((long)PAGE, worker_do(&w[0], do_write, 0, PAGE, 1));
-	worker_begin(&w[0], do_fsync, 0, 0, 0);
+	ASSERT_EQ((long)PAGE, worker_do(w, do_write, 0, PAGE, 1));
+	worker_begin(w, do_fsync, 0, 0, 0);
 	ASSERT_TRUE(takes_return(p, &ev, 0, PAGE, 1));
-	worker_begin(&w[2], do_fsync, 0, 0, 0);
-	ASSERT_TRUE(WAIT_FOR(WORKER_MS, tasks_waiting(w[2].c.pid) == 1));
-	/* The machine may stand still for a moment: the better one counts. */
-	EXPECT_TRUE(dies_at_once(&w[0]) | dies_at_once(&w[2]));
+	start = now_ms();
+	client_kill(&w->c);
+	EXPECT_GT(on_debug_kernel() ? 2000 : 500, now_ms() - start);
 	/* Its bytes are on their way all the same. */
 	EXPECT_EQ(0, worker_do(&self->b.w[1], do_check, 0, PAGE, 1));
 	ASSERT_EQ(0, pager_return_done(p, &ev, 0));
@@ -1268,19 +1259,15 @@ TEST_F(quota, mapped_writer_is_paused_at_the_quota_and_goes_on)
 
 TEST_F(quota, paused_writer_can_be_killed)
 {
-	bool at_once = false;
-	unsigned int i;
+	struct worker *w = &self->b.w[0];
+	uint64_t start;
 
 	PARTIAL(30, 99, 145);
-	/* The machine may stand still for a moment: the best one counts. */
-	for (i = 0; i < WORKERS && !at_once; i++) {
-		uint64_t waits = target_stat(NAME, EXTPAGER_A_STATS_QUOTA_WAITS);
-
-		worker_begin(&self->b.w[i], do_write, 0, 4 * MIB, 1);
-		ASSERT_TRUE(is_paused(&self->b.w[i], waits));
-		at_once = dies_at_once(&self->b.w[i]);
-	}
-	EXPECT_TRUE(at_once);
+	worker_begin(w, do_write, 0, 4 * MIB, 1);
+	ASSERT_TRUE(is_paused(w, 0));
+	start = now_ms();
+	client_kill(&w->c);
+	EXPECT_GT(on_debug_kernel() ? 2000 : 500, now_ms() - start);
 }
 
 /* ---- the pager goes in the middle of it ---- */
