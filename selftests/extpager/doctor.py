@@ -9,14 +9,13 @@ import json
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
-import time
 import types
 
 sys.path.append("/tests/helpers")
+from manager import Manager
 from served import MIB, PATHS, SLOWNESS, main, mount_paths, run, show, until
 
 CONF = "/etc/extpager/targets.d"
@@ -71,15 +70,10 @@ def finds(level, check, target=None, *words, others=()):
 
 def start_pagerd(*words):
     """When it is ready: it has a port before it is protected, and serves what there is."""
-    address = f"/tmp/doctor-{time.monotonic_ns()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(address)
-        manager.settimeout(30 * SLOWNESS)
+    with Manager() as manager:
         daemon = subprocess.Popen(["pagerd", *words], stderr=subprocess.DEVNULL,
-                                  env={**os.environ, "NOTIFY_SOCKET": address})
-        while manager.recv(4096) != b"READY=1":
-            pass
-    os.unlink(address)
+                                  env={**os.environ, "NOTIFY_SOCKET": manager.path})
+        manager.wait_for(30 * SLOWNESS, READY="1")
     return daemon
 
 

@@ -3,85 +3,22 @@
 # vm: timeout=400 kernels=6.1,6.12
 """pagerd and what is around it: a service manager (played by the test), other name
 spaces, few rights, a burst of targets, a store that does not answer at the end."""
-import array
 import ctypes
 import mmap
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 sys.path.append("/tests/helpers")
 from configured import STORES, Pagerd, delete, fresh, target_file, targets
+from manager import Manager
 from served import main, run, show, until
 
 PAGE = 4096
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
-
-
-class Manager:
-    """The service manager's end of sd_notify(3). Used in `with`: it lets go of the port
-    after it, which keeps the module."""
-
-    def __init__(self):
-        self.path = f"/tmp/notify-{time.monotonic_ns()}"
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(self.path)
-        os.chmod(self.path, 0o666)
-        self.port = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-        os.unlink(self.path)
-        self.keep(None)
-
-    def keep(self, port):
-        if self.port is not None:
-            os.close(self.port)
-        self.port = port
-
-    def message(self, seconds):
-        """The next one, as a dict, or None. A port that comes with it is kept."""
-        self.socket.settimeout(seconds)
-        try:
-            text, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(64))
-        except TimeoutError:
-            return None
-        words = dict(line.split("=", 1) for line in text.decode().splitlines())
-        for _, _, data in ancillary:
-            fds = array.array("i", data)
-            assert len(fds) == 1 and words["FDNAME"] == "port" and words["FDPOLL"] == "0", words
-            self.keep(fds[0])
-        return words
-
-    def wait_for(self, seconds=30, **want):
-        """The message that has these words."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            words = self.message(end - time.monotonic())
-            if words and want.items() <= words.items():
-                return words
-        raise AssertionError(f"the manager was not told {want} in {seconds} s")
-
-    def drain(self):
-        while self.message(0.01):
-            pass
-
-    def start(self, *args, **environment):
-        """With the port, as after a restart, if there is one."""
-        more = {"env": {**os.environ, "NOTIFY_SOCKET": self.path, **environment}}
-        before = ()
-        if self.port is not None:
-            before = ("sh", "-c", f'exec 3<&{self.port}; LISTEN_PID=$$ exec "$@"', "sh")
-            more["pass_fds"] = (self.port,)
-            more["env"].update(LISTEN_FDS="1", LISTEN_FDNAMES="port")
-        return Pagerd(*args, before=before, **more)
 
 
 def open_path(name):
