@@ -12,6 +12,7 @@ import sys
 import time
 
 sys.path.append("/tests/helpers")
+from pagers import drop
 from served import MIB, drop_caches, main, mount_paths, run, PATHS, show, shows, until
 
 EXAMPLES = "/tests/examples"
@@ -46,12 +47,6 @@ def counters():
             for s in json.loads(run("pagerctl", "-j", "stats"))["stats"]}
 
 
-def drop(file):
-    """Unlike drop_caches, which in older kernels passes over what is on another CPU's way to
-    a list of the LRU."""
-    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
 @shows(12)
 def test_memory_pager():
     assert lines("memory-pager") < 60, lines("memory-pager")
@@ -69,7 +64,8 @@ def test_memory_pager():
             with mmap.mmap(file.fileno(), size) as memory:
                 memory[:] = data
             os.fsync(file.fileno())
-            until("nothing is cached", lambda: drop(file) or not show("memory")["resident"])
+            # drop_caches of older kernels passes over what is on another CPU's way to a list.
+            until("nothing is cached", lambda: drop(file.fileno()) or not show("memory")["resident"])
             before = counters()["memory"]["pages-requested"]
             file.seek(0)
             assert file.read() == data
