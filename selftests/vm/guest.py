@@ -243,10 +243,10 @@ def run(boot, report):
 
 
 def died_by_itself(outcome):
-    """Emulated kernels die now and then at boot, before a module of ours was there: that
-    says nothing, so boot again."""
+    """Emulated kernels die or stand still now and then at boot, before a module of ours was
+    there: that says nothing, so boot again."""
     return not outcome.runs and "extpager-init: up" not in outcome.console and \
-        any(reason == "panic" for reason, _ in outcome.problems)
+        any(reason in ("panic", "hang") for reason, _ in outcome.problems)
 
 
 def emulator_tripped(outcome):
