@@ -17,7 +17,7 @@ from types import SimpleNamespace
 sys.dont_write_bytecode = True
 TOP = Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "selftests"))
-from vm import behaviours, guest, ktap, manifest, mutants, plots, session, splats
+from vm import behaviours, guest, ktap, manifest, mutants, plots, session, splats, tree
 
 # Lines as kernels print them, and what they are a sign of.
 CONSOLE = (
@@ -140,6 +140,36 @@ def only_an_oops_of_the_emulator_is_forgiven():
     outcome.problems = [("bug", "[    1.0] Oops: general protection fault: 0000 [#1]"),
                         ("panic", "Kernel panic - not syncing: Fatal exception in interrupt")]
     assert not guest.emulator_tripped(outcome)
+
+
+def a_boot_that_never_came_to_us_is_repeated():
+    """Whether it panics or stands still; from when init is up, all is ours."""
+    for reason, again in (("panic", True), ("hang", True), ("bug", False)):
+        outcome = guest.Outcome(None)
+        outcome.problem(reason, "as it may")
+        assert guest.died_by_itself(outcome) == again, reason
+        outcome.console = "[    4.0] extpager-init: up\n"
+        assert not guest.died_by_itself(outcome), reason
+
+
+def what_is_left_to_check_deep_is_run_there_or_when_it_is_asked_for():
+    kernels = {name: tree.Kernel(name, Path("/nowhere")) for name in ("6.12", "debug")}
+    for options, place, runs in (({}, "debug", False), ({}, "6.12", True),
+                                 ({"deep": True}, "debug", True),
+                                 ({"only": ["pagerd"]}, "debug", True)):
+        one = session.Session(quiet=True, **options)
+        selected = {program.name for program in one._selected(kernels[place])}
+        expected = {test.partition(":")[0] for test, at in one.expected([place], [])}
+        assert ("pagerd" in selected) == ("pagerd" in expected) == runs, (options, place)
+        assert options.get("only") or {"sysfs", "death"} <= selected & expected
+
+
+def shares_of_the_mutants_are_all_of_them():
+    deep = session.Session(deep=True, quiet=True)
+    parts = [mutants.pick(deep, (k, 3)) for k in (1, 2, 3)]
+    names = [mutant.name for part in parts for mutant in part]
+    assert sorted(names) == sorted(mutant.name for mutant in mutants.load())
+    assert all(parts) and len(names) == len(set(names))
 
 
 def a_failed_test_is_quoted_from_its_beginning():
@@ -378,6 +408,9 @@ def main():
              data_races_of_ours_are_told_with_both_stacks,
              a_sleepers_task_that_its_timer_clears_is_the_kernels,
              only_an_oops_of_the_emulator_is_forgiven,
+             a_boot_that_never_came_to_us_is_repeated,
+             what_is_left_to_check_deep_is_run_there_or_when_it_is_asked_for,
+             shares_of_the_mutants_are_all_of_them,
              a_failed_test_is_quoted_from_its_beginning, a_failed_test_says_why,
              a_program_that_dies_names_its_test,
              a_programs_output_must_be_complete, a_mutant_is_caught_by_tests_that_ran_and_failed,
