@@ -51,7 +51,7 @@ static const struct {
 	{ "warnings", "Requests that half of a deadline passed over" },
 	{ "overlaps", "Accesses that waited for a page that had been asked for already" },
 	{ "pages-read", "Pages that the kernel read from a registered file" },
-	{ "pages-written", "Pages of delegated ranges that the kernel wrote" },
+	{ "pages-written", "Pages that the kernel wrote to a store" },
 };
 
 /* ---- asking ------------------------------------------------------------ */

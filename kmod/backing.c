@@ -8,7 +8,10 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/file.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/uio.h>
+#include <linux/wait_bit.h>
 
 #include "extpager.h"
 
@@ -105,7 +108,8 @@ static struct extpager_backing *backing_create(struct file *file)
 	backing->file = file;
 	backing->align = 1;
 	spin_lock_init(&backing->lock);
-	INIT_LIST_HEAD(&backing->waiting);
+	INIT_LIST_HEAD(&backing->jobs[ITER_DEST].waiting);
+	INIT_LIST_HEAD(&backing->jobs[ITER_SOURCE].waiting);
 	if (S_ISBLK(file_inode(file)->i_mode))
 		ret = use_device(backing);
 	if (ret) {
@@ -169,18 +173,30 @@ static bool backing_remove(struct extpager_port *port, u32 file)
 	if (!backing)
 		return false;
 	port->nr_files--;
+	WRITE_ONCE(backing->gone, true);
 	extpager_backing_put(backing);
 	return true;
 }
 
+/* Waits until what the kernel writes by it is written: the pager has other plans. */
 int extpager_backing_unregister(struct extpager_port *port, u32 file)
 {
+	struct extpager_backing *backing;
 	bool found;
+	int ret;
 
+	backing = extpager_backing_get(port, file);
+	if (!backing)
+		return -ENOENT;
 	mutex_lock(&port->lock);
 	found = backing_remove(port, file);
 	mutex_unlock(&port->lock);
-	return found ? 0 : -ENOENT;
+	/* Pairs with extpager_backing_write_get(): it sees this, or this its write. */
+	smp_mb();
+	ret = found ? wait_var_event_killable(&backing->nr_writing,
+					      !atomic_read(&backing->nr_writing)) : -ENOENT;
+	extpager_backing_put(backing);
+	return ret == -ERESTARTSYS ? -EINTR : ret;
 }
 
 /* port->lock held: the pager is gone. */
@@ -191,4 +207,156 @@ void extpager_backings_forget(struct extpager_port *port)
 
 	xa_for_each(&port->files, file, backing)
 		backing_remove(port, file);
+}
+
+/* ---- writes ---- */
+
+static bool may_write(const struct extpager_backing *backing)
+{
+	const struct file *file = backing->file;
+
+	if (!(file->f_mode & FMODE_WRITE) || !file->f_op->write_iter || file->f_flags & O_APPEND)
+		return false;
+	/* A page may change while it is written. */
+	return !backing->bdev || !(bdev_read_only(backing->bdev) || bdev_is_zoned(backing->bdev) ||
+				   bdev_stable_writes(backing->bdev));
+}
+
+/**
+ * extpager_backing_write_get() - a file that the kernel is going to write to
+ * @port: the pager's
+ * @file: its name
+ *
+ * Return: to be given to extpager_backing_write_put(), which UNREGISTER waits for; NULL:
+ * there is no such file, or it is not to be written so.
+ */
+struct extpager_backing *extpager_backing_write_get(struct extpager_port *port, u32 file)
+{
+	struct extpager_backing *backing = extpager_backing_get(port, file);
+
+	if (!backing)
+		return NULL;
+	atomic_inc(&backing->nr_writing);
+	/* Pairs with extpager_backing_unregister(). */
+	smp_mb__after_atomic();
+	if (!READ_ONCE(backing->gone) && may_write(backing))
+		return backing;
+	extpager_backing_write_put(backing);
+	return NULL;
+}
+
+/* For one more write; the caller has one of its own. */
+void extpager_backing_write_ref(struct extpager_backing *backing)
+{
+	atomic_inc(&backing->nr_writing);
+	refcount_inc(&backing->ref);
+}
+
+void extpager_backing_write_put(struct extpager_backing *backing)
+{
+	if (atomic_dec_and_test(&backing->nr_writing))
+		wake_up_var(&backing->nr_writing);
+	extpager_backing_put(backing);
+}
+
+/* ---- work on regular files ---- */
+
+/* So many jobs of a kind on one file at a time: if it hangs, so many threads do. */
+#define FILE_JOBS_MAX	16
+
+/**
+ * extpager_file_job_begin() - have a regular file worked on
+ * @backing: the file
+ * @direction: ITER_DEST: it is read; ITER_SOURCE: written. Neither waits for the other.
+ * @job: its @wq runs its @work, now or when it is its turn
+ */
+void extpager_file_job_begin(struct extpager_backing *backing, unsigned int direction,
+			     struct extpager_file_job *job)
+{
+	spin_lock(&backing->lock);
+	if (backing->jobs[direction].nr < FILE_JOBS_MAX) {
+		backing->jobs[direction].nr++;
+		queue_work(job->wq, &job->work);
+	} else {
+		list_add_tail(&job->node, &backing->jobs[direction].waiting);
+	}
+	spin_unlock(&backing->lock);
+}
+
+/* The next one takes the place. */
+void extpager_file_job_ended(struct extpager_backing *backing, unsigned int direction)
+{
+	struct extpager_file_job *next;
+
+	spin_lock(&backing->lock);
+	next = list_first_entry_or_null(&backing->jobs[direction].waiting,
+					struct extpager_file_job, node);
+	if (next) {
+		list_del(&next->node);
+		queue_work(next->wq, &next->work);
+	} else {
+		backing->jobs[direction].nr--;
+	}
+	spin_unlock(&backing->lock);
+}
+
+/*
+ * Past the cache of its file system go whole pages alone, and none that has to stay as
+ * it is until it is written.
+ */
+static bool write_directly(const struct file *file, u32 bytes)
+{
+	return PAGE_ALIGNED(bytes) && !(file_inode(file)->i_sb->s_iflags & SB_I_STABLE_WRITES);
+}
+
+/**
+ * extpager_file_io() - read or write a regular file
+ * @file: the file
+ * @direction: ITER_DEST: read it; ITER_SOURCE: write
+ * @pos: first byte in it
+ * @vec: pages
+ * @nr: so many vectors
+ * @bytes: of all of them
+ * @needed: of these, as many as there must be
+ *
+ * Context: a worker that nothing which the file system needs waits for.
+ * Return: 0, or why fewer than @needed bytes were read or written.
+ */
+int extpager_file_io(struct file *file, unsigned int direction, u64 pos, struct bio_vec *vec,
+		     unsigned int nr, u32 bytes, u32 needed)
+{
+	const struct cred *cred = override_creds(file->f_cred);
+	bool write = direction == ITER_SOURCE;
+	/* Who dirtied pages must not fail, or be killed, for what makes his memory free. */
+	struct mem_cgroup *memcg = write ? NULL : extpager_folio_payer(page_folio(vec->bv_page));
+	struct mem_cgroup *old = set_active_memcg(memcg);
+	unsigned int noio = memalloc_noio_save();
+	struct iov_iter iter;
+	struct kiocb iocb;
+	ssize_t ret = 0;
+	u32 got = 0;
+
+	/* What is dirty elsewhere, our own pages above all, is not to slow it down. */
+	if (write)
+		current->flags |= PF_LOCAL_THROTTLE;
+	iov_iter_bvec(&iter, direction, vec, nr, bytes);
+	init_sync_kiocb(&iocb, file);
+	iocb.ki_pos = pos;
+	if (write && !write_directly(file, bytes))
+		iocb.ki_flags &= ~IOCB_DIRECT;
+	while (got < needed) {
+		ret = write ? vfs_iocb_iter_write(file, &iocb, &iter) :
+			      vfs_iocb_iter_read(file, &iocb, &iter);
+		if (ret <= 0)
+			break;
+		got += ret;
+	}
+	if (write)
+		current->flags &= ~PF_LOCAL_THROTTLE;
+	memalloc_noio_restore(noio);
+	set_active_memcg(old);
+	mem_cgroup_put(memcg);
+	revert_creds(cred);
+	/* There are no bytes to make up. */
+	return got >= needed ? 0 : ret < 0 ? ret : -EIO;
 }

@@ -162,7 +162,7 @@ void extpager_deadline_work(struct work_struct *work)
 				continue;
 			}
 			/* It is no pager's fault if a file takes long. */
-			answered = extpager_request_is_read(req);
+			answered = extpager_request_is_answered(req);
 			if (!req->warned && !answered && deadline_warn(req))
 				slow = i;
 			if (time_before(jiffies, req->deadline)) {

@@ -147,7 +147,10 @@ struct extpager_request {
 	unsigned int claims;		/* RETURN_FETCHes under way */
 	unsigned int left;		/* folios neither supplied, failed nor given back */
 	unsigned int nr_reading;	/* of them, that the kernel reads, lost ones too */
+	unsigned int nr_writing;	/* parts of a return that the kernel writes */
+	int write_error;		/* of those that are written */
 	struct list_head reads;		/* claims that the kernel fills */
+	struct list_head written;	/* in target->written, if @nr_writing */
 	unsigned long deadline;		/* jiffies */
 	unsigned long due;		/* jiffies: looked at, at half of it and at its end */
 	struct list_head node;		/* free, pending[] or parked */
@@ -214,6 +217,7 @@ struct extpager_object {
 	u64 synced;			/* of these, covered by a SYNC_DONE */
 	u64 flushed;			/* of @written, covered by a flush of the devices */
 	atomic64_t written;		/* delegated writes so far; no lock */
+	unsigned int nr_writing;	/* returns that the kernel writes, given up or not */
 	atomic_t write_errors;		/* each is in the mapping's errseq too */
 	unsigned long retry_at;		/* jiffies: background returns pause until then */
 	u64 nr_failures;
@@ -338,7 +342,8 @@ struct extpager_target {
 	unsigned int nr_free;
 	struct list_head pending[EXTPAGER_PHASES];	/* by @due */
 	unsigned int nr_pending[EXTPAGER_PHASES];
-	unsigned int nr_detached;
+	unsigned int nr_detached;	/* and returns given up that the kernel writes yet */
+	struct list_head written;	/* returns that the kernel is writing */
 	struct list_head parked;
 	bool any_overdue;		/* of them; else none has to be looked at */
 	struct task_struct *resender;	/* wakes the pager for many requests at once */
@@ -552,9 +557,21 @@ struct extpager_backing {
 	struct block_device *bdev;	/* the file's, or NULL: a regular file */
 	u32 align;
 
+	atomic_t nr_writing;		/* writes that go by it */
+	bool gone;			/* no more of them */
+
 	spinlock_t lock;		/* of what follows, for a regular file */
-	unsigned int nr_reading;
-	struct list_head waiting;	/* transfers */
+	struct {
+		unsigned int nr;	/* at work */
+		struct list_head waiting;
+	} jobs[2];			/* ITER_DEST: reads; ITER_SOURCE: writes */
+};
+
+/* A piece of work on a regular file. */
+struct extpager_file_job {
+	struct list_head node;
+	struct work_struct work;
+	struct workqueue_struct *wq;
 };
 
 int extpager_backing_register(struct extpager_port *port, struct extpager_register *arg);
@@ -563,8 +580,16 @@ void extpager_backings_forget(struct extpager_port *port);
 struct extpager_backing *extpager_backing_get(struct extpager_port *port, u32 file);
 void extpager_backing_put(struct extpager_backing *backing);
 int extpager_backing_check(const struct extpager_backing *backing, u64 pos, u64 bytes);
+struct extpager_backing *extpager_backing_write_get(struct extpager_port *port, u32 file);
+void extpager_backing_write_ref(struct extpager_backing *backing);
+void extpager_backing_write_put(struct extpager_backing *backing);
+void extpager_file_job_begin(struct extpager_backing *backing, unsigned int direction,
+			     struct extpager_file_job *job);
+void extpager_file_job_ended(struct extpager_backing *backing, unsigned int direction);
+int extpager_file_io(struct file *file, unsigned int direction, u64 pos, struct bio_vec *vec,
+		     unsigned int nr, u32 bytes, u32 needed);
 
-/* transfer.c: the kernel moves bytes between folios and a backing by itself */
+/* transfer.c: the kernel fills folios from a backing by itself */
 struct extpager_transfer;
 
 int extpager_transfer_init(void);
@@ -577,6 +602,14 @@ void extpager_transfer_free(struct extpager_transfer *tr);
 struct extpager_claim *extpager_transfer_claim(struct extpager_transfer *tr);
 void extpager_transfer_read(struct extpager_transfer *tr, u64 pos);
 int extpager_transfer_error(int error);
+
+/* writeout.c: and writes them there */
+int extpager_writeout_init(void);
+void extpager_writeout_exit(void);
+unsigned int extpager_writeout_parts(const struct extpager_request *req);
+void extpager_writeout(struct extpager_port *port, struct extpager_request *req,
+		       struct extpager_backing *backing, u64 pos);
+void extpager_writeouts_quiesce(struct extpager_object *obj);
 
 /* delegate.c: which ranges the kernel reads and writes by itself */
 int extpager_delegate(struct extpager_port *port, const struct extpager_delegate *arg);
@@ -675,11 +708,14 @@ bool extpager_request_take(struct extpager_object *obj, pgoff_t index, pgoff_t n
 			   u32 generation, struct extpager_claim *claim);
 void extpager_claim_split(struct extpager_claim *claim, struct extpager_claim *head);
 void extpager_request_lose_reads(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
-bool extpager_request_is_read(const struct extpager_request *req);
+bool extpager_request_is_answered(const struct extpager_request *req);
 void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int error);
 int extpager_request_hold(struct extpager_target *t, const struct extpager_reply *re,
 			  struct extpager_request **reqp);
 void extpager_request_unhold(struct extpager_request *req);
+bool extpager_request_write(struct extpager_request *req, unsigned int parts);
+bool extpager_request_written(struct extpager_request *req, int error);
+bool extpager_range_written(const struct extpager_object *obj, pgoff_t first, pgoff_t last);
 int extpager_request_answer(struct extpager_target *t, const struct extpager_reply *re);
 /* and, with target->lock held, but for settle: */
 enum extpager_request_state extpager_request_close(struct extpager_request *req,
@@ -755,6 +791,7 @@ int extpager_object_wait_ready(struct extpager_object *obj);
 int extpager_object_opened(struct extpager_object *obj);
 void extpager_object_closed(struct extpager_object *obj);
 void extpager_object_init_unsent(struct extpager_object *obj);
+void extpager_object_written(struct extpager_object *obj);
 void extpager_object_init_done(struct extpager_object *obj, int error, u32 attributes,
 			       bool expired);
 int extpager_object_status(struct extpager_object *obj);

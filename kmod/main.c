@@ -62,9 +62,12 @@ static int __init extpager_init(void)
 	ret = extpager_transfer_init();
 	if (ret)
 		goto err_queues;
-	ret = extpager_delegate_init();
+	ret = extpager_writeout_init();
 	if (ret)
 		goto err_transfer;
+	ret = extpager_delegate_init();
+	if (ret)
+		goto err_writeout;
 	ret = extpager_object_cache_init();
 	if (ret)
 		goto err_delegate;
@@ -95,6 +98,8 @@ err_cache:
 	extpager_object_cache_destroy();
 err_delegate:
 	extpager_delegate_exit();
+err_writeout:
+	extpager_writeout_exit();
 err_transfer:
 	extpager_transfer_exit();
 err_queues:
@@ -129,6 +134,7 @@ static void __exit extpager_exit(void)
 	destroy_workqueue(extpager_read_wq);
 	rcu_barrier();
 	extpager_delegate_exit();
+	extpager_writeout_exit();
 	extpager_transfer_exit();
 	extpager_object_cache_destroy();
 	extpager_gate_exit();

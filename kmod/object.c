@@ -75,6 +75,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->synced = 0;
 	obj->flushed = 0;
 	atomic64_set(&obj->written, 0);
+	obj->nr_writing = 0;
 	atomic_set(&obj->write_errors, 0);
 	obj->terminating = false;
 	obj->retry_at = jiffies;
@@ -306,6 +307,15 @@ void extpager_object_init_unsent(struct extpager_object *obj)
 		xa_set_mark(&t->objects, lower_32_bits(obj->id), EXTPAGER_INIT_WANTED);
 }
 
+/* target->lock held: the kernel has written a return, and maybe the last one. */
+void extpager_object_written(struct extpager_object *obj)
+{
+	if (obj->nr_writing || obj->state != EXTPAGER_OBJECT_INIT || obj->init_sent)
+		return;
+	extpager_object_init_unsent(obj);
+	mod_delayed_work(extpager_wq, &obj->target->resend_work, 0);
+}
+
 /* Have object_work() look; not once the target is gone. The caller has the inode. */
 static void object_kick(struct extpager_object *obj, unsigned long delay)
 {
@@ -480,7 +490,9 @@ static struct extpager_object *init_wanted(struct extpager_target *t)
 		return NULL;
 	xa_for_each_marked(&t->objects, nr, obj, EXTPAGER_INIT_WANTED) {
 		xa_clear_mark(&t->objects, nr, EXTPAGER_INIT_WANTED);
-		if (obj->state == EXTPAGER_OBJECT_INIT && !obj->init_sent && !obj->terminating)
+		/* What the kernel writes for an earlier pager comes before, too. */
+		if (obj->state == EXTPAGER_OBJECT_INIT && !obj->init_sent && !obj->terminating &&
+		    !obj->nr_writing)
 			return obj;
 	}
 	return NULL;
@@ -598,6 +610,7 @@ static void object_terminate(struct extpager_object *obj)
 	truncate_inode_pages(obj->inode.i_mapping, 0);
 	filemap_invalidate_unlock(obj->inode.i_mapping);
 	extpager_delegations_quiesce(obj);
+	extpager_writeouts_quiesce(obj);
 	object_tell(req);
 	spin_lock(&t->lock);
 	extpager_object_init_unsent(obj);
@@ -751,8 +764,11 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 
 	extpager_requests_cancel(obj, -ENODEV);
 	extpager_spill_quiesce(obj);
-	/* The pager may give to others what it had delegated. */
+	/* The pager may give to others what it had delegated, or had the kernel write to. */
 	extpager_delegations_quiesce(obj);
+	/* When a port is closed there is no such pager, and none to come. */
+	if (t->named || READ_ONCE(t->port))
+		extpager_writeouts_quiesce(obj);
 	if (discard && !extpager_object_clean(obj)) {
 		extpager_count_add(t, PAGES_DISCARDED, extpager_object_dirty_pages(obj));
 		truncate_inode_pages(obj->inode.i_mapping, 0);

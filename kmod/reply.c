@@ -321,6 +321,38 @@ static int reply_fetch(struct extpager_target *t, struct extpager_reply *re)
 	return 0;
 }
 
+/* The pager says where what it returned belongs; the rest is done without it. */
+static int reply_return_file(struct extpager_port *port, struct extpager_target *t,
+			     struct extpager_reply *re)
+{
+	struct extpager_backing *backing = NULL;
+	struct extpager_request *req;
+	int ret;
+
+	ret = extpager_request_hold(t, re, &req);
+	if (ret)
+		return ret;
+	if (re->length != req->length)
+		ret = -ERANGE;
+	if (!ret) {
+		backing = extpager_backing_write_get(port, re->file);
+		ret = backing ? extpager_backing_check(backing, re->addr, re->length) : -EBADF;
+	}
+	/* Bytes behind the object's end are not ours. */
+	if (!ret && !IS_ALIGNED(re->length, backing->align))
+		ret = -EINVAL;
+	if (!ret && !extpager_request_write(req, extpager_writeout_parts(req)))
+		ret = -ENOENT;
+	if (!ret) {
+		extpager_writeout(port, req, backing, re->addr);
+		re->out_done = re->length;
+	}
+	extpager_request_unhold(req);
+	if (backing)
+		extpager_backing_write_put(backing);
+	return ret;
+}
+
 static int reply_answer(struct extpager_target *t, struct extpager_reply *re)
 {
 	if (re->error && !extpager_error_is_legal(re->error))
@@ -353,22 +385,23 @@ static int reply_object(struct extpager_object *obj, struct extpager_reply *re)
 static u16 legal_flags(u16 op)
 {
 	return op == EXTPAGER_RE_SUPPLY ? EXTPAGER_REF_ZERO | EXTPAGER_REF_FILE :
+	       op == EXTPAGER_RE_RETURN_DONE ? EXTPAGER_REF_FILE :
 	       op == EXTPAGER_RE_DESTROY ? EXTPAGER_REF_DISCARD : 0;
 }
 
 static int reply_dispatch(struct extpager_port *port, struct extpager_target *t,
 			  struct extpager_object *obj, struct extpager_reply *re)
 {
-	bool from_file = re->flags & EXTPAGER_REF_FILE;
+	bool by_file = re->flags & EXTPAGER_REF_FILE;
 
-	if (re->flags & ~legal_flags(re->op) || (re->file && !from_file))
+	if (re->flags & ~legal_flags(re->op) || (re->file && !by_file))
 		return -EINVAL;
 	switch (re->op) {
 	case EXTPAGER_RE_SUPPLY:
 		if (re->error || re->attributes ||
-		    (re->flags & EXTPAGER_REF_ZERO && (re->addr || from_file)))
+		    (re->flags & EXTPAGER_REF_ZERO && (re->addr || by_file)))
 			return -EINVAL;
-		if (from_file)
+		if (by_file)
 			return re->tag ? reply_supply_file(port, t, obj, re) : -EINVAL;
 		/* NULL means zeros from here on, which must be asked for. */
 		if (!(re->flags & EXTPAGER_REF_ZERO) && !re->addr)
@@ -382,8 +415,12 @@ static int reply_dispatch(struct extpager_port *port, struct extpager_target *t,
 		if (re->error || re->attributes)
 			return -EINVAL;
 		return reply_fetch(t, re);
-	case EXTPAGER_RE_READY:
 	case EXTPAGER_RE_RETURN_DONE:
+		if (by_file)
+			return re->error || re->attributes ? -EINVAL :
+			       reply_return_file(port, t, re);
+		fallthrough;
+	case EXTPAGER_RE_READY:
 	case EXTPAGER_RE_SYNC_DONE:
 		return reply_answer(t, re);
 	case EXTPAGER_RE_ATTRIBUTES:
@@ -430,7 +467,8 @@ void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re
 	if (re->out_result)
 		extpager_count(t, BAD_REPLIES);
 	if (unlikely(was_silent(t)) && shows_life(re))
-		/* What comes late has not made a full quota emptier. */
-		extpager_target_answered(t, re->out_result ? 0 : re->op);
+		/* What comes late, or is yet to be written, has not made a full quota emptier. */
+		extpager_target_answered(t, re->out_result || re->flags & EXTPAGER_REF_FILE ? 0 :
+					    re->op);
 	extpager_target_put(t);
 }

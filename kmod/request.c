@@ -62,6 +62,7 @@ static int requests_grow(struct extpager_target *t, gfp_t gfp)
 		req->folios = req->inline_folios;
 		INIT_LIST_HEAD(&req->backlog);
 		INIT_LIST_HEAD(&req->reads);
+		INIT_LIST_HEAD(&req->written);
 		list_add_tail(&req->node, &t->free);
 	}
 	t->nr_free += EXTPAGER_CHUNK_REQUESTS;
@@ -76,6 +77,7 @@ int extpager_requests_init(struct extpager_target *t)
 
 	INIT_LIST_HEAD(&t->free);
 	INIT_LIST_HEAD(&t->parked);
+	INIT_LIST_HEAD(&t->written);
 	for (i = 0; i < EXTPAGER_PHASES; i++)
 		INIT_LIST_HEAD(&t->pending[i]);
 	return requests_grow(t, GFP_KERNEL_ACCOUNT);
@@ -246,7 +248,7 @@ bool extpager_request_recorded(struct extpager_object *obj, u8 op, pgoff_t index
 	return found;
 }
 
-/* Has the pager been given the page, and may it be writing it yet? */
+/* Has the pager been given the page, and may it, or the kernel for it, be writing it yet? */
 bool extpager_page_detached(struct extpager_object *obj, pgoff_t index)
 {
 	struct extpager_target *t = obj->target;
@@ -259,8 +261,23 @@ bool extpager_page_detached(struct extpager_object *obj, pgoff_t index)
 	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_RETURN], node)
 		if (req->detached && extpager_request_overlaps(req, obj, index, index))
 			found = true;
+	list_for_each_entry(req, &t->written, written)
+		if (req->state != EXTPAGER_REQUEST_PENDING &&
+		    extpager_request_overlaps(req, obj, index, index))
+			found = true;
 	spin_unlock(&t->lock);
 	return found;
+}
+
+/* target->lock held: is the kernel writing pages of the range to where a pager had it? */
+bool extpager_range_written(const struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	struct extpager_request *req;
+
+	list_for_each_entry(req, &obj->target->written, written)
+		if (extpager_request_overlaps(req, obj, first, last))
+			return true;
+	return false;
 }
 
 /* target->lock held: who wants the page waits until its silent pager shows life. */
@@ -439,8 +456,10 @@ enum extpager_request_state extpager_request_close(struct extpager_request *req,
 
 	if (req->state == EXTPAGER_REQUEST_PENDING) {
 		t->nr_pending[request_phase(req)]--;
-		if (unlikely(req->detached))
-			WRITE_ONCE(t->nr_detached, t->nr_detached - 1);
+		/* What the kernel is writing goes on to be in the way of other returns. */
+		if (unlikely(req->detached || req->nr_writing))
+			WRITE_ONCE(t->nr_detached,
+				   t->nr_detached - req->detached + !!req->nr_writing);
 		if (!list_empty(&req->backlog))
 			extpager_queue_withdraw(req->queue, req);
 	}
@@ -458,10 +477,10 @@ enum extpager_request_state extpager_request_close(struct extpager_request *req,
 	return state;
 }
 
-/* target->lock held: has the pager answered all of it, and the kernel not read it yet? */
-bool extpager_request_is_read(const struct extpager_request *req)
+/* target->lock held: has the pager answered all of it, and the kernel not moved it yet? */
+bool extpager_request_is_answered(const struct extpager_request *req)
 {
-	return req->nr_reading && req->nr_reading == req->left;
+	return req->nr_writing || (req->nr_reading && req->nr_reading == req->left);
 }
 
 /*
@@ -475,7 +494,7 @@ enum extpager_request_state extpager_request_overdue(struct extpager_request *re
 	u32 access = 0;
 
 	/* Of one that was answered, and is not read yet, the pager is no further asked for life. */
-	if (extpager_request_is_read(req) ||
+	if (extpager_request_is_answered(req) ||
 	    !extpager_gate_wanted(req->object, req->index, req->nr, &wanted, &access))
 		return extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
 	req->overdue = true;
@@ -900,7 +919,7 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
  * @re: the pager's reply
  * @reqp: out; ended by extpager_request_unhold()
  *
- * Return: 0, -ENOENT, -ESTALE, or -ERANGE: @re asks for bytes not in it.
+ * Return: 0, -ENOENT, -ESTALE, or -ERANGE: @re is about bytes not in it.
  */
 int extpager_request_hold(struct extpager_target *t, const struct extpager_reply *re,
 			  struct extpager_request **reqp)
@@ -920,6 +939,9 @@ int extpager_request_hold(struct extpager_target *t, const struct extpager_reply
 		extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
 		return -ENOENT;
 	}
+	ret = -ENOENT;
+	if (req->nr_writing)
+		goto out;
 	start = (loff_t)req->index << PAGE_SHIFT;
 	ret = -ERANGE;
 	if (extpager_request_is_zero(req) || re->offset < start || re->length > req->length ||
@@ -948,6 +970,80 @@ void extpager_request_unhold(struct extpager_request *req)
 	if (state != EXTPAGER_REQUEST_PENDING)
 		settle_return(req, state == EXTPAGER_REQUEST_PARKED ? -EAGAIN : error);
 	extpager_request_put(req);
+}
+
+/**
+ * extpager_request_write() - the kernel is going to write a DATA_RETURN by itself
+ * @req: held by extpager_request_hold()
+ * @parts: so many times extpager_request_written() will be called
+ *
+ * From here on no answer is taken. Should it end before it is written, nothing else of its
+ * range is returned until it is.
+ *
+ * Return: false if somebody else has answered it, or it has ended.
+ */
+bool extpager_request_write(struct extpager_request *req, unsigned int parts)
+{
+	struct extpager_target *t = req->target;
+	bool ours;
+
+	spin_lock(&t->lock);
+	ours = req->state == EXTPAGER_REQUEST_PENDING && !req->detached && !req->nr_writing;
+	if (ours) {
+		req->nr_writing = parts;
+		req->write_error = 0;
+		req->refs++;
+		list_add_tail(&req->written, &t->written);
+		WRITE_ONCE(req->object->nr_writing, req->object->nr_writing + 1);
+	}
+	spin_unlock(&t->lock);
+	return ours;
+}
+
+/**
+ * extpager_request_written() - a part of a DATA_RETURN is written, or could not be
+ * @req: from extpager_request_write(); the caller has its object
+ * @error: 0 or a negative errno that clients may be given
+ *
+ * The last part acknowledges it as RETURN_DONE does.
+ *
+ * Return: true if it did.
+ */
+bool extpager_request_written(struct extpager_request *req, int error)
+{
+	struct extpager_object *obj = req->object;
+	struct extpager_target *t = req->target;
+	enum extpager_request_state state = EXTPAGER_REQUEST_ENDED;
+	bool asked;
+
+	spin_lock(&t->lock);
+	req->write_error = req->write_error ?: error;
+	error = req->write_error;
+	if (--req->nr_writing) {
+		spin_unlock(&t->lock);
+		return false;
+	}
+	list_del_init(&req->written);
+	asked = req->state == EXTPAGER_REQUEST_PENDING;
+	if (asked) {
+		state = extpager_request_returned(req, error);
+		extpager_latency_answered(req, EXTPAGER_PHASE_RETURN, ktime_get_ns());
+	} else {
+		WRITE_ONCE(t->nr_detached, t->nr_detached - 1);
+	}
+	WRITE_ONCE(obj->nr_writing, obj->nr_writing - 1);
+	extpager_object_written(obj);
+	spin_unlock(&t->lock);
+	if (asked) {
+		extpager_request_settle(req, state);
+	} else {
+		/* Its pages, or a range that was zeroed since, have waited for this. */
+		queue_work(extpager_wq, &t->flush_work);
+		mod_delayed_work(extpager_wq, &t->resend_work, 0);
+		wake_up_all(&t->wait);
+	}
+	extpager_request_put(req);
+	return asked && !error;
 }
 
 enum extpager_request_state extpager_request_returned(struct extpager_request *req, int error)
@@ -994,6 +1090,10 @@ int extpager_request_answer(struct extpager_target *t, const struct extpager_rep
 	if (!req) {
 		spin_unlock(&t->lock);
 		return ret;
+	}
+	if (req->nr_writing) {
+		spin_unlock(&t->lock);
+		return -ENOENT;
 	}
 	switch (op) {
 	case EXTPAGER_EV_INIT:

@@ -10,9 +10,7 @@
  */
 #include <linux/bio.h>
 #include <linux/blkdev.h>
-#include <linux/cred.h>
 #include <linux/highmem.h>
-#include <linux/sched/mm.h>
 #include <linux/uio.h>
 
 #include "extpager.h"
@@ -33,13 +31,9 @@ struct extpager_transfer {
 	u32 needed;			/* of them, inside the object */
 	int error;
 	atomic_t state;
-	struct list_head node;		/* in backing->waiting */
-	struct work_struct work;
+	struct extpager_file_job job;	/* its work is a device's end, too */
 	struct bio bio;			/* its vectors follow */
 };
-
-/* So many reads of one regular file at a time: if it hangs, so many threads do. */
-#define FILE_READS_MAX	16
 
 /* Devices give back what their reserve has lent; files may hang. */
 static struct bio_set device_transfers, file_transfers;
@@ -52,36 +46,6 @@ static u32 object_bytes(const struct extpager_object *obj, struct folio *folio, 
 	return min_t(u64, most, i_size_read(&obj->inode) - folio_pos(folio));
 }
 
-/* Return: 0, or why fewer than @needed bytes were read. */
-static int file_read(struct file *file, u64 pos, struct bio_vec *vec, unsigned int nr, u32 bytes,
-		     u32 needed)
-{
-	const struct cred *cred = override_creds(file->f_cred);
-	struct mem_cgroup *memcg = extpager_folio_payer(page_folio(vec->bv_page));
-	struct mem_cgroup *old = set_active_memcg(memcg);
-	unsigned int noio = memalloc_noio_save();
-	struct iov_iter iter;
-	struct kiocb iocb;
-	ssize_t ret = 0;
-	u32 got = 0;
-
-	iov_iter_bvec(&iter, ITER_DEST, vec, nr, bytes);
-	init_sync_kiocb(&iocb, file);
-	iocb.ki_pos = pos;
-	while (got < needed) {
-		ret = vfs_iocb_iter_read(file, &iocb, &iter);
-		if (ret <= 0)
-			break;
-		got += ret;
-	}
-	memalloc_noio_restore(noio);
-	set_active_memcg(old);
-	mem_cgroup_put(memcg);
-	revert_creds(cred);
-	/* There are no bytes to make up. */
-	return got >= needed ? 0 : ret < 0 ? ret : -EIO;
-}
-
 static int page_read(struct extpager_transfer *tr, struct folio *folio, u64 pos)
 {
 	struct extpager_backing *backing = tr->backing;
@@ -91,7 +55,7 @@ static int page_read(struct extpager_transfer *tr, struct folio *folio, u64 pos)
 	int ret;
 
 	if (!backing->bdev)
-		return file_read(backing->file, pos, &vec, 1, PAGE_SIZE, needed);
+		return extpager_file_io(backing->file, ITER_DEST, pos, &vec, 1, PAGE_SIZE, needed);
 	bio_init(&bio, backing->bdev, &vec, 1, REQ_OP_READ);
 	bio.bi_iter.bi_sector = pos >> SECTOR_SHIFT;
 	__bio_add_page(&bio, folio_page(folio, 0), round_up(needed, backing->align), 0);
@@ -182,50 +146,20 @@ static void read_singly(struct extpager_transfer *tr)
 
 /* ---- all together ---- */
 
-static void file_read_begin(struct extpager_transfer *tr)
-{
-	struct extpager_backing *backing = tr->backing;
-
-	spin_lock(&backing->lock);
-	if (backing->nr_reading < FILE_READS_MAX) {
-		backing->nr_reading++;
-		queue_work(tr->port->files_wq, &tr->work);
-	} else {
-		list_add_tail(&tr->node, &backing->waiting);
-	}
-	spin_unlock(&backing->lock);
-}
-
-/* The next one takes the place. */
-static void file_read_ended(struct extpager_backing *backing)
-{
-	struct extpager_transfer *next;
-
-	spin_lock(&backing->lock);
-	next = list_first_entry_or_null(&backing->waiting, struct extpager_transfer, node);
-	if (next) {
-		list_del(&next->node);
-		queue_work(next->port->files_wq, &next->work);
-	} else {
-		backing->nr_reading--;
-	}
-	spin_unlock(&backing->lock);
-}
-
 static void transfer_work(struct work_struct *work)
 {
-	struct extpager_transfer *tr = container_of(work, struct extpager_transfer, work);
+	struct extpager_transfer *tr = container_of(work, struct extpager_transfer, job.work);
 	struct extpager_backing *backing = tr->backing;
 	struct bio *bio = &tr->bio;
 
 	/* Once it is lost nobody waits. */
 	if (!backing->bdev && !READ_ONCE(tr->claim.lost))
-		tr->error = file_read(backing->file, tr->pos, bio->bi_io_vec, bio->bi_vcnt,
-				      tr->bytes, tr->needed);
+		tr->error = extpager_file_io(backing->file, ITER_DEST, tr->pos, bio->bi_io_vec,
+					     bio->bi_vcnt, tr->bytes, tr->needed);
 	if (tr->error && tr->claim.nr > 1 && !READ_ONCE(tr->claim.lost))
 		read_singly(tr);
 	if (!backing->bdev)
-		file_read_ended(backing);
+		extpager_file_job_ended(backing, ITER_DEST);
 	transfer_end(tr);
 }
 
@@ -235,7 +169,7 @@ static void transfer_end_io(struct bio *bio)
 
 	tr->error = blk_status_to_errno(bio->bi_status);
 	if (atomic_xchg(&tr->state, DONE) == LEFT)
-		queue_work(extpager_read_wq, &tr->work);
+		queue_work(extpager_read_wq, &tr->job.work);
 }
 
 struct extpager_transfer *extpager_transfer_alloc(struct extpager_port *port,
@@ -257,7 +191,7 @@ struct extpager_transfer *extpager_transfer_alloc(struct extpager_port *port,
 	refcount_inc(&backing->ref);
 	tr->error = 0;
 	atomic_set(&tr->state, READING);
-	INIT_WORK(&tr->work, transfer_work);
+	INIT_WORK(&tr->job.work, transfer_work);
 	return tr;
 }
 
@@ -307,7 +241,8 @@ void extpager_transfer_read(struct extpager_transfer *tr, u64 pos)
 		__bio_add_page(bio, folio_page(claim->folios[i], 0),
 			       min_t(u32, PAGE_SIZE, tr->bytes - (i << PAGE_SHIFT)), 0);
 	if (!tr->backing->bdev) {
-		file_read_begin(tr);
+		tr->job.wq = tr->port->files_wq;
+		extpager_file_job_begin(tr->backing, ITER_DEST, &tr->job);
 		return;
 	}
 	bio->bi_iter.bi_sector = pos >> SECTOR_SHIFT;
@@ -316,7 +251,7 @@ void extpager_transfer_read(struct extpager_transfer *tr, u64 pos)
 	if (atomic_xchg(&tr->state, LEFT) != DONE)
 		return;
 	if (tr->error && claim->nr > 1)
-		queue_work(extpager_read_wq, &tr->work);
+		queue_work(extpager_read_wq, &tr->job.work);
 	else
 		transfer_end(tr);
 }

@@ -95,7 +95,9 @@ void extpager_request_send_zero(struct extpager_request *req)
 	extpager_spill_drop(req->object, req->index, req->index + req->nr - 1);
 	spin_lock(&t->lock);
 	req->announced = false;
-	if (req->state == EXTPAGER_REQUEST_PARKED && extpager_request_may_submit(req)) {
+	if (req->state == EXTPAGER_REQUEST_PARKED && extpager_request_may_submit(req) &&
+	    /* Older bytes are not to come after the zeros: extpager_request_written() sends it. */
+	    !extpager_range_written(req->object, req->index, req->index + req->nr - 1)) {
 		extpager_request_resend(req, 0);
 	} else if (req->state == EXTPAGER_REQUEST_PARKED) {
 		int error = extpager_object_status(req->object);

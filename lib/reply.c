@@ -168,7 +168,8 @@ int extpager_error(struct extpager_req *req, uint64_t offset, uint64_t length, i
 }
 
 /* The one answer that ends a request of @op. */
-static int answer_whole(struct extpager_req *req, struct extpager_reply *reply, uint16_t op)
+static int answer_whole(struct extpager_req *req, struct extpager_reply *reply, uint16_t op,
+			enum when when)
 {
 	struct xp_queue *q = req->q;
 	int ret;
@@ -178,7 +179,7 @@ static int answer_whole(struct extpager_req *req, struct extpager_reply *reply, 
 		ret = req->ev.op ? -EINVAL : -ENOENT;
 		goto unlock;
 	}
-	ret = give(req, reply, AFTER_CALLBACK);
+	ret = give(req, reply, when);
 	if (!refused(ret))
 		xp_req_free(req);
 unlock:
@@ -196,7 +197,7 @@ int extpager_ready(struct extpager_req *req, int error, uint32_t attributes)
 
 	if (error < 0)
 		return -EINVAL;
-	return answer_whole(req, &reply, EXTPAGER_EV_INIT);
+	return answer_whole(req, &reply, EXTPAGER_EV_INIT, AFTER_CALLBACK);
 }
 
 int extpager_return_done(struct extpager_req *req, int error)
@@ -208,7 +209,22 @@ int extpager_return_done(struct extpager_req *req, int error)
 
 	if (error < 0)
 		return -EINVAL;
-	return answer_whole(req, &reply, EXTPAGER_EV_DATA_RETURN);
+	return answer_whole(req, &reply, EXTPAGER_EV_DATA_RETURN, AFTER_CALLBACK);
+}
+
+/* At once: if it is refused the caller has the bytes to fetch. */
+int extpager_return_file(struct extpager_req *req, unsigned int file, uint64_t pos)
+{
+	struct extpager_reply reply = {
+		.op = EXTPAGER_RE_RETURN_DONE,
+		.flags = EXTPAGER_REF_FILE,
+		.offset = req->ev.offset,
+		.length = req->ev.length,
+		.addr = pos,
+		.file = file,
+	};
+
+	return answer_whole(req, &reply, EXTPAGER_EV_DATA_RETURN, NOW);
 }
 
 int extpager_sync_done(struct extpager_req *req, int error)
@@ -220,7 +236,7 @@ int extpager_sync_done(struct extpager_req *req, int error)
 
 	if (error < 0)
 		return -EINVAL;
-	return answer_whole(req, &reply, EXTPAGER_EV_SYNC);
+	return answer_whole(req, &reply, EXTPAGER_EV_SYNC, AFTER_CALLBACK);
 }
 
 int extpager_fetch(struct extpager_req *req, uint64_t offset, void *buf, size_t length)

@@ -91,6 +91,21 @@ static inline int __must_check inode_lock_killable(struct inode *inode)
 }
 #endif
 
+/* 6.8: it tells the file system by itself that a write is under way. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+static inline ssize_t extpager_iocb_iter_write(struct file *file, struct kiocb *iocb,
+					       struct iov_iter *iter)
+{
+	ssize_t ret;
+
+	file_start_write(file);
+	ret = vfs_iocb_iter_write(file, iocb, iter);
+	file_end_write(file);
+	return ret;
+}
+#define vfs_iocb_iter_write extpager_iocb_iter_write
+#endif
+
 /* 6.7: inode times are read and set through accessors (Debian's 6.1 has those of ctime). */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
 static inline void simple_inode_init_ts(struct inode *inode)

@@ -50,7 +50,7 @@ struct extpager_params {
  *	answered. Default: ENODATA.
  * @data_return: dirty pages come back; if extpager_req_zero(), the range is
  *	now zeros. Replies: extpager_fetch() as often as wanted, then
- *	extpager_return_done(). Default: EROFS.
+ *	extpager_return_done(); or extpager_return_file(). Default: EROFS.
  * @sync: a barrier. Replies: extpager_sync_done(). Default: done.
  * @terminate: the object is used no more. No reply. Default: nothing.
  * @attributes: attributes are in force. No reply. Default: nothing.
@@ -452,6 +452,22 @@ int extpager_fetch(struct extpager_req *req, uint64_t offset, void *buf, size_t 
  */
 int extpager_return_done(struct extpager_req *req, int error);
 /**
+ * extpager_return_file - let the kernel write all of a DATA_RETURN
+ * @req: request; ends, unless this is refused
+ * @file: from extpager_register(), of a file open for writing
+ * @pos: where its first byte belongs in it, a multiple of what extpager_register() told
+ *
+ * No byte passes through this process, which has answered. The kernel says nothing of what
+ * comes of the writing; what it cannot write comes again. A SYNC that covers the return comes
+ * after it was written, and it is for this process to have the file survive power loss.
+ * extpager_unregister() waits for it. Submitted at once.
+ *
+ * Return: 0; -ENOENT, -ESTALE: too late, they come again; -ESHUTDOWN. Refused: -EBADF: no
+ * such file, or not to be written so; -EINVAL: @pos, or of a device the request ends inside
+ * a block; -ERANGE: the device ends before, or the request is of zeros.
+ */
+int extpager_return_file(struct extpager_req *req, unsigned int file, uint64_t pos);
+/**
  * extpager_sync_done - end a SYNC
  * @req: request; ends
  * @error: 0 promises that all that was returned before it survives power loss;
@@ -472,9 +488,10 @@ int extpager_sync_done(struct extpager_req *req, int error);
 int extpager_submit(struct extpager *p, unsigned int queue);
 
 /**
- * extpager_register - name a file for extpager_supply_file()
+ * extpager_register - name a file for extpager_supply_file() and extpager_return_file()
  * @p: port
- * @fd: a regular file or block device, open for reading; may be closed afterwards
+ * @fd: a regular file or block device, open for reading, and for writing if it is to be
+ *	written; may be closed afterwards
  * @align: NULL, or out: what positions in it must be a multiple of
  *
  * The name ends with extpager_unregister() or this process.
@@ -490,7 +507,8 @@ int extpager_register(struct extpager *p, int fd, unsigned int *align);
  * @p: port
  * @file: from extpager_register()
  *
- * What is being read goes on.
+ * What is being read goes on. What extpager_return_file() has ordered to be written there is
+ * written, or could not be, when this returns.
  *
  * Return: 0; -ENOENT: no such file.
  */

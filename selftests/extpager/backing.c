@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Content that the kernel reads by itself, from files and devices that the pager has
- * registered: the right bytes and no others, whatever happens to the pager, the
+ * Content that the kernel reads and writes by itself, from and to files and devices that the
+ * pager has registered: the right bytes and no others, whatever happens to the pager, the
  * file or the device meanwhile.
  */
 #include <errno.h>
@@ -509,6 +509,30 @@ TEST_F(backing, by_action_wait_it_is_asked_for_anew_at_the_deadline)
 	crowd_free(c);
 }
 
+#define ON_EXT4	"/tmp/ext4/file"
+
+/* A file of a file system on a disk, with @pages of @seed. */
+static bool ext4_make(uint64_t pages, uint64_t seed)
+{
+	int fd = open("/tmp/image", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool ok = fd >= 0 && !ftruncate(fd, 16 * MIB);
+
+	close(fd);
+	if (!ok || system("mkfs.ext4 -q -F /tmp/image && mkdir -p /tmp/ext4") ||
+	    system("modprobe -aq loop ext4 && mount -o loop /tmp/image /tmp/ext4"))
+		return false;
+	fd = open(ON_EXT4, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ok = fd >= 0 && fill_pages(fd, 0, pages, seed);
+	close(fd);
+	return ok;
+}
+
+/* Once nobody has the file open any more. */
+static bool ext4_remove(void)
+{
+	return WAIT_FOR(SOON, !umount("/tmp/ext4")) && !unlink("/tmp/image");
+}
+
 struct knot {
 	int file, object;
 };
@@ -533,24 +557,14 @@ TEST_F(backing, a_write_to_the_file_from_its_own_mapping_ends)
 	struct extpager_event ev;
 	struct client c;
 	struct knot k;
-	int image, ext4;
 
 	PARTIAL(141);
-	image = open("/tmp/image", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ASSERT_LE(0, image);
-	ASSERT_EQ(0, ftruncate(image, 16 * MIB));
-	close(image);
-	ASSERT_EQ(0, system("mkfs.ext4 -q -F /tmp/image && mkdir -p /tmp/ext4"));
-	ASSERT_EQ(0, system("modprobe -aq loop ext4 && mount -o loop /tmp/image /tmp/ext4"));
-	ext4 = open("/tmp/ext4/file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	ASSERT_LE(0, ext4);
-	ASSERT_TRUE(fill_pages(ext4, 0, 64, 6));
-	close(ext4);
+	ASSERT_TRUE(ext4_make(64, 6));
 	OBJECT(64 * PAGE);
 	k.object = self->fd;
-	k.file = open("/tmp/ext4/file", O_RDWR | O_CLOEXEC);
+	k.file = open(ON_EXT4, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, k.file);
-	self->file = pager_use(&self->p, open("/tmp/ext4/file", O_RDONLY | O_DIRECT | O_CLOEXEC));
+	self->file = pager_use(&self->p, open(ON_EXT4, O_RDONLY | O_DIRECT | O_CLOEXEC));
 	ASSERT_LT(0, self->file);
 	c = client_start(write_from_itself, &k);
 	ASSERT_TRUE(next_request(&self->p, &ev));
@@ -566,8 +580,408 @@ TEST_F(backing, a_write_to_the_file_from_its_own_mapping_ends)
 	close(self->fd);
 	self->fd = -1;
 	EXPECT_EQ(0, pager_unregister(&self->p, self->file));
-	EXPECT_TRUE(WAIT_FOR(SOON, !umount("/tmp/ext4")));
-	unlink("/tmp/image");
+	EXPECT_TRUE(ext4_remove());
+}
+
+/* ---- what is returned is written without the pager, too ---- */
+
+#define STAT(what) target_stat(NAME, EXTPAGER_A_STATS_##what)
+
+static int sync_it(void *arg)
+{
+	struct io *io = arg;
+
+	return fsync(io->fd) ? errno : 0;
+}
+
+static int write_and_sync(void *arg)
+{
+	return write_pages(arg) ? 99 : sync_it(arg);
+}
+
+/* A client that writes pages [index, index + nr) of @seed's pattern, and syncs. */
+static struct client writer(int fd, uint64_t index, uint64_t nr, uint64_t seed)
+{
+	struct io io = { fd, index * PAGE, nr * PAGE, seed };
+
+	return client_start(write_and_sync, &io);
+}
+
+static struct client syncer(int fd)
+{
+	struct io io = { .fd = fd };
+
+	return client_start(sync_it, &io);
+}
+
+static bool next_return(struct pager *p, struct extpager_event *ev)
+{
+	return pager_expect(p, EXTPAGER_EV_DATA_RETURN, ev, SOON);
+}
+
+/* Have all that is returned written, until SYNC comes. */
+static bool returns_are_written(struct pager *p, int file, uint64_t base,
+				struct extpager_event *sync)
+{
+	while (pager_event(p, sync, SOON) && sync->op == EXTPAGER_EV_DATA_RETURN)
+		if (pager_return_file(p, sync, file, base))
+			return false;
+	return sync->op == EXTPAGER_EV_SYNC;
+}
+
+/* What lies there, past the cache of a device. */
+static bool stored(const char *path, uint64_t base, uint64_t index, uint64_t nr, uint64_t seed)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | (strncmp(path, "/dev/", 5) ? 0 : O_DIRECT));
+	uint8_t *page = aligned_alloc(PAGE, PAGE);
+	bool ok = fd >= 0;
+	uint64_t i;
+
+	for (i = index; ok && i < index + nr; i++)
+		ok = pread(fd, page, PAGE, base + i * PAGE) == (ssize_t)PAGE &&
+		     page_is(page, seed, i);
+	free(page);
+	close(fd);
+	return ok;
+}
+
+TEST_F(backing, a_return_is_written_to_a_device)
+{
+	struct extpager_event ev;
+	struct client c;
+	int fd;
+
+	PARTIAL(115);
+	ASSERT_TRUE(disk_ready());
+	OBJECT(BYTES);
+	fd = open(DISK, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(fill_pages(fd, BEGIN, PAGES, 7));
+	self->file = pager_use(&self->p, fd);
+	ASSERT_LT(0, self->file);
+	/* More than goes into one bio. */
+	c = writer(self->fd, 100, 300, 9);
+	ASSERT_TRUE(returns_are_written(&self->p, self->file, BEGIN, &ev));
+	/* The barrier comes after what it covers. */
+	EXPECT_TRUE(stored(DISK, BEGIN, 100, 300, 9));
+	EXPECT_EQ(0, target_dirty(NAME));
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, QUIET));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_TRUE(stored(DISK, BEGIN, 99, 1, 7));
+	EXPECT_TRUE(stored(DISK, BEGIN, 400, 1, 7));
+	EXPECT_EQ(300, STAT(PAGES_WRITTEN));
+	EXPECT_EQ(300, STAT(PAGES_RETURNED));
+	EXPECT_EQ(0, STAT(BAD_REPLIES));
+	EXPECT_TRUE(pager_silent(&self->p, QUIET));
+}
+
+#define END 100			/* bytes of the last page that are the object's */
+
+static int write_the_end(void *arg)
+{
+	struct io *io = arg;
+	uint8_t page[PAGE];
+
+	fill_page(page, io->seed, io->offset / PAGE);
+	return pwrite(io->fd, page, END, io->offset) == END ? sync_it(io) : 99;
+}
+
+/* It becomes longer, as by any write, but not longer than the object. */
+TEST_F(backing, a_return_is_written_to_a_file_from_any_byte_on)
+{
+	struct io end = { .offset = 300 * PAGE, .seed = 9 };
+	uint8_t page[PAGE], is[PAGE];
+	struct extpager_event ev;
+	struct client c;
+	struct stat st;
+	int fd;
+
+	PARTIAL(115);
+	OBJECT(300 * PAGE + END);
+	self->file = pager_use(&self->p, make_file(123, 1, 8, O_RDWR));
+	ASSERT_LT(0, self->file);
+	c = writer(self->fd, 2, 298, 9);
+	ASSERT_TRUE(returns_are_written(&self->p, self->file, 123, &ev));
+	EXPECT_TRUE(stored(FILE_PATH, 123, 2, 298, 9));
+	EXPECT_TRUE(stored(FILE_PATH, 123, 0, 1, 8));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_EQ(298, STAT(PAGES_WRITTEN));
+	end.fd = self->fd;
+	c = client_start(write_the_end, &end);
+	ASSERT_TRUE(returns_are_written(&self->p, self->file, 123, &ev));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	fd = open(FILE_PATH, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(123 + 300 * PAGE + END, st.st_size);
+	fill_page(page, 9, 300);
+	EXPECT_EQ(END, pread(fd, is, END, 123 + 300 * PAGE));
+	EXPECT_EQ(0, memcmp(page, is, END));
+	close(fd);
+}
+
+/* Past the cache of its file system as it was opened, but for a part of a block. */
+TEST_F(backing, a_return_is_written_directly)
+{
+	struct io end = { .offset = 64 * PAGE, .seed = 9 };
+	struct extpager_event ev;
+	uint8_t page[PAGE], is[END];
+	struct client c;
+	int fd;
+
+	ASSERT_TRUE(ext4_make(8, 6));
+	OBJECT(64 * PAGE + END);
+	self->file = pager_use(&self->p, open(ON_EXT4, O_RDWR | O_DIRECT | O_CLOEXEC));
+	ASSERT_LT(0, self->file);
+	c = writer(self->fd, 4, 60, 9);
+	ASSERT_TRUE(returns_are_written(&self->p, self->file, 0, &ev));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_TRUE(stored(ON_EXT4, 0, 0, 4, 6));
+	EXPECT_TRUE(stored(ON_EXT4, 0, 4, 60, 9));
+	end.fd = self->fd;
+	c = client_start(write_the_end, &end);
+	ASSERT_TRUE(returns_are_written(&self->p, self->file, 0, &ev));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	fill_page(page, 9, 64);
+	fd = open(ON_EXT4, O_RDONLY | O_CLOEXEC);
+	EXPECT_EQ(END, pread(fd, is, END, 64 * PAGE));
+	EXPECT_EQ(0, memcmp(page, is, END));
+	EXPECT_EQ(0, pread(fd, is, 1, 64 * PAGE + END));
+	close(fd);
+	EXPECT_EQ(0, STAT(RETURNS_FAILED));
+	close(self->fd);
+	self->fd = -1;
+	EXPECT_EQ(0, pager_unregister(&self->p, self->file));
+	EXPECT_TRUE(ext4_remove());
+}
+
+TEST_F(backing, what_cannot_be_written_is_a_return_that_failed)
+{
+	struct extpager_event ev;
+	struct client c;
+	int fd;
+
+	BEHAVIOURS(59);
+	self->device = true;
+	ASSERT_TRUE(flaky_make(8 * MIB, 0));
+	fd = open(FLAKY, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	OBJECT(BYTES);
+	self->file = pager_use(&self->p, fd);
+	ASSERT_LT(0, self->file);
+	ASSERT_TRUE(flaky_fail(8 * MIB, true));
+	c = writer(self->fd, 10, 20, 9);
+	ASSERT_TRUE(next_return(&self->p, &ev));
+	EXPECT_EQ(20 * PAGE, ev.length);
+	ASSERT_EQ(0, pager_return_file(&self->p, &ev, self->file, BEGIN));
+	EXPECT_EQ(EIO, client_result(&c, SOON));
+	EXPECT_EQ(20 * PAGE, target_dirty(NAME));
+	EXPECT_EQ(1, STAT(RETURNS_FAILED));
+	EXPECT_EQ(0, STAT(PAGES_RETURNED));
+	EXPECT_EQ(0, STAT(PAGES_WRITTEN));
+	ASSERT_TRUE(flaky_fail(8 * MIB, false));
+	c = syncer(self->fd);
+	ASSERT_TRUE(returns_are_written(&self->p, self->file, BEGIN, &ev));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_EQ(0, target_dirty(NAME));
+	EXPECT_TRUE(stored(FLAKY, BEGIN, 10, 20, 9));
+}
+
+/*
+ * Have the slow device write a page of @seed that a client waits for; when it began. To the
+ * pager it is answered.
+ */
+static uint64_t begin_writing(struct pager *p, int fd, int file, struct client *c, uint64_t seed)
+{
+	struct extpager_event ev;
+	uint64_t begin;
+
+	*c = writer(fd, 9, 1, seed);
+	if (!next_return(p, &ev))
+		return 0;
+	begin = now_ms();
+	return !pager_return_file(p, &ev, file, BEGIN) &&
+	       pager_return_file(p, &ev, file, BEGIN) == -ENOENT &&
+	       pager_fetch(p, &ev, p->buffer) == -ENOENT &&
+	       pager_return_done(p, &ev, 0) == -ENOENT ? begin : 0;
+}
+
+/* The next return of the page, which has @seed's pattern: not before the first one is over. */
+#define RETURNED_AGAIN(p, begin, seed, flag) do {					\
+	uint8_t __page[PAGE];								\
+	struct extpager_event __ev;							\
+											\
+	ASSERT_TRUE(next_return(p, &__ev));						\
+	EXPECT_LE((begin) + SLOW, now_ms());						\
+	EXPECT_EQ(9 * PAGE, __ev.offset);						\
+	EXPECT_EQ(flag, __ev.flags);							\
+	ASSERT_EQ(0, pager_fetch(p, &__ev, __page));					\
+	EXPECT_TRUE(page_is(__page, seed, 9));						\
+	ASSERT_EQ(0, pager_return_done(p, &__ev, 0));					\
+} while (0)
+
+#define SYNCED(p, c) do {								\
+	struct extpager_event __sync;							\
+											\
+	ASSERT_TRUE(pager_expect(p, EXTPAGER_EV_SYNC, &__sync, SOON));			\
+	ASSERT_EQ(0, pager_sync_done(p, &__sync, 0));					\
+	EXPECT_EQ(0, client_result(c, SOON));						\
+} while (0)
+
+TEST_F(backing, what_is_written_to_a_page_meanwhile_is_returned_after_it)
+{
+	struct client first, next;
+	struct extpager_event ev;
+	uint8_t page[PAGE];
+	uint64_t begin;
+
+	OBJECT_ON_SLOW_DEVICE();
+	begin = begin_writing(&self->p, self->fd, self->file, &first, 8);
+	ASSERT_LT(0, begin);
+	next = writer(self->fd, 9, 1, 9);
+	/* The first one's barrier comes before or after. */
+	while (STAT(PAGES_RETURNED) < 2) {
+		ASSERT_TRUE(pager_event(&self->p, &ev, SOON));
+		EXPECT_LE(begin + SLOW, now_ms());
+		if (ev.op == EXTPAGER_EV_SYNC) {
+			ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+			continue;
+		}
+		ASSERT_EQ(EXTPAGER_EV_DATA_RETURN, ev.op);
+		ASSERT_EQ(0, pager_fetch(&self->p, &ev, page));
+		EXPECT_TRUE(page_is(page, 9, 9));
+		ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	}
+	EXPECT_EQ(0, serve_client(&self->p, &next, 7, NULL));
+	EXPECT_EQ(0, serve_client(&self->p, &first, 7, NULL));
+	EXPECT_EQ(1, STAT(PAGES_WRITTEN));
+	EXPECT_EQ(2, STAT(PAGES_RETURNED));
+}
+
+#define IMPATIENT() \
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){				\
+		.return_ms = 300, .return_action = EXTPAGER_ACTION_ERROR }))
+#define PATIENT() ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = SOON }))
+
+TEST_F(backing, a_return_that_is_not_written_in_time_has_failed)
+{
+	struct client c;
+	uint64_t begin;
+
+	OBJECT_ON_SLOW_DEVICE();
+	IMPATIENT();
+	begin = begin_writing(&self->p, self->fd, self->file, &c, 8);
+	ASSERT_LT(0, begin);
+	EXPECT_EQ(EIO, client_result(&c, SOON));
+	EXPECT_GT(begin + SLOW, now_ms());
+	/* It is the device that was late, and not the pager. */
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	EXPECT_EQ(0, STAT(WARNINGS));
+	EXPECT_EQ(PAGE, target_dirty(NAME));
+	PATIENT();
+	/* A newer one would be overtaken by it. */
+	c = writer(self->fd, 9, 1, 9);
+	RETURNED_AGAIN(&self->p, begin, 9, 0);
+	SYNCED(&self->p, &c);
+	EXPECT_EQ(1, STAT(PAGES_RETURNED));
+	EXPECT_EQ(0, target_dirty(NAME));
+}
+
+/* Nor do its bytes come to lie where a hole has been made since. */
+TEST_F(backing, a_hole_is_told_when_what_was_there_is_written)
+{
+	struct extpager_event ev;
+	struct client c;
+	uint64_t begin;
+
+	PARTIAL(65);
+	OBJECT_ON_SLOW_DEVICE();
+	IMPATIENT();
+	begin = now_ms();
+	c = writer(self->fd, 15, 1, 8);
+	ASSERT_TRUE(next_return(&self->p, &ev));
+	ASSERT_EQ(0, pager_return_file(&self->p, &ev, self->file, BEGIN));
+	EXPECT_EQ(EIO, client_result(&c, SOON));
+	PATIENT();
+	c = client_start(punch, &self->fd);
+	ASSERT_TRUE(next_return(&self->p, &ev));
+	EXPECT_TRUE(ev.flags & EXTPAGER_EVF_ZERO);
+	EXPECT_LE(begin + SLOW, now_ms());
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_EQ(0, target_dirty(NAME));
+}
+
+TEST_F(backing, a_successor_begins_when_it_is_written)
+{
+	struct extpager_event ev;
+	struct pager next;
+	struct client c;
+	uint64_t begin;
+
+	PARTIAL(93);
+	OBJECT_ON_SLOW_DEVICE();
+	begin = begin_writing(&self->p, self->fd, self->file, &c, 8);
+	ASSERT_LT(0, begin);
+	EXPECT_EQ(0, pager_detach(&self->p, self->object));
+	pager_close(&self->p);
+	EXPECT_EQ(EXTPAGER_STATE_ORPHANED, target_state(NAME));
+	EXPECT_EQ(PAGE, target_dirty(NAME));
+	ASSERT_EQ(0, pager_open(&next, 1, 0));
+	ASSERT_EQ(0, pager_attach(&next, NAME, NULL, NULL));
+	EXPECT_GT(begin + SLOW, now_ms());
+	ASSERT_TRUE(pager_expect(&next, EXTPAGER_EV_INIT, &ev, SOON));
+	EXPECT_LE(begin + SLOW, now_ms());
+	ASSERT_EQ(0, pager_ready(&next, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+	/* Nobody knows whether it was written well. */
+	RETURNED_AGAIN(&next, begin, 8, EXTPAGER_EVF_RESENT);
+	SYNCED(&next, &c);
+	EXPECT_EQ(1, STAT(PAGES_RETURNED));
+	pager_close(&next);
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+}
+
+TEST_F(backing, a_file_is_given_back_when_all_is_written)
+{
+	struct extpager_event ev;
+	struct client c;
+	uint64_t begin;
+
+	OBJECT_ON_SLOW_DEVICE();
+	begin = begin_writing(&self->p, self->fd, self->file, &c, 8);
+	ASSERT_LT(0, begin);
+	EXPECT_EQ(0, pager_unregister(&self->p, self->file));
+	EXPECT_LE(begin + SLOW, now_ms());
+	EXPECT_TRUE(stored(FLAKY, BEGIN, 9, 1, 8));
+	EXPECT_EQ(-ENOENT, pager_unregister(&self->p, self->file));
+	SYNCED(&self->p, &c);
+	c = writer(self->fd, 9, 1, 9);
+	ASSERT_TRUE(next_return(&self->p, &ev));
+	EXPECT_EQ(-EBADF, pager_return_file(&self->p, &ev, self->file, BEGIN));
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	SYNCED(&self->p, &c);
+}
+
+/* Its blocks may be another's then. */
+TEST_F(backing, a_target_that_is_discarded_ends_when_it_is_written)
+{
+	struct client c;
+	uint64_t begin;
+
+	OBJECT_ON_SLOW_DEVICE();
+	begin = begin_writing(&self->p, self->fd, self->file, &c, 8);
+	ASSERT_LT(0, begin);
+	close(self->fd);
+	self->fd = -1;
+	EXPECT_TRUE(target_gone(NAME));
+	EXPECT_LE(begin + SLOW, now_ms());
+	EXPECT_LT(0, client_result(&c, SOON));
 }
 
 /* ---- what is refused ---- */
@@ -672,6 +1086,91 @@ TEST_F(backing, a_supply_that_cannot_be_is_refused_and_can_be_given_anew)
 	REFUSED(EINVAL, re.op = EXTPAGER_RE_ERROR; re.error = EIO; re.flags = 0);
 	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
 	EXPECT_TRUE(pages_are(self->fd, 0, 8, 8));
+#undef REFUSED
+}
+
+static int punch_the_first(void *arg)
+{
+	return fallocate(*(int *)arg, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE);
+}
+
+TEST_F(backing, a_return_that_cannot_be_written_so_is_refused)
+{
+	struct io end = { .offset = 8 * PAGE, .seed = 9 };
+	int device, rdonly, append, rdonly_device;
+	struct extpager_reply re;
+	struct extpager_event ev;
+	uint8_t page[8 * PAGE];
+	struct client c;
+
+	BEHAVIOURS(109);
+	ASSERT_TRUE(disk_ready());
+	OBJECT(8 * PAGE + END);
+	self->file = pager_use(&self->p, make_file(0, 8, 8, O_RDWR));
+	rdonly = pager_use(&self->p, open(FILE_PATH, O_RDONLY | O_CLOEXEC));
+	append = pager_use(&self->p, open(FILE_PATH, O_RDWR | O_APPEND | O_CLOEXEC));
+	device = pager_use(&self->p, open(DISK, O_RDWR | O_CLOEXEC));
+	rdonly_device = pager_use(&self->p, open(DISK, O_RDONLY | O_CLOEXEC));
+	ASSERT_LT(0, self->file);
+	ASSERT_LT(0, rdonly);
+	ASSERT_LT(0, append);
+	ASSERT_LT(0, device);
+	ASSERT_LT(0, rdonly_device);
+	c = writer(self->fd, 0, 8, 9);
+	ASSERT_TRUE(next_return(&self->p, &ev));
+#define REFUSED(error, change) do {							\
+	re = reply_to(&ev, EXTPAGER_RE_RETURN_DONE);					\
+	re.flags = EXTPAGER_REF_FILE;							\
+	re.offset = ev.offset;								\
+	re.length = ev.length;								\
+	re.file = self->file;								\
+	change;										\
+	EXPECT_EQ(-(error), pager_reply(&self->p, &re)) { TH_LOG("%s", #change); }	\
+	EXPECT_EQ(0, re.out_done);							\
+} while (0)
+	REFUSED(EBADF, re.file = 0);
+	REFUSED(EBADF, re.file = 77);
+	REFUSED(EBADF, re.file = rdonly);
+	REFUSED(EBADF, re.file = rdonly_device);
+	REFUSED(EBADF, re.file = append);
+	REFUSED(EINVAL, re.flags = 0);
+	REFUSED(EINVAL, re.flags |= EXTPAGER_REF_ZERO);
+	REFUSED(EINVAL, re.error = EIO);
+	REFUSED(EINVAL, re.attributes = 1);
+	REFUSED(EINVAL, re.addr = ~0ULL);
+	REFUSED(EINVAL, re.addr = (1ULL << 63) - PAGE);
+	REFUSED(EINVAL, re.file = device; re.addr = 100);
+	REFUSED(ERANGE, re.file = device; re.addr = 512 * MIB - PAGE);
+	REFUSED(ERANGE, re.length = 0);
+	REFUSED(ERANGE, re.length = PAGE);
+	REFUSED(ERANGE, re.offset = PAGE; re.length -= PAGE);
+	REFUSED(ERANGE, re.length += PAGE);
+	REFUSED(ENOENT, re.tag++);
+	REFUSED(ENOENT, re.tag = 0);
+	REFUSED(ESTALE, re.generation++);
+	REFUSED(EINVAL, re.op = EXTPAGER_RE_RETURN_FETCH; re.addr = (uintptr_t)page);
+	REFUSED(EINVAL, re.op = EXTPAGER_RE_SYNC_DONE);
+	/* It is still to be answered. */
+	ASSERT_EQ(0, pager_fetch(&self->p, &ev, page));
+	EXPECT_TRUE(page_is(page + 7 * PAGE, 9, 7));
+	ASSERT_EQ(0, pager_return_file(&self->p, &ev, self->file, 0));
+	SYNCED(&self->p, &c);
+	EXPECT_TRUE(stored(FILE_PATH, 0, 0, 8, 9));
+
+	/* A device is written in whole blocks, and what is behind the end is not the object's. */
+	end.fd = self->fd;
+	c = client_start(write_the_end, &end);
+	ASSERT_TRUE(next_return(&self->p, &ev));
+	REFUSED(EINVAL, re.file = device; re.addr = BEGIN);
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	SYNCED(&self->p, &c);
+
+	/* There is nothing to write of a hole. */
+	c = client_start(punch_the_first, &self->fd);
+	ASSERT_TRUE(next_return(&self->p, &ev));
+	REFUSED(ERANGE, re.length = PAGE);
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
 }
 
 TEST_HARNESS_MAIN

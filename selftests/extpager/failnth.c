@@ -1040,6 +1040,16 @@ static int run_return_done(struct bench *b)
 	return pager_return_done(&b->p, &b->ev, 0);
 }
 
+static bool return_for_file_comes(struct bench *b)
+{
+	return file_made(b) && !run_register(b) && return_comes(b);
+}
+
+static int run_return_file(struct bench *b)
+{
+	return pager_return_file(&b->p, &b->ev, b->file, 0);
+}
+
 /* The store has them by now, or would. */
 static bool synced(struct bench *b)
 {
@@ -1058,6 +1068,20 @@ static bool fetched(struct bench *b)
 		if (!page_is((uint8_t *)b->p.buffer + i * PAGE, b->seed, first + i))
 			return false;
 	return !run_return_done(b) && synced(b);
+}
+
+static bool written_to_file(struct bench *b)
+{
+	uint8_t page[PAGE];
+	uint64_t i;
+
+	if (!synced(b))
+		return false;
+	for (i = 0; i < RUN / PAGE; i++)
+		if (pread(b->made, page, PAGE, i * PAGE) != (ssize_t)PAGE ||
+		    !page_is(page, b->seed, i))
+			return false;
+	return registered(b);
 }
 
 static bool sync_comes(struct bench *b)
@@ -1283,6 +1307,8 @@ static const struct operation reply_ops[] = {
 	{ "a push", run_push, .before = evicted, .after = supplied, .done = EEXIST },
 	{ "RETURN_FETCH", run_fetch, .before = return_comes, .after = fetched },
 	{ "RETURN_DONE", run_return_done, .before = return_comes, .after = synced, .done = ENOENT },
+	{ "RETURN_DONE to a file", run_return_file, .before = return_for_file_comes,
+	  .after = written_to_file, .done = ENOENT },
 	{ "SYNC_DONE", run_sync_done, .before = sync_comes, .after = synced, .done = ENOENT },
 	{ "ask for more", run_ask_for_more, .before = nearly_full, .after = asked_for_more },
 	{ "ATTRIBUTES", run_attributes, .after = in_force },

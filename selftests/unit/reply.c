@@ -350,6 +350,44 @@ static void a_file_is_named_and_its_refusal_fails(void **state)
 	extpager_close(port);
 }
 
+static void return_to_file(struct extpager *p, struct extpager_req *r, void *user)
+{
+	(void)p;
+	(void)user;
+	/* At once, so that it can be told: inside a callback, too. */
+	assert_int_equal(extpager_return_file(r, 7, 512), -EBADF);
+	assert_int_equal(extpager_return_file(r, 6, 1000), 0);
+}
+
+static void refuse_to_write(struct extpager_reply *reply)
+{
+	reply->out_result = reply->op == EXTPAGER_RE_RETURN_DONE && reply->file == 7 ? -EBADF : 0;
+}
+
+static void a_return_is_for_the_kernel_to_write(void **state)
+{
+	const struct extpager_ops ops = { .size = sizeof(ops), .data_return = return_to_file };
+
+	(void)state;
+	open_port(&ops, 8, NULL);
+	fake.judge = refuse_to_write;
+	fake_post_op(0, EXTPAGER_EV_DATA_RETURN, 1, PAGES(8), PAGES(4));
+	assert_int_equal(extpager_dispatch(port, 0, -1), 1);
+	assert_int_equal(fake.nr_taken, 2);
+	assert_int_equal(fake.taken[1].op, EXTPAGER_RE_RETURN_DONE);
+	assert_int_equal(fake.taken[1].flags, EXTPAGER_REF_FILE);
+	assert_int_equal(fake.taken[1].file, 6);
+	assert_int_equal(fake.taken[1].addr, 1000);
+	assert_int_equal(fake.taken[1].offset, PAGES(8));
+	assert_int_equal(fake.taken[1].length, PAGES(4));
+	extpager_close(port);
+
+	open_port(&keep_ops, 8, NULL);
+	ask(EXTPAGER_EV_DATA_REQUEST, 0, PAGES(4));
+	assert_int_equal(extpager_return_file(req, 6, 0), -EINVAL);
+	extpager_close(port);
+}
+
 static void deferred_outside_a_callback(void **state)
 {
 	(void)state;
@@ -570,6 +608,7 @@ int main(void)
 		cmocka_unit_test_setup(deferred, fake_boot),
 		cmocka_unit_test_setup(a_deferred_supply_that_is_refused_fails, fake_boot),
 		cmocka_unit_test_setup(a_file_is_named_and_its_refusal_fails, fake_boot),
+		cmocka_unit_test_setup(a_return_is_for_the_kernel_to_write, fake_boot),
 		cmocka_unit_test_setup(deferred_outside_a_callback, fake_boot),
 		cmocka_unit_test_setup(more_answers_than_the_ring_holds, fake_boot),
 		cmocka_unit_test_setup(replies_without_a_request, fake_boot),

@@ -85,7 +85,7 @@ struct extpager_setup {
 	__u32 reserved;
 };
 
-#define EXTPAGER_FEATURE_FILES		(1ULL << 0) /* REGISTER, and SUPPLY from a file */
+#define EXTPAGER_FEATURE_FILES		(1ULL << 0) /* REGISTER, and replies flagged FILE */
 #define EXTPAGER_FEATURE_DELEGATE	(1ULL << 1) /* DELEGATE */
 #define EXTPAGER_FEATURES_KNOWN		(EXTPAGER_FEATURE_FILES | EXTPAGER_FEATURE_DELEGATE)
 
@@ -260,12 +260,13 @@ struct extpager_failures {
 };
 
 /**
- * struct extpager_register - let the kernel read a file by itself (EXTPAGER_IOC_REGISTER)
+ * struct extpager_register - let the kernel read and write a file (EXTPAGER_IOC_REGISTER)
  * @size: sizeof(struct extpager_register)
  * @flags: must be 0
- * @fd: a regular file or a block device, open for reading
- * @out_file: names it in SUPPLYs flagged FILE; never 0, and never another's again
- * @out_align: what @addr in such a SUPPLY must be a multiple of: the blocks of a
+ * @fd: a regular file or a block device, open for reading; for writing too, if it is
+ *	to be written
+ * @out_file: names it in replies flagged FILE; never 0, and never another's again
+ * @out_align: what @addr in such a reply must be a multiple of: the blocks of a
  *	device, 1 for a file. O_DIRECT, a file has needs of its own.
  * @reserved: must be 0
  *
@@ -299,8 +300,9 @@ struct extpager_register {
  * @file: from REGISTER
  * @reserved: must be 0
  *
+ * Waits until what RETURN_DONEs flagged FILE have ordered is written, or could not be.
  * Reads under way and what is delegated go on, and keep the file open. ENOENT: no
- * such file.
+ * such file. EINTR: the wait was cut short, the name is gone.
  */
 struct extpager_unregister {
 	__u32 size;
@@ -474,7 +476,9 @@ struct extpager_event {
  * @EXTPAGER_RE_RETURN_FETCH: copies bytes of a DATA_RETURN to @addr; as often
  *	as wanted until RETURN_DONE.
  * @EXTPAGER_RE_RETURN_DONE: ends a DATA_RETURN. @error 0 promises that the
- *	bytes survive the pager's death; else they stay dirty.
+ *	bytes survive the pager's death; else they stay dirty. With EXTPAGER_REF_FILE
+ *	the kernel writes them to a registered file: the pager has answered, and the
+ *	return ends when they are written, or could not be.
  * @EXTPAGER_RE_SYNC_DONE: ends a SYNC. @error 0 promises that what was
  *	returned before survives power loss.
  * @EXTPAGER_RE_ATTRIBUTES: change the object's @attributes; the event
@@ -497,7 +501,7 @@ enum extpager_reply_op {
 /* Reply flags. */
 #define EXTPAGER_REF_ZERO	(1U << 0) /* SUPPLY: zeros, @addr must be 0 */
 #define EXTPAGER_REF_DISCARD	(1U << 1) /* DESTROY: drop dirty pages */
-#define EXTPAGER_REF_FILE	(1U << 2) /* SUPPLY: from @file at @addr; @tag is not 0 */
+#define EXTPAGER_REF_FILE	(1U << 2) /* SUPPLY, RETURN_DONE: @file at @addr; @tag is not 0 */
 
 /* Attributes of an object, given with READY or ATTRIBUTES. */
 #define EXTPAGER_ATTR_MAY_CACHE	(1U << 0) /* keep pages after the last close and munmap */
@@ -512,27 +516,30 @@ enum extpager_reply_op {
  * @object: the event's object, or any object of the port if @tag is 0
  * @offset: first byte: absolute, page-aligned for SUPPLY and ERROR
  * @length: bytes: whole pages, or up to the object's end; RETURN_FETCH: any
- *	that lie in the request. At most EXTPAGER_REQUEST_MAX
+ *	that lie in the request; RETURN_DONE: none, or flagged FILE all of it. At
+ *	most EXTPAGER_REQUEST_MAX
  * @addr: address of the buffer (SUPPLY, RETURN_FETCH); flagged FILE: the first
  *	byte in the file, a multiple of REGISTER's @out_align
  * @error: positive errno or 0 (READY, ERROR, RETURN_DONE, SYNC_DONE): EIO,
  *	ENODATA, EBADMSG, ENOSPC, EDQUOT, EROFS, EACCES, ETIMEDOUT
  * @attributes: EXTPAGER_ATTR_* (READY, ATTRIBUTES)
  * @out_done: bytes supplied, failed or copied, whatever @out_result; a push
- *	counts those it installed, FILE those whose reading has begun
+ *	counts those it installed, FILE those whose reading or writing has begun
  * @out_result: 0, or a negative errno that says why nothing (more) was done:
  *	ENOENT   no such request is unanswered, no such object of this port, or a
  *	         push to one that is not READY
  *	ESTALE   @generation is over
  *	EINVAL   wrong op, flag, error, alignment, length, or a field that must
  *	         be 0; DESTROY of a target's object
- *	ERANGE   the range leaves the request, the object or the registered device
+ *	ERANGE   the range leaves the request, the object or the registered device;
+ *	         or it is not all of the DATA_RETURN that is to be written
  *	EEXIST   a push met only pages that are there, or delegated for writing
  *	EAGAIN   a push met a client's lock, nothing more was done: ask no more,
  *	         it is no error to be late
  *	EFAULT   @addr cannot be read or written, or is NULL
  *	ENOMEM   no memory for a push
- *	EBADF    @file is not registered
+ *	EBADF    @file is not registered, or cannot be written so: opened read-only or
+ *	         to append, or a device that is read-only, zoned, or needs stable pages
  * @file: EXTPAGER_REF_FILE: which one; else 0
  */
 struct extpager_reply {

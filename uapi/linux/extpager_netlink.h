@@ -162,7 +162,7 @@ enum {
 	EXTPAGER_A_STATS_WARNINGS,	/* requests that half of a deadline passed over */
 	EXTPAGER_A_STATS_OVERLAPS,	/* of gate waits: what others had asked for already */
 	EXTPAGER_A_STATS_PAGES_READ,	/* supplied from a registered file, or delegated */
-	EXTPAGER_A_STATS_PAGES_WRITTEN,	/* of delegated ranges, and returned to nobody */
+	EXTPAGER_A_STATS_PAGES_WRITTEN,	/* to a registered file, or delegated */
 	EXTPAGER_A_STATS_LATENCY,	/* nest, one a histogram */
 
 	__EXTPAGER_A_STATS_MAX,

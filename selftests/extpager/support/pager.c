@@ -343,6 +343,19 @@ int pager_return_done(struct pager *p, const struct extpager_event *ev, unsigned
 	return pager_reply(p, &re);
 }
 
+int pager_return_file(struct pager *p, const struct extpager_event *ev, unsigned int file,
+		      uint64_t base)
+{
+	struct extpager_reply re = reply_to(ev, EXTPAGER_RE_RETURN_DONE);
+
+	re.flags = EXTPAGER_REF_FILE;
+	re.file = file;
+	re.offset = ev->offset;
+	re.length = ev->length;
+	re.addr = base + ev->offset;
+	return pager_reply(p, &re);
+}
+
 int pager_sync_done(struct pager *p, const struct extpager_event *ev, unsigned int error)
 {
 	struct extpager_reply re = reply_to(ev, EXTPAGER_RE_SYNC_DONE);

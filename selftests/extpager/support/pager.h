@@ -121,6 +121,9 @@ int pager_push(struct pager *p, uint64_t object, uint32_t generation, uint64_t s
 /* All bytes of a DATA_RETURN to @buf. */
 int pager_fetch(struct pager *p, const struct extpager_event *ev, void *buf);
 int pager_return_done(struct pager *p, const struct extpager_event *ev, unsigned int error);
+/* Have a DATA_RETURN written to a registered file, whose byte @base is the object's first. */
+int pager_return_file(struct pager *p, const struct extpager_event *ev, unsigned int file,
+		      uint64_t base);
 int pager_sync_done(struct pager *p, const struct extpager_event *ev, unsigned int error);
 
 /* ---- an honest pager in a process of its own, with a store that the test can see ---- */
