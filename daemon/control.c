@@ -185,7 +185,7 @@ static uint64_t delegable_bytes(const struct store *store, uint64_t bytes, size_
 	return bytes % store->block ? bytes - bytes % page : bytes;
 }
 
-/* An older kernel, or a file that is not to be read so: bytes go through us. */
+/* An older kernel, or a file that it is not to move bytes of: they go through us. */
 static void register_store(struct control *c, struct target *t, uint64_t bytes)
 {
 	int fd, file;

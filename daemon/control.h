@@ -19,7 +19,7 @@
  * @events: subscribed conversation
  * @ctl: conversation for questions
  * @only: names to serve, NULL-terminated; NULL = all
- * @kernel_reads: let the kernel read plain stores by itself
+ * @kernel_reads: let the kernel read and write plain stores by itself
  * @delegate: and have it read and write devices without being asked
  */
 struct control {

@@ -4,7 +4,8 @@
  *
  *	DATA_REQUEST	of a store that the kernel can read: where the bytes are
  *			else for each piece: store READ -> supply
- *	DATA_RETURN	for each piece: fetch -> store WRITE; at last done
+ *	DATA_RETURN	of a store that the kernel can write: where the bytes belong
+ *			else for each piece: fetch -> store WRITE; at last done
  *	  flagged ZERO	store WRITE_ZEROS -> done
  *	SYNC		store FLUSH -> done
  *
@@ -286,6 +287,19 @@ static void job_begin(struct job *job)
 
 /* ---- Requests ---------------------------------------------------------- */
 
+/*
+ * Return: false if it is for us to write. While the kernel writes it returns nothing else of
+ * the range: that need not be noted here.
+ */
+static bool kernel_writes(const struct job *job)
+{
+	const struct target *t = job->target;
+
+	return t->file && !(job->length % t->store->block) && !extpager_req_zero(job->req) &&
+	       !is_refused(extpager_return_file(job->req, t->file,
+						t->store->start + job->offset));
+}
+
 /* Return: false if it is for us to read. */
 static bool kernel_reads(const struct job *job)
 {
@@ -336,6 +350,11 @@ void job_data_return(struct jobs *jobs, struct extpager_req *req)
 	if (!target_write_begin(job->target, &job->write, job->offset, job->length)) {
 		target_note_overlap(job->target, job->offset);
 		extpager_return_done(req, ETIMEDOUT);
+		job_free(job);
+		return;
+	}
+	if (kernel_writes(job)) {
+		target_write_end(job->target, &job->write);
 		job_free(job);
 		return;
 	}

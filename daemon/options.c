@@ -36,7 +36,7 @@ static const char help[] =
 "  --shutdown-timeout TIME   longest write-back at the end (default: 10s)\n"
 "  --no-mlock                do not lock memory\n"
 "  --no-delegate             be asked for each page of devices, too\n"
-"  --no-kernel-reads         read stores here, not in the kernel\n"
+"  --no-kernel-reads         read and write stores here, not in the kernel\n"
 "  --verbose                 say more\n"
 "  --config-root DIR         look for etc, run and usr/lib below DIR\n"
 "  --foreground              stay in the foreground (always the case)\n"

@@ -230,14 +230,15 @@ static int serve(struct options *o, int signal_fd, int notes_fd)
 
 	ret = control_loop(&control, o, signal_fd, notes_fd);
 	notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
-	       1000ULL * (o->shutdown_ms + DRAIN_MS + STOP_MARGIN_MS));
+	       1000ULL * (o->shutdown_ms + 2 * DRAIN_MS + STOP_MARGIN_MS));
 	if (ret)
 		return EXIT_FAILURE;
 
 	log_info("stopping: writing back for %u ms at most", o->shutdown_ms);
 	shutdown_flush(&control, o->shutdown_ms);
 	watchdog_stop();
-	if (queues_stop(queues, extpager_nr_queues(port), DRAIN_MS)) {
+	if (queues_stop(queues, extpager_nr_queues(port), DRAIN_MS) ||
+	    shutdown_writes(&control, DRAIN_MS)) {
 		log_warn("some store does not answer: its operations are left to the kernel");
 		return EXIT_SUCCESS;
 	}

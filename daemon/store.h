@@ -95,7 +95,7 @@ struct store_ops {
  * @block: unit of its operations, a power of 2, 4096 at most
  * @read_only: writes fail with EROFS
  * @is_volatile: content is lost with this process
- * @is_plain: its bytes lie in a file as they are, so that the kernel can read them:
+ * @is_plain: its bytes lie in a file as they are, so that the kernel can read and write them:
  * @is_device: and that file is a block device
  * @fd: open file
  * @start: of the store's first byte in it

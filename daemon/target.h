@@ -35,7 +35,7 @@ struct target {
 	uint64_t object;
 	uint64_t bytes;
 	struct store *store;
-	/* The port knows the store by this name, and reads it by itself; 0: it does not. */
+	/* The port knows the store by this name, for the kernel to move bytes; 0: it does not. */
 	struct extpager *port;
 	unsigned int file;
 	uint64_t delegable;		/* bytes that it may read and write unasked */

@@ -248,7 +248,8 @@ def test_counters_agree_with_a_traced_run():
         trace(False)
         told, counters = counted_in_trace(), stats()
         counters["pages-copied"] += counters.pop("pages-zeroed") + counters.pop("pages-read")
-        assert not counters.pop("pages-written")        # nothing is delegated
+        # By the kernel, for a pager that was to return them all.
+        assert 0 < counters.pop("pages-written") <= counters["pages-returned"], counters
         for name in ("orphaned", "bad-replies"):        # of pagers, which are not traced
             assert counters.pop(name), name
         waits = counters.pop("gate-waits")

@@ -33,6 +33,9 @@ struct extpager_req {
 	/* what the kernel was told to read */
 	unsigned int file;
 	uint64_t pos;
+	/* and to write */
+	unsigned int written_to;
+	int refuse_file;
 };
 
 uint64_t extpager_req_object(const struct extpager_req *req) { return req->object; }
@@ -81,6 +84,17 @@ int extpager_supply_file(struct extpager_req *req, uint64_t offset, uint64_t len
 	req->pos = pos;
 	req->supplied += length;
 	answered(req);
+	return 0;
+}
+
+int extpager_return_file(struct extpager_req *req, unsigned int file, uint64_t pos)
+{
+	if (req->refuse_file)
+		return req->refuse_file;
+	assert_false(req->ended);
+	req->ended = true;
+	req->written_to = file;
+	req->pos = pos;
 	return 0;
 }
 
@@ -306,6 +320,70 @@ static void the_kernel_reads(void **state)
 	target_remove(t);
 	target_reap();
 	assert_int_equal(unregistered, 5);
+	nr_closed = 0;
+}
+
+/* And what is dirty of it is written by it, if it goes in whole blocks. */
+static void the_kernel_writes(void **state)
+{
+	struct store plain = { .block = 512, .is_plain = true, .start = 1 << 20 };
+	struct target *t = target_new("p", &plain);
+	struct extpager_req req = request(8192, 2 << 20), other = request(4096, 8192);
+
+	(void)state;
+	t->file = 5;
+	target_table_lock();
+	target_insert(t, OBJECT + 1, 1 << 30);
+	target_table_unlock();
+	req.object = OBJECT + 1;
+	job_data_return(&jobs, &req);
+	assert_int_equal(nr_held, 0);
+	assert_true(req.ended);
+	assert_int_equal(req.written_to, 5);
+	assert_int_equal(req.pos, (1 << 20) + 8192);
+	assert_true(LIST_EMPTY(&t->writes));
+
+	/* What it refuses is for us to write. */
+	req = request(8192, 4096);
+	req.object = OBJECT + 1;
+	req.refuse_file = -EBADF;
+	job_data_return(&jobs, &req);
+	assert_int_equal(count(STORE_WRITE), 1);
+	release(0);
+	assert_true(req.ended);
+	assert_int_equal(req.fetched, 4096);
+
+	/* So is the end inside a block, and a hole. */
+	req = request(8192, 4100);
+	req.object = OBJECT + 1;
+	job_data_return(&jobs, &req);
+	assert_int_equal(count(STORE_WRITE), 1);
+	/* Not beside a write of ours that the kernel has given up. */
+	other.object = OBJECT + 1;
+	job_data_return(&jobs, &other);
+	assert_true(other.ended);
+	assert_int_equal(other.error, ETIMEDOUT);
+	assert_int_equal(other.written_to, 0);
+	release(0);
+	assert_true(req.ended);
+	assert_int_equal(req.error, 0);
+	req = request(8192, 4096);
+	req.object = OBJECT + 1;
+	req.zero = true;
+	job_data_return(&jobs, &req);
+	assert_int_equal(count(STORE_WRITE_ZEROS), 1);
+	release(0);
+	assert_true(req.ended);
+
+	/* Too late is no refusal: the request is gone. */
+	req = request(4096, 4096);
+	req.object = OBJECT + 1;
+	req.refuse_file = -ENOENT;
+	job_data_return(&jobs, &req);
+	assert_int_equal(nr_held, 0);
+	assert_int_equal(req.fetched, 0);
+	target_remove(t);
+	target_reap();
 	nr_closed = 0;
 }
 
@@ -611,6 +689,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(small_request),
 		TEST(the_kernel_reads),
+		TEST(the_kernel_writes),
 		TEST(a_device_is_handed_over),
 		TEST(wanted_piece_comes_first),
 		TEST(zeros_need_no_copy),
