@@ -144,10 +144,27 @@ static void serve_init(struct server *s, struct pager *p, const struct extpager_
 	pager_ready(p, ev, 0, EXTPAGER_ATTR_MAY_CACHE);
 }
 
-static void serve_return(struct server *s, struct pager *p, const struct extpager_event *ev)
+/*
+ * The bytes come by the kernel's hand, too: but when, only a barrier tells, so that a
+ * platter could not know which of them are not there yet.
+ */
+static bool return_by_file(struct server *s, struct pager *p, const struct extpager_event *ev,
+			   uint64_t *random)
+{
+	if (s->cached || ev->flags & EXTPAGER_EVF_ZERO || test_random(random) % 2 ||
+	    !take_dirty_back(s, p, ev))
+		return false;
+	count(s, by_file, 1);
+	return !pager_return_file(p, ev, s->registered, 0);
+}
+
+static void serve_return(struct server *s, struct pager *p, const struct extpager_event *ev,
+			 uint64_t *random)
 {
 	count(s, returns, 1);
 	count(s, pages_returned, (ev->length + PAGE - 1) / PAGE);
+	if (return_by_file(s, p, ev, random))
+		return;
 	if (ev->flags & EXTPAGER_EVF_ZERO) {
 		count(s, zeros, 1);
 		memset(s->store + ev->offset, 0, ev->length);
@@ -206,7 +223,7 @@ static void serve(struct server *s, struct pager *p, uint64_t object)
 			serve_request(s, p, &ev, &random);
 			break;
 		case EXTPAGER_EV_DATA_RETURN:
-			serve_return(s, p, &ev);
+			serve_return(s, p, &ev, &random);
 			break;
 		case EXTPAGER_EV_SYNC:
 			serve_sync(s, p, &ev);
