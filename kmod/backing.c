@@ -8,6 +8,8 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/file.h>
+#include <linux/magic.h>
+#include <linux/memcontrol.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
@@ -32,6 +34,8 @@ void extpager_backing_put(struct extpager_backing *backing)
 	if (!refcount_dec_and_test(&backing->ref))
 		return;
 	fput(backing->file);
+	put_cred(backing->cred);
+	mem_cgroup_put(backing->memcg);
 	kfree_rcu(backing, rcu);
 }
 
@@ -64,9 +68,10 @@ static int check_file(struct file *file)
 		return -EBADF;
 	if (!S_ISREG(mode) && !S_ISBLK(mode))
 		return -EINVAL;
-	/* Those of proc and sysfs say what is so for who reads them. */
-	if (!file->f_op->read_iter ||
-	    (S_ISREG(mode) && file_inode(file)->i_sb->s_iflags & SB_I_USERNS_VISIBLE))
+	/* Those of proc, sysfs, cgroup, debugfs and their like say what is so for who reads them. */
+	if (!file->f_op->read_iter || file->f_mapping->a_ops == &empty_aops ||
+	    (S_ISREG(mode) && file_inode(file)->i_sb->s_iflags &
+			      (SB_I_USERNS_VISIBLE | SB_I_NOEXEC)))
 		return -EOPNOTSUPP;
 	/* Stacked on each other they would wait for pagers in a worker. */
 	if (file->f_mapping->a_ops == &extpager_aops ||
@@ -116,6 +121,9 @@ static struct extpager_backing *backing_create(struct file *file)
 		kfree(backing);
 		return ERR_PTR(ret);
 	}
+	backing->cred = get_current_cred();
+	if (file_inode(file)->i_sb->s_magic == TMPFS_MAGIC)
+		backing->memcg = get_mem_cgroup_from_mm(current->mm);
 	return backing;
 }
 
@@ -215,7 +223,8 @@ static bool may_write(const struct extpager_backing *backing)
 {
 	const struct file *file = backing->file;
 
-	if (!(file->f_mode & FMODE_WRITE) || !file->f_op->write_iter || file->f_flags & O_APPEND)
+	if (!(file->f_mode & FMODE_WRITE) || !file->f_op->write_iter ||
+	    file->f_flags & O_APPEND || IS_SWAPFILE(file->f_mapping->host))
 		return false;
 	/* A page may change while it is written. */
 	return !backing->bdev || !(bdev_read_only(backing->bdev) || bdev_is_zoned(backing->bdev) ||
@@ -301,17 +310,20 @@ void extpager_file_job_ended(struct extpager_backing *backing, unsigned int dire
 }
 
 /*
- * Past the cache of its file system go whole pages alone, and none that has to stay as
- * it is until it is written.
+ * Past the cache of its file system go whole pages alone, and where it is known that a page
+ * may change while it is written: others sum, compress or mirror what they are given.
  */
 static bool write_directly(const struct file *file, u32 bytes)
 {
-	return PAGE_ALIGNED(bytes) && !(file_inode(file)->i_sb->s_iflags & SB_I_STABLE_WRITES);
+	const struct super_block *sb = file_inode(file)->i_sb;
+
+	return PAGE_ALIGNED(bytes) && !mapping_stable_writes(file->f_mapping) &&
+	       (sb->s_magic == EXT4_SUPER_MAGIC || sb->s_magic == XFS_SUPER_MAGIC);
 }
 
 /**
  * extpager_file_io() - read or write a regular file
- * @file: the file
+ * @backing: the file
  * @direction: ITER_DEST: read it; ITER_SOURCE: write
  * @pos: first byte in it
  * @vec: pages
@@ -322,14 +334,16 @@ static bool write_directly(const struct file *file, u32 bytes)
  * Context: a worker that nothing which the file system needs waits for.
  * Return: 0, or why fewer than @needed bytes were read or written.
  */
-int extpager_file_io(struct file *file, unsigned int direction, u64 pos, struct bio_vec *vec,
-		     unsigned int nr, u32 bytes, u32 needed)
+int extpager_file_io(const struct extpager_backing *backing, unsigned int direction, u64 pos,
+		     struct bio_vec *vec, unsigned int nr, u32 bytes, u32 needed)
 {
-	const struct cred *cred = override_creds(file->f_cred);
+	/* It may be another's file; its pager does not get that one's privileges by it. */
+	const struct cred *cred = override_creds(backing->cred);
 	bool write = direction == ITER_SOURCE;
-	/* Who dirtied pages must not fail, or be killed, for what makes his memory free. */
 	struct mem_cgroup *memcg = write ? NULL : extpager_folio_payer(page_folio(vec->bv_page));
-	struct mem_cgroup *old = set_active_memcg(memcg);
+	/* Who dirtied pages must not fail, or be killed, for what makes his memory free. */
+	struct mem_cgroup *old = set_active_memcg(write ? backing->memcg : memcg);
+	struct file *file = backing->file;
 	unsigned int noio = memalloc_noio_save();
 	struct iov_iter iter;
 	struct kiocb iocb;
@@ -342,6 +356,9 @@ int extpager_file_io(struct file *file, unsigned int direction, u64 pos, struct 
 	iov_iter_bvec(&iter, direction, vec, nr, bytes);
 	init_sync_kiocb(&iocb, file);
 	iocb.ki_pos = pos;
+	/* O_APPEND may have been set since it was looked at. */
+	if (write)
+		iocb.ki_flags &= ~IOCB_APPEND;
 	if (write && !write_directly(file, bytes))
 		iocb.ki_flags &= ~IOCB_DIRECT;
 	while (got < needed) {

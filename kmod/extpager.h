@@ -555,6 +555,8 @@ struct extpager_backing {
 	struct rcu_head rcu;
 	struct file *file;
 	struct block_device *bdev;	/* the file's, or NULL: a regular file */
+	const struct cred *cred;	/* of who registered it, whoever opened it */
+	struct mem_cgroup *memcg;	/* and its: pays for what is memory itself; or NULL */
 	u32 align;
 
 	atomic_t nr_writing;		/* writes that go by it */
@@ -586,8 +588,8 @@ void extpager_backing_write_put(struct extpager_backing *backing);
 void extpager_file_job_begin(struct extpager_backing *backing, unsigned int direction,
 			     struct extpager_file_job *job);
 void extpager_file_job_ended(struct extpager_backing *backing, unsigned int direction);
-int extpager_file_io(struct file *file, unsigned int direction, u64 pos, struct bio_vec *vec,
-		     unsigned int nr, u32 bytes, u32 needed);
+int extpager_file_io(const struct extpager_backing *backing, unsigned int direction, u64 pos,
+		     struct bio_vec *vec, unsigned int nr, u32 bytes, u32 needed);
 
 /* transfer.c: the kernel fills folios from a backing by itself */
 struct extpager_transfer;

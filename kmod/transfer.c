@@ -55,7 +55,7 @@ static int page_read(struct extpager_transfer *tr, struct folio *folio, u64 pos)
 	int ret;
 
 	if (!backing->bdev)
-		return extpager_file_io(backing->file, ITER_DEST, pos, &vec, 1, PAGE_SIZE, needed);
+		return extpager_file_io(backing, ITER_DEST, pos, &vec, 1, PAGE_SIZE, needed);
 	bio_init(&bio, backing->bdev, &vec, 1, REQ_OP_READ);
 	bio.bi_iter.bi_sector = pos >> SECTOR_SHIFT;
 	__bio_add_page(&bio, folio_page(folio, 0), round_up(needed, backing->align), 0);
@@ -154,7 +154,7 @@ static void transfer_work(struct work_struct *work)
 
 	/* Once it is lost nobody waits. */
 	if (!backing->bdev && !READ_ONCE(tr->claim.lost))
-		tr->error = extpager_file_io(backing->file, ITER_DEST, tr->pos, bio->bi_io_vec,
+		tr->error = extpager_file_io(backing, ITER_DEST, tr->pos, bio->bi_io_vec,
 					     bio->bi_vcnt, tr->bytes, tr->needed);
 	if (tr->error && tr->claim.nr > 1 && !READ_ONCE(tr->claim.lost))
 		read_singly(tr);

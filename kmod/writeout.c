@@ -74,12 +74,16 @@ static void writeout_work(struct work_struct *work)
 	if (!backing->bdev) {
 		/* What was given up is returned anew. */
 		if (READ_ONCE(w->req->state) == EXTPAGER_REQUEST_PENDING)
-			w->error = extpager_file_io(backing->file, ITER_SOURCE, w->pos,
+			w->error = extpager_file_io(backing, ITER_SOURCE, w->pos,
 						    w->bio.bi_io_vec, w->bio.bi_vcnt, w->bytes,
 						    w->bytes);
 		else
 			w->error = -ECANCELED;
 		extpager_file_job_ended(backing, ITER_SOURCE);
+	} else {
+		/* Of what others have read through the device's cache; dirty, it is theirs. */
+		invalidate_mapping_pages(backing->file->f_mapping, w->pos >> PAGE_SHIFT,
+					 (w->pos + w->bytes - 1) >> PAGE_SHIFT);
 	}
 	writeout_end(w);
 }

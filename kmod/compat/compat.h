@@ -106,6 +106,15 @@ static inline ssize_t extpager_iocb_iter_write(struct file *file, struct kiocb *
 #define vfs_iocb_iter_write extpager_iocb_iter_write
 #endif
 
+/* 6.7: an inode says for itself that its pages must not change while they are written. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+static inline bool extpager_mapping_stable_writes(const struct address_space *mapping)
+{
+	return mapping->host->i_sb->s_iflags & SB_I_STABLE_WRITES;
+}
+#define mapping_stable_writes extpager_mapping_stable_writes
+#endif
+
 /* 6.7: inode times are read and set through accessors (Debian's 6.1 has those of ctime). */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
 static inline void simple_inode_init_ts(struct inode *inode)
