@@ -138,7 +138,7 @@ void extpager_deadline_work(struct work_struct *work)
 	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
 						 deadline_work);
 	enum extpager_phase missed = EXTPAGER_PHASES, slow = EXTPAGER_PHASES;	/* none */
-	unsigned long next = 0, probe;
+	unsigned long next = 0, at;
 	bool armed = false, answered;
 	unsigned int i;
 
@@ -177,9 +177,14 @@ void extpager_deadline_work(struct work_struct *work)
 			spin_lock(&t->lock);
 		}
 	}
-	if (extpager_requests_probe(t, &probe)) {
-		if (!armed || time_before(probe, next))
-			next = probe;
+	if (extpager_requests_probe(t, &at)) {
+		if (!armed || time_before(at, next))
+			next = at;
+		armed = true;
+	}
+	if (unlikely(!list_empty(&t->written)) && extpager_zeros_expire(t, &at)) {
+		if (!armed || time_before(at, next))
+			next = at;
 		armed = true;
 	}
 	spin_unlock(&t->lock);

@@ -760,6 +760,8 @@ int extpager_pending_put(struct sk_buff *skb, const struct extpager_pending *p, 
 int extpager_request_announce_zero(struct extpager_request *req);
 void extpager_request_abandon_zero(struct extpager_request *req);
 bool extpager_zeros_finish(struct extpager_target *t);
+bool extpager_zero_is_held(struct extpager_request *req);
+bool extpager_zeros_expire(struct extpager_target *t, unsigned long *at);
 void extpager_request_send_zero(struct extpager_request *req);
 bool extpager_zeros_overlap(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 int extpager_zeros_status(struct extpager_object *obj, pgoff_t first, pgoff_t last);

@@ -932,6 +932,10 @@ int extpager_request_hold(struct extpager_target *t, const struct extpager_reply
 	req = request_find(t, re, EXTPAGER_EV_DATA_RETURN, &ret);
 	if (!req)
 		goto out;
+	ret = -ENOENT;
+	/* It was answered; its end, if it was detached too, is when it is written. */
+	if (req->nr_writing)
+		goto out;
 	if (unlikely(req->detached)) {
 		/* What it has no bytes of it does not write. */
 		extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
@@ -939,9 +943,6 @@ int extpager_request_hold(struct extpager_target *t, const struct extpager_reply
 		extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
 		return -ENOENT;
 	}
-	ret = -ENOENT;
-	if (req->nr_writing)
-		goto out;
 	start = (loff_t)req->index << PAGE_SHIFT;
 	ret = -ERANGE;
 	if (extpager_request_is_zero(req) || re->offset < start || re->length > req->length ||
@@ -1014,7 +1015,7 @@ bool extpager_request_written(struct extpager_request *req, int error)
 	struct extpager_object *obj = req->object;
 	struct extpager_target *t = req->target;
 	enum extpager_request_state state = EXTPAGER_REQUEST_ENDED;
-	bool asked;
+	bool asked, waited;
 
 	spin_lock(&t->lock);
 	req->write_error = req->write_error ?: error;
@@ -1025,6 +1026,8 @@ bool extpager_request_written(struct extpager_request *req, int error)
 	}
 	list_del_init(&req->written);
 	asked = req->state == EXTPAGER_REQUEST_PENDING;
+	/* Its pages have left write-back, and may be dirty anew, or zeroed, since. */
+	waited = !asked || req->detached;
 	if (asked) {
 		state = extpager_request_returned(req, error);
 		extpager_latency_answered(req, EXTPAGER_PHASE_RETURN, ktime_get_ns());
@@ -1034,10 +1037,9 @@ bool extpager_request_written(struct extpager_request *req, int error)
 	WRITE_ONCE(obj->nr_writing, obj->nr_writing - 1);
 	extpager_object_written(obj);
 	spin_unlock(&t->lock);
-	if (asked) {
+	if (asked)
 		extpager_request_settle(req, state);
-	} else {
-		/* Its pages, or a range that was zeroed since, have waited for this. */
+	if (waited) {
 		queue_work(extpager_wq, &t->flush_work);
 		mod_delayed_work(extpager_wq, &t->resend_work, 0);
 		wake_up_all(&t->wait);

@@ -164,8 +164,7 @@ static struct extpager_request *parked_first(struct extpager_target *t)
 	list_for_each_entry(req, &t->parked, node)
 		if (!req->announced && !req->overdue &&
 		    req->object->state == EXTPAGER_OBJECT_READY &&
-		    !(extpager_request_is_zero(req) &&
-		      extpager_range_written(req->object, req->index, req->index + req->nr - 1)))
+		    !(extpager_request_is_zero(req) && extpager_zero_is_held(req)))
 			return req;
 	return NULL;
 }

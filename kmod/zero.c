@@ -86,6 +86,62 @@ bool extpager_zeros_finish(struct extpager_target *t)
 	return done;
 }
 
+/*
+ * target->lock held: older bytes are not to come after the zeros. Does nothing but the
+ * kernel's own writing of them keep a zeroed range from being sent?
+ */
+bool extpager_zero_is_held(struct extpager_request *req)
+{
+	return extpager_request_may_submit(req) &&
+	       extpager_range_written(req->object, req->index, req->index + req->nr - 1);
+}
+
+static unsigned long zero_deadline(const struct extpager_target *t)
+{
+	return jiffies + 1 + msecs_to_jiffies(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]);
+}
+
+/**
+ * extpager_zeros_expire() - end the patience with what keeps zeroed ranges from being sent
+ * @t: target
+ * @at: out: when to come again, in jiffies
+ *
+ * It is as if they had been sent, and not been answered in time.
+ *
+ * Context: target->lock held.
+ * Return: false if none is held.
+ */
+bool extpager_zeros_expire(struct extpager_target *t, unsigned long *at)
+{
+	unsigned long latest = zero_deadline(t);
+	struct extpager_request *req;
+	bool held = false, expired = false;
+
+	list_for_each_entry(req, &t->parked, node) {
+		if (!extpager_request_is_zero(req) || req->announced || req->error ||
+		    !extpager_zero_is_held(req))
+			continue;
+		/* Settings may have changed. */
+		if (time_before(latest, req->deadline))
+			req->deadline = latest;
+		if (time_before(jiffies, req->deadline)) {
+			if (!held || time_before(req->deadline, *at))
+				*at = req->deadline;
+			held = true;
+			continue;
+		}
+		req->error = -EIO;
+		expired = true;
+		extpager_count(t, TIMEOUTS);
+		extpager_count(t, RETURNS_FAILED);
+		extpager_failure_note(req->object, req->op, req->index, req->length, -EIO);
+		extpager_object_write_error(req->object, -EIO);
+	}
+	if (expired)
+		wake_up_all(&t->wait);
+	return held;
+}
+
 /* To the pager, or to the records for its successor. */
 void extpager_request_send_zero(struct extpager_request *req)
 {
@@ -95,9 +151,11 @@ void extpager_request_send_zero(struct extpager_request *req)
 	extpager_spill_drop(req->object, req->index, req->index + req->nr - 1);
 	spin_lock(&t->lock);
 	req->announced = false;
-	if (req->state == EXTPAGER_REQUEST_PARKED && extpager_request_may_submit(req) &&
-	    /* Older bytes are not to come after the zeros: extpager_request_written() sends it. */
-	    !extpager_range_written(req->object, req->index, req->index + req->nr - 1)) {
+	if (req->state == EXTPAGER_REQUEST_PARKED && extpager_zero_is_held(req)) {
+		/* extpager_request_written() sends it, or the deadline work tells of it. */
+		req->deadline = zero_deadline(t);
+		extpager_deadline_arm(t, req->deadline);
+	} else if (req->state == EXTPAGER_REQUEST_PARKED && extpager_request_may_submit(req)) {
 		extpager_request_resend(req, 0);
 	} else if (req->state == EXTPAGER_REQUEST_PARKED) {
 		int error = extpager_object_status(req->object);
