@@ -364,7 +364,7 @@ struct extpager_target {
 	struct delayed_work resend_work;
 	struct delayed_work spill_work;
 	struct work_struct flush_work;
-	struct work_struct drain_work;
+	struct delayed_work drain_work;
 
 	/* parked accesses, openers, quota waiters, fsync: any change of state */
 	wait_queue_head_t wait;
@@ -611,7 +611,6 @@ void extpager_writeout_exit(void);
 unsigned int extpager_writeout_parts(const struct extpager_request *req);
 void extpager_writeout(struct extpager_port *port, struct extpager_request *req,
 		       struct extpager_backing *backing, u64 pos);
-void extpager_writeouts_quiesce(struct extpager_object *obj);
 
 /* delegate.c: which ranges the kernel reads and writes by itself */
 int extpager_delegate(struct extpager_port *port, const struct extpager_delegate *arg);

@@ -372,7 +372,8 @@ int extpager_object_status(struct extpager_object *obj)
 		break;
 	}
 	/* Nobody waits for what is going to be dropped. */
-	if (READ_ONCE(t->draining) && READ_ONCE(t->discard))
+	if ((READ_ONCE(t->draining) && READ_ONCE(t->discard)) ||
+	    (READ_ONCE(obj->destroy) && READ_ONCE(obj->discard)))
 		return -ENODEV;
 	if (READ_ONCE(t->state) == EXTPAGER_STATE_ORPHANED &&
 	    (READ_ONCE(t->grace_over) || READ_ONCE(t->settings.policy) == EXTPAGER_POLICY_FAIL))
@@ -592,7 +593,7 @@ static void object_terminate(struct extpager_object *obj)
 	}
 	spin_lock(&t->lock);
 	/* Somebody may have opened, written and closed it since. */
-	if (obj->state == EXTPAGER_OBJECT_READY && object_unused(obj) &&
+	if (obj->state == EXTPAGER_OBJECT_READY && object_unused(obj) && !obj->nr_writing &&
 	    extpager_object_clean(obj)) {
 		/* Openers wait from here on. */
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_INIT);
@@ -603,6 +604,7 @@ static void object_terminate(struct extpager_object *obj)
 	spin_unlock(&t->lock);
 	if (!end) {
 		extpager_request_put(req);
+		object_kick(obj, HZ);
 		return;
 	}
 	extpager_requests_cancel(obj, -EAGAIN);
@@ -610,7 +612,6 @@ static void object_terminate(struct extpager_object *obj)
 	truncate_inode_pages(obj->inode.i_mapping, 0);
 	filemap_invalidate_unlock(obj->inode.i_mapping);
 	extpager_delegations_quiesce(obj);
-	extpager_writeouts_quiesce(obj);
 	object_tell(req);
 	spin_lock(&t->lock);
 	extpager_object_init_unsent(obj);
@@ -695,7 +696,7 @@ void extpager_object_destroy(struct extpager_object *obj, bool discard)
 
 	spin_lock(&t->lock);
 	WRITE_ONCE(obj->destroy, true);
-	obj->discard |= discard;
+	WRITE_ONCE(obj->discard, obj->discard || discard);
 	spin_unlock(&t->lock);
 	object_kick(obj, 0);
 }
@@ -708,7 +709,8 @@ void extpager_object_destroy(struct extpager_object *obj, bool discard)
  * Resident pages stay readable for those who have it open.
  *
  * Context: a worker; waits for the pager, within its deadlines.
- * Return: 0, or -EBUSY: dirty pages could not be returned, nothing changed.
+ * Return: 0, or nothing changed: -EBUSY: dirty pages could not be returned; -EAGAIN: the
+ * kernel is writing what was returned, be it ever so long: come back.
  */
 int extpager_object_end(struct extpager_object *obj, bool discard)
 {
@@ -742,6 +744,15 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 			extpager_request_put(req);
 		return 0;
 	}
+	/* The pager may give to others what it had written to. A port that is closed has none. */
+	if (obj->nr_writing && (t->named || t->port)) {
+		spin_unlock(&t->lock);
+		if (req)
+			extpager_request_put(req);
+		if (discard)
+			extpager_requests_cancel(obj, -ENODEV);
+		return -EAGAIN;
+	}
 	was = obj->state;
 	port = t->port;
 	WRITE_ONCE(obj->state, EXTPAGER_OBJECT_GONE);
@@ -764,11 +775,8 @@ int extpager_object_end(struct extpager_object *obj, bool discard)
 
 	extpager_requests_cancel(obj, -ENODEV);
 	extpager_spill_quiesce(obj);
-	/* The pager may give to others what it had delegated, or had the kernel write to. */
+	/* The pager may give to others what it had delegated. */
 	extpager_delegations_quiesce(obj);
-	/* When a port is closed there is no such pager, and none to come. */
-	if (t->named || READ_ONCE(t->port))
-		extpager_writeouts_quiesce(obj);
 	if (discard && !extpager_object_clean(obj)) {
 		extpager_count_add(t, PAGES_DISCARDED, extpager_object_dirty_pages(obj));
 		truncate_inode_pages(obj->inode.i_mapping, 0);

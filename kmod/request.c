@@ -989,7 +989,9 @@ bool extpager_request_write(struct extpager_request *req, unsigned int parts)
 	bool ours;
 
 	spin_lock(&t->lock);
-	ours = req->state == EXTPAGER_REQUEST_PENDING && !req->detached && !req->nr_writing;
+	/* Who ends an object has seen to it that nothing is written. */
+	ours = req->state == EXTPAGER_REQUEST_PENDING && !req->detached && !req->nr_writing &&
+	       req->object->state != EXTPAGER_OBJECT_GONE;
 	if (ours) {
 		req->nr_writing = parts;
 		req->write_error = 0;

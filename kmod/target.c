@@ -158,7 +158,8 @@ static void flush_pages_work(struct work_struct *work)
 
 static void drain_work(struct work_struct *work)
 {
-	struct extpager_target *t = container_of(work, struct extpager_target, drain_work);
+	struct extpager_target *t = container_of(to_delayed_work(work), struct extpager_target,
+						 drain_work);
 	struct extpager_object *obj = extpager_target_object(t);
 	bool discard, again;
 	int ret = 0;
@@ -170,10 +171,16 @@ static void drain_work(struct work_struct *work)
 			ret = extpager_object_end(obj, discard);
 		spin_lock(&t->lock);
 		again = ret && !discard && t->discard;
-		if (ret && !again)
+		if (ret && ret != -EAGAIN && !again)
 			WRITE_ONCE(t->draining, false);
 		spin_unlock(&t->lock);
 	} while (again);
+	if (ret == -EAGAIN) {
+		/* Workers are few: they do not wait for a file. */
+		iput(&obj->inode);
+		queue_delayed_work(extpager_slow_wq, &t->drain_work, HZ / 10);
+		return;
+	}
 	if (ret) {
 		pr_warn("target %s: not deleted, %llu dirty bytes could not be returned\n",
 			t->settings.name, extpager_target_dirty(t) + extpager_target_spilled(t));
@@ -219,7 +226,7 @@ struct extpager_target *extpager_target_create(const struct extpager_settings *s
 	INIT_DELAYED_WORK(&t->resend_work, resend_work);
 	INIT_DELAYED_WORK(&t->spill_work, extpager_spill_work);
 	INIT_WORK(&t->flush_work, flush_pages_work);
-	INIT_WORK(&t->drain_work, drain_work);
+	INIT_DELAYED_WORK(&t->drain_work, drain_work);
 
 	ret = extpager_requests_init(t);
 	if (ret)
@@ -475,7 +482,8 @@ int extpager_target_del(const char *name, bool discard, struct netlink_ext_ack *
 		return ret;
 	}
 	extpager_notify(t, EXTPAGER_EVENT_CHANGED);
-	queue_work(extpager_slow_wq, &t->drain_work);	/* takes over the reference */
+	/* takes over the reference */
+	queue_delayed_work(extpager_slow_wq, &t->drain_work, 0);
 	return 0;
 }
 

@@ -165,12 +165,6 @@ void extpager_writeout(struct extpager_port *port, struct extpager_request *req,
 	}
 }
 
-/* Wait until nothing is written that was returned of an object. */
-void extpager_writeouts_quiesce(struct extpager_object *obj)
-{
-	wait_event(obj->target->wait, !READ_ONCE(obj->nr_writing));
-}
-
 int extpager_writeout_init(void)
 {
 	unsigned int pad = offsetof(struct writeout, bio);
