@@ -370,6 +370,7 @@ struct extpager_target {
 	wait_queue_head_t wait;
 
 	atomic64_t stats[__EXTPAGER_A_STATS_MAX];
+	atomic64_t delegated_written;	/* pages, of PAGES_WRITTEN; the others are returned, too */
 	struct extpager_histogram queued[EXTPAGER_PHASES], answering[EXTPAGER_PHASES];
 	struct extpager_histogram waking;	/* from page-ins */
 };
@@ -953,6 +954,7 @@ void extpager_target_settings_changed(struct extpager_target *t);
 void extpager_target_stalled(struct extpager_target *t, enum extpager_phase phase);
 void extpager_target_squeezed(struct extpager_target *t, struct extpager_object *obj);
 void extpager_target_answered(struct extpager_target *t, u16 op);
+void extpager_target_written(struct extpager_target *t);
 bool extpager_target_missed(const struct extpager_target *t);
 u64 extpager_target_dirty(struct extpager_target *t);
 u64 extpager_target_spilled(struct extpager_target *t);

@@ -672,6 +672,23 @@ static unsigned long target_patience(const struct extpager_target *t)
 		       min_t(unsigned long, PATIENCE_MAX, msecs_to_jiffies(deadline / 2)));
 }
 
+/* target->lock held. */
+static void target_unstall(struct extpager_target *t)
+{
+	/* It was slow, not stuck: next time it is given longer. */
+	if (t->squeezed)
+		WRITE_ONCE(t->patience, target_patience(t));
+	WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
+	WRITE_ONCE(t->squeezed, false);
+}
+
+/* What is there goes back; and nothing is too much for it any more. */
+static void target_recovered(struct extpager_target *t)
+{
+	extpager_spill_kick(t);
+	extpager_notify(t, EXTPAGER_EVENT_RECOVERED);
+}
+
 /* @op: of a reply that was taken, or 0. A full quota only a return's answer makes emptier. */
 void extpager_target_answered(struct extpager_target *t, u16 op)
 {
@@ -681,21 +698,36 @@ void extpager_target_answered(struct extpager_target *t, u16 op)
 	changed = t->state == EXTPAGER_STATE_STALLED &&
 		  (!t->squeezed || op == EXTPAGER_RE_RETURN_DONE ||
 		   !(t->nr_pending[EXTPAGER_PHASE_RETURN] || atomic_long_read(&t->nr_spilled)));
-	if (changed) {
-		/* It was slow, not stuck: next time it is given longer. */
-		if (t->squeezed)
-			WRITE_ONCE(t->patience, target_patience(t));
-		WRITE_ONCE(t->state, EXTPAGER_STATE_LIVE);
-		WRITE_ONCE(t->squeezed, false);
-	}
+	if (changed)
+		target_unstall(t);
 	WRITE_ONCE(t->slow, false);
 	extpager_requests_again(t);
 	spin_unlock(&t->lock);
+	if (changed)
+		target_recovered(t);
+}
+
+/*
+ * The kernel has written a return: a quota that was full is emptier now, but the pager has
+ * shown no life. Context: reclaim may wait for the caller.
+ */
+void extpager_target_written(struct extpager_target *t)
+{
+	unsigned int noio;
+	bool changed;
+
+	if (likely(!READ_ONCE(t->squeezed)))
+		return;
+	spin_lock(&t->lock);
+	changed = t->state == EXTPAGER_STATE_STALLED && t->squeezed;
+	if (changed)
+		target_unstall(t);
+	spin_unlock(&t->lock);
 	if (!changed)
 		return;
-	/* What is there goes back; and nothing is too much for it any more. */
-	extpager_spill_kick(t);
-	extpager_notify(t, EXTPAGER_EVENT_RECOVERED);
+	noio = memalloc_noio_save();
+	target_recovered(t);
+	memalloc_noio_restore(noio);
 }
 
 u32 extpager_target_reported_state(struct extpager_target *t)

@@ -52,10 +52,8 @@ static void writeout_end(struct writeout *w)
 		extpager_count_add(t, PAGES_WRITTEN, bio->bi_vcnt);
 	else if (w->error != -ECANCELED)
 		tell_failure(w);
-	/* A quota that was full is emptier now. */
-	if (extpager_request_written(w->req, w->error ? extpager_transfer_error(w->error) : 0) &&
-	    unlikely(READ_ONCE(t->state) == EXTPAGER_STATE_STALLED))
-		extpager_target_answered(t, EXTPAGER_RE_RETURN_DONE);
+	if (extpager_request_written(w->req, w->error ? extpager_transfer_error(w->error) : 0))
+		extpager_target_written(t);
 	for (i = 0; i < bio->bi_vcnt; i++)
 		put_page(bio->bi_io_vec[i].bv_page);
 	extpager_backing_write_put(w->backing);
