@@ -346,8 +346,9 @@ static int reply_return_file(struct extpager_port *port, struct extpager_target 
 	if (!ret) {
 		extpager_writeout(port, req, backing, re->addr);
 		re->out_done = re->length;
+	} else {
+		extpager_request_unhold(req);
 	}
-	extpager_request_unhold(req);
 	if (backing)
 		extpager_backing_write_put(backing);
 	return ret;

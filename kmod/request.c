@@ -968,8 +968,10 @@ void extpager_request_unhold(struct extpager_request *req)
 	state = req->state;
 	error = req->error;
 	spin_unlock(&t->lock);
-	if (state != EXTPAGER_REQUEST_PENDING)
+	if (state != EXTPAGER_REQUEST_PENDING) {
 		settle_return(req, state == EXTPAGER_REQUEST_PARKED ? -EAGAIN : error);
+		wake_up_all(&t->wait);
+	}
 	extpager_request_put(req);
 }
 

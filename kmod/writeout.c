@@ -94,7 +94,7 @@ static void writeout_end_io(struct bio *bio)
 	queue_work(extpager_read_wq, &w->job.work);
 }
 
-/* @nr pages of the return from its @first on, to @pos. */
+/* @nr pages of the return from its @first on, to @pos; takes over the references to them. */
 static void writeout_part(struct extpager_port *port, struct extpager_request *req,
 			  struct extpager_backing *backing, unsigned int first, unsigned int nr,
 			  u64 pos)
@@ -121,12 +121,9 @@ static void writeout_part(struct extpager_port *port, struct extpager_request *r
 	refcount_inc(&obj->target->users);
 	ihold(&obj->inode);
 	extpager_backing_write_ref(backing);
-	for (i = 0; i < nr; i++) {
-		struct page *page = folio_page(req->folios[first + i], 0);
-
-		get_page(page);
-		__bio_add_page(bio, page, min_t(u32, PAGE_SIZE, w->bytes - (i << PAGE_SHIFT)), 0);
-	}
+	for (i = 0; i < nr; i++)
+		__bio_add_page(bio, folio_page(req->folios[first + i], 0),
+			       min_t(u32, PAGE_SIZE, w->bytes - (i << PAGE_SHIFT)), 0);
 	if (!backing->bdev) {
 		extpager_file_job_begin(backing, ITER_SOURCE, &w->job);
 		return;
@@ -145,20 +142,25 @@ unsigned int extpager_writeout_parts(const struct extpager_request *req)
 /**
  * extpager_writeout() - have a return written
  * @port: its pager's
- * @req: held, and by extpager_request_write() ours
+ * @req: held, which ends here, and by extpager_request_write() ours
  * @backing: to where, from extpager_backing_write_get()
  * @pos: in the file, of the first page
  *
- * Does not wait for regular files; a device's queue may be full. It ends by itself,
- * perhaps before this returns.
+ * Does not wait for regular files; a device's queue may be full, for longer than the
+ * deadline: write-back does not wait for that. It ends by itself, perhaps before this
+ * returns.
  */
 void extpager_writeout(struct extpager_port *port, struct extpager_request *req,
 		       struct extpager_backing *backing, u64 pos)
 {
-	unsigned int first, nr;
+	unsigned int all = req->nr, first, nr, i;
 
-	for (first = 0; first < req->nr; first += nr) {
-		nr = min_t(unsigned int, req->nr - first, BIO_MAX_VECS);
+	for (i = 0; i < all; i++)
+		folio_get(req->folios[i]);
+	/* Parts that have not begun keep the request, and with it the array. */
+	extpager_request_unhold(req);
+	for (first = 0; first < all; first += nr) {
+		nr = min_t(unsigned int, all - first, BIO_MAX_VECS);
 		writeout_part(port, req, backing, first, nr, pos + ((u64)first << PAGE_SHIFT));
 	}
 }
