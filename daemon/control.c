@@ -167,8 +167,8 @@ static int attach(struct control *c, struct target *t, const char *name)
 }
 
 /*
- * The same file, opened once more: the store's own has locks, which must end with us
- * and not with what the kernel reads yet.
+ * The same file, opened once more: the store's own has locks, which must end with us and
+ * with what the kernel writes for us, but not with what it reads or is delegated.
  */
 static int reopen(int fd)
 {
@@ -188,10 +188,15 @@ static uint64_t delegable_bytes(const struct store *store, uint64_t bytes, size_
 /* An older kernel, or a file that it is not to move bytes of: they go through us. */
 static void register_store(struct control *c, struct target *t, uint64_t bytes)
 {
-	int fd, file;
+	int fd, file, write_file;
 
 	if (!c->kernel_reads || !t->store->is_plain)
 		return;
+	if (!t->store->read_only) {
+		write_file = extpager_register(c->port, t->store->fd, NULL);
+		t->port = c->port;
+		t->write_file = write_file > 0 ? (unsigned int)write_file : 0;
+	}
 	fd = reopen(t->store->fd);
 	file = fd < 0 ? -errno : extpager_register(c->port, fd, NULL);
 	if (fd >= 0)

@@ -295,8 +295,9 @@ static bool kernel_writes(const struct job *job)
 {
 	const struct target *t = job->target;
 
-	return t->file && !(job->length % t->store->block) && !extpager_req_zero(job->req) &&
-	       !is_refused(extpager_return_file(job->req, t->file,
+	return t->write_file && !(job->length % t->store->block) &&
+	       !extpager_req_zero(job->req) &&
+	       !is_refused(extpager_return_file(job->req, t->write_file,
 						t->store->start + job->offset));
 }
 

@@ -88,7 +88,7 @@ static void add(const struct target *t, struct adding *adding,
 	snprintf(f->name, sizeof(f->name), "%s", t->name);
 	f->port = adding->port;
 	f->object = t->object;
-	f->file = t->file;
+	f->file = t->write_file;
 	LIST_INSERT_HEAD(adding->list, f, link);
 }
 
@@ -100,7 +100,7 @@ static void add_flush(const struct target *t, void *arg)
 
 static void add_file(const struct target *t, void *arg)
 {
-	if (t->file)
+	if (t->write_file)
 		add(t, arg, take_file_away);
 }
 

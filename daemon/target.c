@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <extpager.h>
 
-#define BUCKETS	256
+#define BUCKETS		256
+#define STACK_BYTES	(64U << 10)
+#define PATIENCE_MS	100	/* of the control thread with the kernel's writing */
 
 LIST_HEAD(target_bucket, target);
 
@@ -94,15 +97,59 @@ struct target *target_find(uint64_t object)
 	return t;
 }
 
+static void idle_add(struct target *t)
+{
+	pthread_mutex_lock(&idle_lock);
+	STAILQ_INSERT_TAIL(&idle, t, idle_link);
+	pthread_mutex_unlock(&idle_lock);
+	wake_control();
+}
+
 void target_put(struct target *t)
 {
 	if (atomic_fetch_sub(&t->refs, 1) > 1)
 		return;
 	/* Closing may take long: not in a queue thread. */
-	pthread_mutex_lock(&idle_lock);
-	STAILQ_INSERT_TAIL(&idle, t, idle_link);
-	pthread_mutex_unlock(&idle_lock);
-	wake_control();
+	idle_add(t);
+}
+
+static void *take_write_file_away(void *arg)
+{
+	struct target *t = arg;
+
+	extpager_unregister(t->port, t->write_file);
+	t->write_file = 0;
+	idle_add(t);
+	return NULL;
+}
+
+/*
+ * The kernel may be writing there, be it ever so long, and a store that is stuck is not to
+ * keep others from being served. Afterwards the target is idle again.
+ */
+static void end_writing(struct target *t)
+{
+	struct timespec until;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int ret;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	ret = pthread_create(&thread, &attr, take_write_file_away, t);
+	pthread_attr_destroy(&attr);
+	if (ret) {
+		take_write_file_away(t);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += PATIENCE_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	if (pthread_timedjoin_np(thread, NULL, &until))
+		pthread_detach(thread);
 }
 
 void target_reap(void)
@@ -119,6 +166,10 @@ void target_reap(void)
 		pthread_mutex_unlock(&idle_lock);
 		if (!t)
 			break;
+		if (t->write_file) {
+			end_writing(t);
+			continue;
+		}
 		if (t->file)
 			extpager_unregister(t->port, t->file);
 		if (t->store)

@@ -35,9 +35,10 @@ struct target {
 	uint64_t object;
 	uint64_t bytes;
 	struct store *store;
-	/* The port knows the store by this name, for the kernel to move bytes; 0: it does not. */
+	/* The port knows the store by these names, for the kernel to move bytes; 0: it does not. */
 	struct extpager *port;
-	unsigned int file;
+	unsigned int file;		/* read, and delegated */
+	unsigned int write_file;	/* its own fd, whose lock lasts while the kernel writes */
 	uint64_t delegable;		/* bytes that it may read and write unasked */
 
 	atomic_uint generation;		/* of the object, when that was delegated; 0: it is not */
@@ -78,7 +79,11 @@ void target_remove(struct target *t);
 struct target *target_find(uint64_t object);
 void target_put(struct target *t);
 
-/** Close the stores of targets that nothing uses any more. Control thread. */
+/**
+ * target_reap - close the stores of targets that nothing uses any more
+ *
+ * Control thread. One that the kernel is writing to is closed by a later call.
+ */
 void target_reap(void);
 
 /**

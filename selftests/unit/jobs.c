@@ -4,6 +4,7 @@
  * keeps operations until the test ends them, the library notes each answer.
  */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -99,11 +100,16 @@ int extpager_return_file(struct extpager_req *req, unsigned int file, uint64_t p
 }
 
 static unsigned int unregistered;
+/* Held: the kernel is writing to the file. */
+static pthread_mutex_t stuck = PTHREAD_MUTEX_INITIALIZER;
+static int wake;
 
 int extpager_unregister(struct extpager *p, unsigned int file)
 {
 	(void)p;
+	pthread_mutex_lock(&stuck);
 	unregistered = file;
+	pthread_mutex_unlock(&stuck);
 	return 0;
 }
 
@@ -229,7 +235,8 @@ static struct store store;
 static int setup(void **state)
 {
 	(void)state;
-	assert_true(target_table_init() >= 0);
+	wake = target_table_init();
+	assert_true(wake >= 0);
 	assert_int_equal(jobs_init(&jobs, NULL, 4096), 0);
 	target = target_new("t", &store);
 	target_table_lock();
@@ -332,6 +339,7 @@ static void the_kernel_writes(void **state)
 
 	(void)state;
 	t->file = 5;
+	t->write_file = 6;
 	target_table_lock();
 	target_insert(t, OBJECT + 1, 1 << 30);
 	target_table_unlock();
@@ -339,7 +347,7 @@ static void the_kernel_writes(void **state)
 	job_data_return(&jobs, &req);
 	assert_int_equal(nr_held, 0);
 	assert_true(req.ended);
-	assert_int_equal(req.written_to, 5);
+	assert_int_equal(req.written_to, 6);
 	assert_int_equal(req.pos, (1 << 20) + 8192);
 	assert_true(LIST_EMPTY(&t->writes));
 
@@ -382,8 +390,15 @@ static void the_kernel_writes(void **state)
 	job_data_return(&jobs, &req);
 	assert_int_equal(nr_held, 0);
 	assert_int_equal(req.fetched, 0);
+	/* A store that it is writing to keeps nobody waiting, and is closed afterwards. */
+	pthread_mutex_lock(&stuck);
 	target_remove(t);
 	target_reap();
+	assert_int_equal(nr_closed, 0);
+	pthread_mutex_unlock(&stuck);
+	assert_true(poll(&(struct pollfd){ wake, POLLIN, 0 }, 1, 10000) == 1);
+	target_reap();
+	assert_int_equal(nr_closed, 1);
 	nr_closed = 0;
 }
 
