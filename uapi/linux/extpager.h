@@ -291,7 +291,7 @@ struct extpager_register {
 	__u32 reserved;
 };
 
-#define EXTPAGER_FILES_MAX	1024
+#define EXTPAGER_FILES_MAX	2048
 
 /**
  * struct extpager_unregister - take a file's name away (EXTPAGER_IOC_UNREGISTER)
@@ -539,7 +539,7 @@ enum extpager_reply_op {
  *	EFAULT   @addr cannot be read or written, or is NULL
  *	ENOMEM   no memory for a push
  *	EBADF    @file is not registered, or cannot be written so: opened read-only or
- *	         to append, or a device that is read-only, zoned, or needs stable pages
+ *	         to append, swap, or a device that is read-only, zoned, or needs stable pages
  * @file: EXTPAGER_REF_FILE: which one; else 0
  */
 struct extpager_reply {
