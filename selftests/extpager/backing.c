@@ -4,6 +4,7 @@
  * pager has registered: the right bytes and no others, whatever happens to the pager, the
  * file or the device meanwhile.
  */
+/* vm: swap=64M */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -916,6 +917,178 @@ TEST_F(backing, a_hole_is_told_when_what_was_there_is_written)
 	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
 	EXPECT_EQ(0, client_result(&c, SOON));
 	EXPECT_EQ(0, target_dirty(NAME));
+}
+
+TEST_F(backing, a_hole_is_not_waited_for_longer_than_its_deadline)
+{
+	struct extpager_event ev;
+	struct client c;
+	uint64_t begin;
+
+	OBJECT_ON_SLOW_DEVICE();
+	IMPATIENT();
+	begin = now_ms();
+	c = writer(self->fd, 15, 1, 8);
+	ASSERT_TRUE(next_return(&self->p, &ev));
+	ASSERT_EQ(0, pager_return_file(&self->p, &ev, self->file, BEGIN));
+	EXPECT_EQ(EIO, client_result(&c, SOON));
+	c = client_start(punch, &self->fd);
+	EXPECT_EQ(EIO, client_result(&c, SOON));
+	EXPECT_GT(begin + SLOW, now_ms());
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	PATIENT();
+	/* It is told all the same. */
+	ASSERT_TRUE(next_return(&self->p, &ev));
+	EXPECT_TRUE(ev.flags & EXTPAGER_EVF_ZERO);
+	EXPECT_LE(begin + SLOW, now_ms());
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	EXPECT_TRUE(WAIT_FOR(SOON, !target_dirty(NAME)));
+}
+
+/* The pager is silent otherwise: another page is asked for in vain. */
+#define STALLED(p, fd, action) do {							\
+	struct extpager_event __ev;							\
+											\
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){				\
+		.page_in_ms = 200, .page_in_action = EXTPAGER_ACTION_ERROR,		\
+		.return_ms = SOON, .return_action = action }));				\
+	ASSERT_TRUE(ask(p, fd, 100, 1, &__ev));						\
+	ASSERT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_STALLED));	\
+} while (0)
+
+/* Its page went to the spill before it was written, and its deadline is not over. */
+TEST_F(backing, a_hole_in_what_was_withdrawn_is_told_when_it_is_written)
+{
+	struct client first, hole;
+	struct extpager_event ev;
+	uint64_t begin;
+
+	OBJECT_ON_SLOW_DEVICE();
+	begin = now_ms();
+	first = writer(self->fd, 15, 1, 8);
+	ASSERT_TRUE(next_return(&self->p, &ev));
+	ASSERT_EQ(0, pager_return_file(&self->p, &ev, self->file, BEGIN));
+	STALLED(&self->p, self->fd, EXTPAGER_ACTION_SPILL);
+	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == PAGE));
+	EXPECT_GT(begin + SLOW, now_ms());
+	hole = client_start(punch, &self->fd);
+	ASSERT_TRUE(next_return(&self->p, &ev));
+	EXPECT_TRUE(ev.flags & EXTPAGER_EVF_ZERO);
+	EXPECT_LE(begin + SLOW, now_ms());
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&hole, SOON));
+	EXPECT_EQ(0, serve_client(&self->p, &first, 7, NULL));
+	EXPECT_EQ(0, target_dirty(NAME));
+	EXPECT_EQ(0, target_spilled(NAME));
+}
+
+TEST_F(backing, what_is_written_is_no_life_of_its_pager)
+{
+	struct client c;
+	uint64_t begin;
+
+	OBJECT_ON_SLOW_DEVICE();
+	begin = begin_writing(&self->p, self->fd, self->file, &c, 8);
+	ASSERT_LT(0, begin);
+	STALLED(&self->p, self->fd, EXTPAGER_ACTION_ERROR);
+	EXPECT_GT(begin + SLOW, now_ms());
+	ASSERT_TRUE(WAIT_FOR(SOON, STAT(PAGES_RETURNED) == 1));
+	EXPECT_FALSE(WAIT_FOR(QUIET, target_state(NAME) != EXTPAGER_STATE_STALLED));
+	SYNCED(&self->p, &c);
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+}
+
+#define RUN	100UL		/* pages of a return; two of them are more than the quota */
+
+TEST_F(backing, what_is_written_leaves_the_quota_once)
+{
+	struct io more = { .offset = 5 * RUN * PAGE, .length = PAGE, .seed = 9 };
+	struct extpager_event ev;
+	struct client c;
+	uint64_t i;
+
+	ASSERT_TRUE(disk_ready());
+	OBJECT(2 * BYTES);
+	self->file = pager_use(&self->p, open(DISK, O_RDWR | O_CLOEXEC));
+	ASSERT_LT(0, self->file);
+	for (i = 0; i < 4; i++)
+		ASSERT_TRUE(fill_pages(self->fd, i * (RUN + 10) * PAGE, RUN, 9));
+	/* Nothing goes elsewhere. */
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){
+		.quota = MIB / 2, .return_action = EXTPAGER_ACTION_ERROR }));
+	more.fd = self->fd;
+	c = client_start(write_pages, &more);
+	ASSERT_TRUE(WAIT_FOR(SOON, STAT(QUOTA_WAITS) == 1));
+	for (i = 0; i < 4; i++) {
+		ASSERT_TRUE(next_return(&self->p, &ev));
+		EXPECT_EQ(RUN * PAGE, ev.length);
+		ASSERT_EQ(0, pager_return_file(&self->p, &ev, self->file, BEGIN));
+		ASSERT_TRUE(WAIT_FOR(SOON, STAT(PAGES_RETURNED) == (i + 1) * RUN));
+		/* It is full yet, and less than a quota has gone. */
+		if (!i)
+			EXPECT_EQ(CLIENT_RUNNING, client_result(&c, 500));
+	}
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_EQ(4 * RUN, STAT(PAGES_WRITTEN));
+}
+
+/* An object of the port's own, whose first bytes a client writes. */
+#define OWN_OBJECT_ON_SLOW_DEVICE(generation) do {					\
+	int __fd;									\
+											\
+	self->device = true;								\
+	ASSERT_TRUE(make_slow(&__fd));							\
+	self->file = pager_use(&self->p, __fd);						\
+	ASSERT_LT(0, self->file);							\
+	self->fd = pager_create(&self->p, BYTES, 0, &self->object);			\
+	ASSERT_LE(0, self->fd);								\
+	ASSERT_NE(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, self->fd, 0));	\
+	ASSERT_TRUE(object_ready(&self->p, generation));				\
+} while (0)
+
+static int discard(struct pager *p, uint64_t object, uint32_t generation)
+{
+	struct extpager_reply re = {
+		.op = EXTPAGER_RE_DESTROY, .flags = EXTPAGER_REF_DISCARD,
+		.object = object, .generation = generation,
+	};
+
+	return pager_reply(p, &re);
+}
+
+TEST_F(backing, an_object_that_is_discarded_ends_when_it_is_written)
+{
+	struct extpager_event ev;
+	uint32_t generation;
+	struct client c;
+	uint64_t begin;
+
+	OWN_OBJECT_ON_SLOW_DEVICE(&generation);
+	begin = begin_writing(&self->p, self->fd, self->file, &c, 8);
+	ASSERT_LT(0, begin);
+	ASSERT_EQ(0, discard(&self->p, self->object, generation));
+	/* Nobody waits for what is dropped. */
+	EXPECT_LT(0, client_result(&c, SOON));
+	EXPECT_GT(begin + SLOW, now_ms());
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_TERMINATE, &ev, SOON));
+	EXPECT_LE(begin + SLOW, now_ms());
+}
+
+TEST_F(backing, the_end_of_a_port_does_not_wait_for_what_is_written)
+{
+	uint32_t generation;
+	struct client c;
+	uint64_t begin;
+
+	OWN_OBJECT_ON_SLOW_DEVICE(&generation);
+	begin = begin_writing(&self->p, self->fd, self->file, &c, 8);
+	ASSERT_LT(0, begin);
+	ASSERT_EQ(0, discard(&self->p, self->object, generation));
+	/* The client has the port, too. */
+	EXPECT_LT(0, client_result(&c, SOON));
+	pager_close(&self->p);
+	EXPECT_GT(begin + SLOW, now_ms());
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
 }
 
 TEST_F(backing, a_successor_begins_when_it_is_written)
