@@ -640,8 +640,10 @@ void extpager_target_squeezed(struct extpager_target *t, struct extpager_object 
 	    READ_ONCE(t->settings.action[EXTPAGER_PHASE_RETURN]) != EXTPAGER_ACTION_SPILL)
 		return;
 	spin_lock(&t->lock);
+	/* Of what was given up while the kernel writes it nothing is pending, nor can be. */
 	stalled = t->state == EXTPAGER_STATE_LIVE &&
-		  (t->nr_pending[EXTPAGER_PHASE_RETURN] || obj->state == EXTPAGER_OBJECT_INIT);
+		  (t->nr_pending[EXTPAGER_PHASE_RETURN] || t->nr_detached ||
+		   obj->state == EXTPAGER_OBJECT_INIT);
 	changed = stalled || t->state == EXTPAGER_STATE_ORPHANED;
 	if (stalled)
 		target_stall(t);
