@@ -653,10 +653,14 @@ static void object_work(struct work_struct *work)
 	terminate = obj->state == EXTPAGER_OBJECT_READY && object_unused(obj);
 	destroy = obj->destroy;
 	discard = obj->discard;
-	later = t->state == EXTPAGER_STATE_STALLED && !discard;
+	later = !discard && (t->state == EXTPAGER_STATE_STALLED ||
+			     (t->nr_detached && obj->nr_writing));
 	spin_unlock(&t->lock);
 
-	/* Workers are few: they do not wait for a pager that has missed a deadline. */
+	/*
+	 * Workers are few: they do not wait for a pager, nor, as no pager is blamed for that,
+	 * for a file, that has missed a deadline.
+	 */
 	if (later && (terminate || destroy)) {
 		filemap_flush(obj->inode.i_mapping);
 		object_kick(obj, HZ);
