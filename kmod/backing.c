@@ -68,7 +68,7 @@ static int check_file(struct file *file)
 		return -EBADF;
 	if (!S_ISREG(mode) && !S_ISBLK(mode))
 		return -EINVAL;
-	/* Those of proc, sysfs, cgroup, debugfs and their like say what is so for who reads them. */
+	/* Those of proc, sysfs, cgroup, debugfs and the like say what is so for who reads them. */
 	if (!file->f_op->read_iter || file->f_mapping->a_ops == &empty_aops ||
 	    (S_ISREG(mode) && file_inode(file)->i_sb->s_iflags &
 			      (SB_I_USERNS_VISIBLE | SB_I_NOEXEC)))
