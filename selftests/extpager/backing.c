@@ -983,6 +983,34 @@ TEST_F(backing, a_hole_in_what_was_withdrawn_is_told_when_it_is_written)
 	EXPECT_EQ(0, target_spilled(NAME));
 }
 
+#define GIVEN_UP	200UL		/* pages; more than the quota of who comes later */
+
+/* Nothing of what fills the quota is pending, nor can be returned. */
+TEST_F(backing, a_writer_does_not_wait_for_what_was_given_up)
+{
+	struct io more = { .offset = 300 * PAGE, .length = PAGE, .seed = 9 };
+	struct extpager_event ev;
+	uint64_t returned = 0;
+	struct client c;
+
+	OBJECT_ON_SLOW_DEVICE();
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){
+		.return_ms = 300, .return_action = EXTPAGER_ACTION_SPILL }));
+	c = writer(self->fd, 0, GIVEN_UP, 8);
+	while (returned < GIVEN_UP * PAGE) {
+		ASSERT_TRUE(next_return(&self->p, &ev));
+		ASSERT_EQ(0, pager_return_file(&self->p, &ev, self->file, BEGIN));
+		returned += ev.length;
+	}
+	EXPECT_EQ(EIO, client_result(&c, SOON));
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .quota = MIB / 2 }));
+	more.fd = self->fd;
+	c = client_start(write_pages, &more);
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_LT(0, target_spilled(NAME));
+}
+
 TEST_F(backing, what_is_written_is_no_life_of_its_pager)
 {
 	struct client c;
