@@ -57,7 +57,7 @@ def test_ready_and_reload():
         manager.wait_for(STATUS="serving 0 targets, 0 waiting for their stores")
         pagerd.process.terminate()
         stopping = manager.wait_for(STOPPING="1")
-        assert int(stopping["EXTEND_TIMEOUT_USEC"]) == 17000000, stopping
+        assert int(stopping["EXTEND_TIMEOUT_USEC"]) == 19000000, stopping
 
 
 def test_successor_takes_the_port():
