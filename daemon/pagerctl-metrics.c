@@ -32,7 +32,7 @@ static const struct {
 	{ "pages-pushed", "Pages supplied unasked" },
 	{ "pages-failed", "Pages failed by the pager" },
 	{ "data-returns", "Returns of dirty pages and zeroed ranges" },
-	{ "pages-returned", "Pages whose return was acknowledged" },
+	{ "pages-returned", "Pages that have come back to the store" },
 	{ "returns-failed", "Returns that ended with an error" },
 	{ "syncs", "Barriers" },
 	{ "syncs-failed", "Barriers that ended with an error" },
@@ -51,7 +51,7 @@ static const struct {
 	{ "warnings", "Requests that half of a deadline passed over" },
 	{ "overlaps", "Accesses that waited for a page that had been asked for already" },
 	{ "pages-read", "Pages that the kernel read from a registered file" },
-	{ "pages-written", "Pages that the kernel wrote to a store" },
+	{ "pages-written", "Pages of these that the kernel wrote by itself" },
 };
 
 /* ---- asking ------------------------------------------------------------ */

@@ -89,8 +89,8 @@ static int take_stats(const struct extpager_stats *stats, void *arg)
 
 		if (!strcmp(c->name, "gate-waits"))
 			s->faults = c->value;
-		else if (!strcmp(c->name, "pages-returned") || !strcmp(c->name, "pages-written"))
-			s->returned += c->value;
+		else if (!strcmp(c->name, "pages-returned"))
+			s->returned = c->value;
 		else if (!strcmp(c->name, "pages-copied") || !strcmp(c->name, "pages-zeroed") ||
 			 !strcmp(c->name, "pages-pushed") || !strcmp(c->name, "pages-read"))
 			s->supplied += c->value;

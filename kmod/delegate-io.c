@@ -158,7 +158,7 @@ static void write_end(struct delegated_io *io, bool in_worker)
 		extpager_object_write_error(obj, extpager_transfer_error(io->error));
 	} else {
 		extpager_count_add(t, PAGES_WRITTEN, bio->bi_vcnt);
-		atomic64_add(bio->bi_vcnt, &t->delegated_written);
+		extpager_count_add(t, PAGES_RETURNED, bio->bi_vcnt);
 	}
 	bio_for_each_folio_all(fi, bio) {
 		if (unlikely(in_worker))

@@ -370,7 +370,6 @@ struct extpager_target {
 	wait_queue_head_t wait;
 
 	atomic64_t stats[__EXTPAGER_A_STATS_MAX];
-	atomic64_t delegated_written;	/* pages, of PAGES_WRITTEN; the others are returned, too */
 	struct extpager_histogram queued[EXTPAGER_PHASES], answering[EXTPAGER_PHASES];
 	struct extpager_histogram waking;	/* from page-ins */
 };

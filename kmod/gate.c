@@ -943,7 +943,6 @@ static bool quota_waited(struct extpager_target *t, unsigned long since)
 static u64 pages_gone(struct extpager_target *t)
 {
 	return atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_RETURNED]) +
-	       atomic64_read(&t->delegated_written) +
 	       atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_SPILLED]);
 }
 

@@ -219,6 +219,8 @@ TEST_F(delegate, a_range_is_read_and_written_without_its_pager)
 	page[5] = 'x';
 	EXPECT_EQ(0, memcmp(map + 200 * PAGE, page, PAGE));
 	EXPECT_EQ(3, STAT(PAGES_WRITTEN));
+	EXPECT_EQ(3, STAT(PAGES_RETURNED));
+	EXPECT_EQ(0, STAT(DATA_RETURNS));
 	EXPECT_LT(32, STAT(PAGES_READ));
 	/* And from the device again. */
 	munmap(map, BYTES);

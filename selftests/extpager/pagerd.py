@@ -332,7 +332,7 @@ def test_delegated():
     stats = counted("d")
     assert stats["pages-written"] >= 1024 and stats["pages-read"] > 1024, stats
     # Once it was written to, and once dropped.
-    assert stats["pages-requested"] == 2 and stats["pages-returned"] == 1, stats
+    assert stats["pages-requested"] == 2 and stats["data-returns"] == 1, stats
     must_be_on_disk(1, "d")
 
     pagerd.kill()

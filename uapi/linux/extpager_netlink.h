@@ -143,7 +143,7 @@ enum {
 	EXTPAGER_A_STATS_PAGES_PUSHED,
 	EXTPAGER_A_STATS_PAGES_FAILED,	/* failed by ERROR */
 	EXTPAGER_A_STATS_DATA_RETURNS,	/* DATA_RETURN events */
-	EXTPAGER_A_STATS_PAGES_RETURNED,	/* acknowledged */
+	EXTPAGER_A_STATS_PAGES_RETURNED,	/* acknowledged, or written where delegated */
 	EXTPAGER_A_STATS_RETURNS_FAILED,
 	EXTPAGER_A_STATS_SYNCS,
 	EXTPAGER_A_STATS_SYNCS_FAILED,
@@ -162,7 +162,7 @@ enum {
 	EXTPAGER_A_STATS_WARNINGS,	/* requests that half of a deadline passed over */
 	EXTPAGER_A_STATS_OVERLAPS,	/* of gate waits: what others had asked for already */
 	EXTPAGER_A_STATS_PAGES_READ,	/* supplied from a registered file, or delegated */
-	EXTPAGER_A_STATS_PAGES_WRITTEN,	/* to a registered file, or delegated */
+	EXTPAGER_A_STATS_PAGES_WRITTEN,	/* of these, by the kernel */
 	EXTPAGER_A_STATS_LATENCY,	/* nest, one a histogram */
 
 	__EXTPAGER_A_STATS_MAX,
