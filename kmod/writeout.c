@@ -22,6 +22,7 @@ struct writeout {
 	u64 pos;			/* in the file */
 	u32 bytes;
 	int error;
+	atomic_t left;			/* 2: the submitter, and the device; the last one ends it */
 	struct extpager_file_job job;	/* its work is a device's end, too */
 	struct bio bio;			/* its vectors follow */
 };
@@ -64,26 +65,34 @@ static void writeout_end(struct writeout *w)
 	extpager_target_put(t);
 }
 
+static void device_written(struct writeout *w)
+{
+	/* Of what others have read through the device's cache; dirty, it is theirs. */
+	invalidate_mapping_pages(w->backing->file->f_mapping, w->pos >> PAGE_SHIFT,
+				 (w->pos + w->bytes - 1) >> PAGE_SHIFT);
+	writeout_end(w);
+}
+
+static void file_write(struct writeout *w)
+{
+	/* What was given up is returned anew. */
+	if (READ_ONCE(w->req->state) == EXTPAGER_REQUEST_PENDING)
+		w->error = extpager_file_io(w->backing, ITER_SOURCE, w->pos, w->bio.bi_io_vec,
+					    w->bio.bi_vcnt, w->bytes, w->bytes);
+	else
+		w->error = -ECANCELED;
+	extpager_file_job_ended(w->backing, ITER_SOURCE);
+	writeout_end(w);
+}
+
 static void writeout_work(struct work_struct *work)
 {
 	struct writeout *w = container_of(work, struct writeout, job.work);
-	struct extpager_backing *backing = w->backing;
 
-	if (!backing->bdev) {
-		/* What was given up is returned anew. */
-		if (READ_ONCE(w->req->state) == EXTPAGER_REQUEST_PENDING)
-			w->error = extpager_file_io(backing, ITER_SOURCE, w->pos,
-						    w->bio.bi_io_vec, w->bio.bi_vcnt, w->bytes,
-						    w->bytes);
-		else
-			w->error = -ECANCELED;
-		extpager_file_job_ended(backing, ITER_SOURCE);
-	} else {
-		/* Of what others have read through the device's cache; dirty, it is theirs. */
-		invalidate_mapping_pages(backing->file->f_mapping, w->pos >> PAGE_SHIFT,
-					 (w->pos + w->bytes - 1) >> PAGE_SHIFT);
-	}
-	writeout_end(w);
+	if (w->backing->bdev)
+		device_written(w);
+	else
+		file_write(w);
 }
 
 static void writeout_end_io(struct bio *bio)
@@ -91,7 +100,8 @@ static void writeout_end_io(struct bio *bio)
 	struct writeout *w = container_of(bio, struct writeout, bio);
 
 	w->error = blk_status_to_errno(bio->bi_status);
-	queue_work(extpager_read_wq, &w->job.work);
+	if (atomic_dec_and_test(&w->left))
+		queue_work(extpager_read_wq, &w->job.work);
 }
 
 /* @nr pages of the return from its @first on, to @pos; takes over the references to them. */
@@ -130,7 +140,11 @@ static void writeout_part(struct extpager_port *port, struct extpager_request *r
 	}
 	bio->bi_iter.bi_sector = pos >> SECTOR_SHIFT;
 	bio->bi_end_io = writeout_end_io;
+	atomic_set(&w->left, 2);
 	submit_bio(bio);
+	/* A device that was faster costs no switch. */
+	if (atomic_dec_and_test(&w->left))
+		device_written(w);
 }
 
 /* Into how many parts does a return go? */
