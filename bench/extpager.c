@@ -2,8 +2,8 @@
 /*
  * extpager by COPY: a pager in a process of its own reads the store into its
  * buffer; one ENTER supplies that and waits for the next request. By FILE it says
- * where the bytes lie, and the kernel reads them; by DELEGATE it has said so for all
- * of them before anybody asked. And by COPY
+ * where the bytes lie, and the kernel reads or writes them; by DELEGATE it has said so
+ * for all of them before anybody asked. And by COPY
  * while somebody watches: all that the kernel tells of a target is read, by
  * netlink and in sysfs, twelve times as often as one does who watches, once a
  * second. A pager that is to be succeeded leaves all but the first requests
@@ -100,9 +100,14 @@ static void data_return(struct extpager *p, struct extpager_req *req, void *unus
 {
 	uint64_t offset = extpager_req_offset(req), length = extpager_req_length(req);
 	char *buf = next_buffer();
-	int ret = extpager_fetch(req, offset, buf, length);
+	int ret;
 
 	note_request();
+	if (by_file) {
+		extpager_return_file(req, file, offset);
+		return;
+	}
+	ret = extpager_fetch(req, offset, buf, length);
 	if (!ret)
 		store_write(buf, length, offset);
 	extpager_return_done(req, -ret);
@@ -314,10 +319,10 @@ static bool is_random_reading(const struct testcase *t)
 	return t->random && !t->cached && !t->threads;
 }
 
-/* Writing and pages that are here are the same however pages came. */
-static bool is_reading(const struct testcase *t)
+/* Pages that are here are the same however they came; a successor is to be asked. */
+static bool is_of_pages(const struct testcase *t)
 {
-	return !t->cached && !t->succession;
+	return (!t->cached || t->batch) && !t->succession;
 }
 
 static char *map(const struct testcase *t)
@@ -443,17 +448,11 @@ const struct system extpager_copy_system = {
 
 const struct system extpager_file_system = {
 	.name = "extpager-file",
-	.can = is_reading,
+	.can = is_of_pages,
 	.start = start_by_file,
 	.map = map,
 	.stop = stop,
 };
-
-/* Nobody is asked, so nobody waits unanswered, or is succeeded. */
-static bool is_of_pages(const struct testcase *t)
-{
-	return (!t->cached || t->batch) && !t->succession;
-}
 
 const struct system extpager_delegate_system = {
 	.name = "extpager-delegate",
