@@ -866,6 +866,7 @@ TEST_F(backing, what_is_written_to_a_page_meanwhile_is_returned_after_it)
 	EXPECT_EQ(2, STAT(PAGES_RETURNED));
 }
 
+/* When the pager has answered, so that it is the device alone that can be late. */
 #define IMPATIENT() \
 	ASSERT_EQ(0, target_set(NAME, &(struct target_options){				\
 		.return_ms = 300, .return_action = EXTPAGER_ACTION_ERROR }))
@@ -877,9 +878,9 @@ TEST_F(backing, a_return_that_is_not_written_in_time_has_failed)
 	uint64_t begin;
 
 	OBJECT_ON_SLOW_DEVICE();
-	IMPATIENT();
 	begin = begin_writing(&self->p, self->fd, self->file, &c, 8);
 	ASSERT_LT(0, begin);
+	IMPATIENT();
 	EXPECT_EQ(EIO, client_result(&c, SOON));
 	EXPECT_GT(begin + SLOW, now_ms());
 	/* It is the device that was late, and not the pager. */
@@ -904,11 +905,11 @@ TEST_F(backing, a_hole_is_told_when_what_was_there_is_written)
 
 	PARTIAL(65);
 	OBJECT_ON_SLOW_DEVICE();
-	IMPATIENT();
 	begin = now_ms();
 	c = writer(self->fd, 15, 1, 8);
 	ASSERT_TRUE(next_return(&self->p, &ev));
 	ASSERT_EQ(0, pager_return_file(&self->p, &ev, self->file, BEGIN));
+	IMPATIENT();
 	EXPECT_EQ(EIO, client_result(&c, SOON));
 	PATIENT();
 	c = client_start(punch, &self->fd);
@@ -927,11 +928,11 @@ TEST_F(backing, a_hole_is_not_waited_for_longer_than_its_deadline)
 	uint64_t begin;
 
 	OBJECT_ON_SLOW_DEVICE();
-	IMPATIENT();
 	begin = now_ms();
 	c = writer(self->fd, 15, 1, 8);
 	ASSERT_TRUE(next_return(&self->p, &ev));
 	ASSERT_EQ(0, pager_return_file(&self->p, &ev, self->file, BEGIN));
+	IMPATIENT();
 	EXPECT_EQ(EIO, client_result(&c, SOON));
 	c = client_start(punch, &self->fd);
 	EXPECT_EQ(EIO, client_result(&c, SOON));
@@ -994,14 +995,14 @@ TEST_F(backing, a_writer_does_not_wait_for_what_was_given_up)
 	struct client c;
 
 	OBJECT_ON_SLOW_DEVICE();
-	ASSERT_EQ(0, target_set(NAME, &(struct target_options){
-		.return_ms = 300, .return_action = EXTPAGER_ACTION_SPILL }));
 	c = writer(self->fd, 0, GIVEN_UP, 8);
 	while (returned < GIVEN_UP * PAGE) {
 		ASSERT_TRUE(next_return(&self->p, &ev));
 		ASSERT_EQ(0, pager_return_file(&self->p, &ev, self->file, BEGIN));
 		returned += ev.length;
 	}
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){
+		.return_ms = 300, .return_action = EXTPAGER_ACTION_SPILL }));
 	EXPECT_EQ(EIO, client_result(&c, SOON));
 	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
 	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .quota = MIB / 2 }));
