@@ -206,6 +206,7 @@ union ioctl_arg {
 	struct extpager_register reg;
 	struct extpager_unregister unreg;
 	struct extpager_delegate delegate;
+	struct extpager_accept accept;
 };
 
 static long ioctl_setup(struct file *file, union ioctl_arg *arg, struct file **newfile)
@@ -359,6 +360,14 @@ static long ioctl_failures(struct file *file, union ioctl_arg *arg, struct file 
 	return ret;
 }
 
+static long ioctl_accept(struct file *file, union ioctl_arg *arg, struct file **newfile)
+{
+	struct file *inner = handle_inner(file);
+
+	return IS_ERR(inner) ? PTR_ERR(inner) :
+	       extpager_accept(extpager_file_object(inner), &arg->accept);
+}
+
 #define OPEN_FLAGS	(O_ACCMODE | O_NONBLOCK | O_CLOEXEC | O_LARGEFILE | O_APPEND |	\
 			 O_DSYNC | __O_SYNC | O_NOATIME)
 
@@ -413,6 +422,7 @@ static const struct ioctl_op {
 	IOCTL_OP(EXTPAGER_IOC_REGISTER, extpager_register, 0, true, ioctl_register),
 	IOCTL_OP(EXTPAGER_IOC_UNREGISTER, extpager_unregister, 0, false, ioctl_unregister),
 	IOCTL_OP(EXTPAGER_IOC_DELEGATE, extpager_delegate, 0, false, ioctl_delegate),
+	IOCTL_OP(EXTPAGER_IOC_ACCEPT, extpager_accept, 0, false, ioctl_accept),
 };
 
 static const struct ioctl_op *ioctl_find(unsigned int cmd)

@@ -224,6 +224,7 @@ struct extpager_object {
 	struct extpager_delegations __rcu *delegations;	/* delegate.c; set under the lock */
 	struct extpager_spill *spill;	/* spill.c; set once, read if @nr_spilled */
 	atomic_long_t nr_spilled;	/* pages */
+	struct xarray accepted;		/* by user: the pager that he accepted, accept.c */
 	struct extpager_failure failures[EXTPAGER_FAILURES_MAX];	/* a ring */
 };
 
@@ -317,6 +318,7 @@ struct extpager_target {
 	struct vfsmount *mnt;
 	struct super_block *sb;
 	bool named;
+	kuid_t to_accept;		/* its pager, by others who map; or INVALID_UID; no lock */
 	struct kobject kobj;		/* in sysfs, if named; ends before @users does */
 	struct completion kobj_released;
 
@@ -533,6 +535,10 @@ int extpager_port_mmap(struct extpager_port *port, struct vm_area_struct *vma);
 int extpager_port_for_each(int (*fn)(struct extpager_port *port, void *arg),
 			   unsigned long *cursor, void *arg);
 
+/* accept.c */
+bool extpager_may_map(struct extpager_object *obj);
+long extpager_accept(struct extpager_object *obj, const struct extpager_accept *arg);
+
 /* ring.c */
 int extpager_queue_init(struct extpager_queue *q, struct extpager_port *port,
 			u32 index, u32 entries);
@@ -732,7 +738,7 @@ void extpager_request_resend(struct extpager_request *req, u16 flags);
 void extpager_failure_note(struct extpager_object *obj, u8 op, pgoff_t index, u64 length,
 			   int error);
 long extpager_failures_get(struct extpager_object *obj, struct extpager_failures *arg);
-long extpager_object_ioctl(struct file *file, unsigned int cmd, unsigned long param);
+long extpager_failures_ioctl(struct extpager_object *obj, void __user *uarg);
 
 /* latency.c */
 void extpager_latency_answered(struct extpager_request *req, enum extpager_phase phase, u64 now);

@@ -56,27 +56,17 @@ long extpager_failures_get(struct extpager_object *obj, struct extpager_failures
 	return 0;
 }
 
-/* The only ioctl of an object's own fd. */
-static long object_ioctl(struct file *file, unsigned int cmd, unsigned long param)
+/* The same on an object's own fd. */
+long extpager_failures_ioctl(struct extpager_object *obj, void __user *uarg)
 {
 	struct extpager_failures arg;
-	void __user *uarg = (void __user *)param;
 	long ret;
 
-	/* The size in @cmd is the caller's struct, which may be another version's. */
-	if (_IOC_TYPE(cmd) != EXTPAGER_IOC_MAGIC || _IOC_DIR(cmd) != (_IOC_READ | _IOC_WRITE) ||
-	    _IOC_NR(cmd) != _IOC_NR(EXTPAGER_IOC_FAILURES))
-		return -ENOTTY;
 	ret = extpager_copy_arg(&arg, uarg, sizeof(arg));
 	if (ret)
 		return ret;
-	ret = arg.object ? -EINVAL : extpager_failures_get(extpager_file_object(file), &arg);
+	ret = arg.object ? -EINVAL : extpager_failures_get(obj, &arg);
 	if (ret)
 		return ret;
 	return copy_to_user(uarg, &arg, sizeof(arg)) ? -EFAULT : 0;
-}
-
-long extpager_object_ioctl(struct file *file, unsigned int cmd, unsigned long param)
-{
-	return extpager_call_ends(EXTPAGER_CALL_IOCTL, object_ioctl(file, cmd, param));
 }

@@ -72,6 +72,8 @@ static int object_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE)
 		return -ENODEV;
+	if (!extpager_may_map(obj))
+		return -EPERM;
 	/* mmap_lock is held: the first touch waits, not this. */
 	extpager_object_use(obj);
 	file_accessed(file);
@@ -523,6 +525,31 @@ static long object_fallocate(struct file *file, int mode, loff_t pos, loff_t len
 	return ret ?: extpager_wait_zeros(obj, pos >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
 }
 
+/* ---- ioctls ---- */
+
+static long accept_ioctl(struct extpager_object *obj, void __user *uarg)
+{
+	struct extpager_accept arg;
+	long ret = extpager_copy_arg(&arg, uarg, sizeof(arg));
+
+	return ret ?: extpager_accept(obj, &arg);
+}
+
+static long object_ioctl(struct file *file, unsigned int cmd, unsigned long param)
+{
+	struct extpager_object *obj = extpager_file_object(file);
+	void __user *uarg = (void __user *)param;
+	long ret = -ENOTTY;
+
+	/* The size in @cmd is the caller's struct, which may be another version's. */
+	cmd &= ~IOCSIZE_MASK;
+	if (cmd == (EXTPAGER_IOC_FAILURES & ~IOCSIZE_MASK))
+		ret = extpager_failures_ioctl(obj, uarg);
+	else if (cmd == (EXTPAGER_IOC_ACCEPT & ~IOCSIZE_MASK))
+		ret = accept_ioctl(obj, uarg);
+	return extpager_call_ends(EXTPAGER_CALL_IOCTL, ret);
+}
+
 const struct file_operations extpager_object_fops = {
 	.owner			= THIS_MODULE,
 	.open			= object_open,
@@ -533,7 +560,7 @@ const struct file_operations extpager_object_fops = {
 	.mmap			= object_mmap,
 	.fsync			= object_fsync,
 	.fallocate		= object_fallocate,
-	.unlocked_ioctl		= extpager_object_ioctl,
+	.unlocked_ioctl		= object_ioctl,
 	.compat_ioctl		= compat_ptr_ioctl,
 	.splice_read		= object_splice_read,
 	.splice_write		= iter_file_splice_write,

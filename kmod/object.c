@@ -83,6 +83,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	RCU_INIT_POINTER(obj->delegations, NULL);
 	obj->spill = NULL;
 	atomic_long_set(&obj->nr_spilled, 0);
+	xa_init_flags(&obj->accepted, XA_FLAGS_ACCOUNT);
 	return &obj->inode;
 }
 
@@ -92,6 +93,7 @@ static void object_evict_inode(struct inode *inode)
 	clear_inode(inode);
 	extpager_delegations_free(extpager_object(inode));
 	extpager_spill_free(extpager_object(inode));
+	xa_destroy(&extpager_object(inode)->accepted);
 }
 
 static void object_free_inode(struct inode *inode)

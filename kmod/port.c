@@ -244,6 +244,7 @@ static int port_adopt(struct extpager_port *port)
 	port->pid = get_pid(task_tgid(current));
 	mutex_unlock(&ports_lock);
 	port->uid = current_euid();
+	WRITE_ONCE(port->own->to_accept, capable(CAP_SYS_ADMIN) ? INVALID_UID : port->uid);
 	WRITE_ONCE(port->alive, true);
 	return 0;
 }

@@ -217,6 +217,7 @@ struct extpager_target *extpager_target_create(const struct extpager_settings *s
 	INIT_WORK(&t->unmount_work, unmount_work);
 	spin_lock_init(&t->lock);
 	t->named = named;
+	t->to_accept = INVALID_UID;
 	t->state = EXTPAGER_STATE_NEW;
 	t->patience = PATIENCE_MIN;
 	xa_init_flags(&t->objects, XA_FLAGS_ALLOC1);

@@ -28,6 +28,13 @@ int extpager_client_open(const char *target, int flags)
 	return ret < 0 ? ret : open.out_fd;
 }
 
+int extpager_accept(int fd)
+{
+	struct extpager_accept arg = { .size = sizeof(arg) };
+
+	return xp_sys->ioctl(fd, EXTPAGER_IOC_ACCEPT, &arg);
+}
+
 int extpager_client_failures(int fd, struct extpager_client_failure *failure, unsigned int nr)
 {
 	struct extpager_failures arg = { .size = sizeof(arg) };

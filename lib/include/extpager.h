@@ -635,6 +635,19 @@ int extpager_client_failures(int fd, struct extpager_client_failure *failure,
 			     unsigned int nr);
 
 /**
+ * extpager_accept - accept the pager of an object whose fd was passed to us
+ * @fd: fd of the object
+ *
+ * A pager has who maps its objects wait, or get SIGBUS, at any touch. So those that
+ * an unprivileged pager of another user made are mapped (else EPERM) by users that
+ * have accepted it: ours, from now on, has this one. Where that is not needed, as for
+ * a target's fd, it does nothing.
+ *
+ * Return: 0 or a negative errno; -ENOTTY: @fd is no object's.
+ */
+int extpager_accept(int fd);
+
+/**
  * extpager_client_map - map all or a part of an object's fd
  * @fd: of an object
  * @length: bytes

@@ -81,6 +81,8 @@ static const struct known {
 	  { OF_A_PORT, EOPNOTSUPP, ENOENT } },
 	{ EXTPAGER_IOC_DELEGATE, sizeof(struct extpager_delegate), 0, 0,
 	  { OF_A_PORT, EOPNOTSUPP, ENOENT, ESTALE, ERANGE, EBADF, EROFS, ENOSPC, EINTR } },
+	{ EXTPAGER_IOC_ACCEPT, sizeof(struct extpager_accept), 0, 0,
+	  { OF_ALL, EOPNOTSUPP, ENXIO, EACCES, EROFS, ESHUTDOWN, ENODEV } },
 };
 
 #define SETUP_NR	_IOC_NR(EXTPAGER_IOC_SETUP)

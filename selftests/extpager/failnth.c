@@ -40,6 +40,9 @@
 #define AT	(40 * PAGE)	/* where operations on the object begin */
 #define MOST	2000		/* no operation allocates so often */
 #define FIRST	4		/* so many allocations fail in any run */
+#define NOBODY	65534
+#define SOMEBODY 1000
+#define UNPRIVILEGED "/sys/module/extpager/parameters/unprivileged_pagers"
 #define SPILL_MS 60000		/* the spill tries again every second */
 
 /* What operations work on, and what they make. */
@@ -881,6 +884,25 @@ static bool destroyed(struct bench *b)
 	return !run_destroy(b) && unmake(b);
 }
 
+static int run_accept(struct bench *b)
+{
+	struct extpager_accept a = { .size = sizeof(a) };
+
+	return errno_if(ioctl(b->made, EXTPAGER_IOC_ACCEPT, &a));
+}
+
+/* By another user, so that for the next one there is something to allocate. */
+static bool created_and_accepted(struct bench *b)
+{
+	return created(b) && !seteuid(SOMEBODY) && !run_accept(b) && !seteuid(0);
+}
+
+/* The object, used now, is left to the port's end. */
+static bool accepted(struct bench *b)
+{
+	return !make_map(b, BYTES, PROT_READ, MAP_SHARED, b->made, 0) && unmake(b);
+}
+
 static int run_reopen(struct bench *b)
 {
 	return make_fd(b, pager_reopen(&b->p, b->object, O_RDWR));
@@ -1294,6 +1316,7 @@ static const struct operation port_ops[] = {
 	{ "WAKE", run_wake, .may = 0 },
 	{ "REGISTER", run_register, .before = file_made, .after = registered },
 	{ "ENTER", run_enter, .may = 0 },
+	{ "ACCEPT", run_accept, .before = created_and_accepted, .after = accepted, .may = 0 },
 };
 
 static const struct operation reply_ops[] = {
@@ -1406,7 +1429,12 @@ TEST_F_TIMEOUT(failnth, ports_bear_failed_allocations, 250)
 	struct bench *b = self->b;
 
 	ASSERT_TRUE(add_other(b));
+	/* So that there is something to be accepted. */
+	ASSERT_TRUE(write_file(UNPRIVILEGED, "1"));
+	ASSERT_EQ(0, seteuid(NOBODY));
 	ASSERT_EQ(0, pager_open(&b->p, 1, 0));
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_TRUE(write_file(UNPRIVILEGED, "0"));
 	b->own = pager_create(&b->p, BYTES, 0, &b->object);
 	ASSERT_LE(0, b->own);
 	EXPECT_BORNE(port_ops);

@@ -1246,6 +1246,7 @@ TEST_F(calls, structs_of_other_sizes_are_taken_or_refused_as_promised)
 	TEST_LENGTH(extpager_unregister, EXTPAGER_IOC_UNREGISTER, -ENOENT, .file = 1);
 	TEST_LENGTH(extpager_delegate, EXTPAGER_IOC_DELEGATE, -ENOENT, .object = 1,
 		    .nr_ranges = 1);
+	TEST_LENGTH(extpager_accept, EXTPAGER_IOC_ACCEPT, -EINVAL);
 }
 
 TEST_F(calls, unknown_calls_and_port_calls_on_other_fds_are_not_known)
@@ -1258,7 +1259,7 @@ TEST_F(calls, unknown_calls_and_port_calls_on_other_fds_are_not_known)
 	ASSERT_LE(0, fd);
 	memset(arg, 0, PAGE);
 	SET_SIZE(arg, 256);
-	for (nr = _IOC_NR(EXTPAGER_IOC_DELEGATE) + 1; nr < 256; nr++) {
+	for (nr = _IOC_NR(EXTPAGER_IOC_ACCEPT) + 1; nr < 256; nr++) {
 		EXPECT_EQ(-ENOTTY, call(self->p.fd, _IOC(_IOC_READ | _IOC_WRITE,
 							 EXTPAGER_IOC_MAGIC, nr, 64), arg));
 	}

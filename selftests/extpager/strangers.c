@@ -128,6 +128,11 @@ static int try_delegate(struct stranger *me)
 	return CALL(EXTPAGER_IOC_DELEGATE, extpager_delegate, .object = 1);
 }
 
+static int try_accept(struct stranger *me)
+{
+	return CALL(EXTPAGER_IOC_ACCEPT, extpager_accept);
+}
+
 static int try_read_node(struct stranger *me)
 {
 	char c;
@@ -283,6 +288,7 @@ static const struct attempt attempts[] = {
 	{ "OPEN to read", try_open_to_read, EACCES },
 	{ "OPEN to write", try_open_to_write, EACCES },
 	{ "FAILURES", try_failures, EACCES },
+	{ "ACCEPT", try_accept, EACCES },
 	{ "read of the node", try_read_node, EACCES },
 	{ "write to the node", try_write_node, EACCES },
 	{ "mmap of the node", try_map_node, EACCES },

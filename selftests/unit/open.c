@@ -101,6 +101,7 @@ static void names_too_long(void **state)
 	assert_int_equal(extpager_client_open(name, 0), -ENOTTY);
 	assert_int_equal(extpager_object_open(p, 0, 0), -ENOENT);
 	assert_int_equal(extpager_client_failures(FAKE_FD, NULL, 0), -ENOTTY);
+	assert_int_equal(extpager_accept(FAKE_FD), -ENOTTY);
 	extpager_close(p);
 	assert_int_equal(fake.open, 0);
 }

@@ -372,6 +372,25 @@ struct extpager_delegate {
 #define EXTPAGER_DELEGATE_REVOKE	(1U << 0)
 #define EXTPAGER_RANGES_MAX		65536
 
+/**
+ * struct extpager_accept - accept an object's pager (EXTPAGER_IOC_ACCEPT)
+ * @size: sizeof(struct extpager_accept)
+ * @flags: must be 0
+ *
+ * On any fd of the object. Whoever maps an unnamed object is at its pager's mercy
+ * with every touch of that memory. So if the pager had no CAP_SYS_ADMIN at SETUP,
+ * mmap by users (effective uids) other than its own, root too, fails with EPERM
+ * until they have accepted it: each user for itself, for this object, until it ends
+ * or a pager that is yet another user takes the port over. Read, write and mappings
+ * that are there need no such step. Where mmap needs none, neither does this
+ * anything. EINVAL also: this is a port. On /dev/extpager that nobody has used yet
+ * also ENXIO, EACCES, EROFS, ESHUTDOWN, ENODEV, as FAILURES.
+ */
+struct extpager_accept {
+	__u32 size;
+	__u32 flags;
+};
+
 #define EXTPAGER_IOC_SETUP \
 	_IOWR(EXTPAGER_IOC_MAGIC, 0x00, struct extpager_setup)
 #define EXTPAGER_IOC_ENTER \
@@ -394,6 +413,8 @@ struct extpager_delegate {
 	_IOW(EXTPAGER_IOC_MAGIC, 0x09, struct extpager_unregister)
 #define EXTPAGER_IOC_DELEGATE \
 	_IOW(EXTPAGER_IOC_MAGIC, 0x0a, struct extpager_delegate)
+#define EXTPAGER_IOC_ACCEPT \
+	_IOW(EXTPAGER_IOC_MAGIC, 0x0b, struct extpager_accept)
 
 /**
  * enum extpager_event_op - what the kernel tells a pager

@@ -196,6 +196,8 @@ static const struct call calls[] = {
 		DELEGATE_FIELDS(K_ZERO) } },
 	{ FUZZ_REVOKE, 2, EXTPAGER_IOC_DELEGATE, sizeof(struct extpager_delegate), 0, {
 		DELEGATE_FIELDS(K_ONE) } },
+	{ FUZZ_ACCEPT, 2, EXTPAGER_IOC_ACCEPT, sizeof(struct extpager_accept), 0, {
+		FIELD(extpager_accept, flags, K_ZERO) } },
 	{ FUZZ_UNKNOWN_CALL, 2, EXTPAGER_IOC_WAKE, sizeof(struct extpager_wake), 0, { } },
 };
 
