@@ -44,13 +44,17 @@ int main(int argc, char **argv)
 {
 	struct stat st;
 	char *map, c;
-	int fd;
+	int fd, ret;
 
 	if (argc != 2)
 		die("usage: snapshot-client SOCKET", EINVAL);
 	fd = fetch_fd(argv[1]);
 	if (fstat(fd, &st))
 		die("fstat", errno);
+	/* Whoever it is whom we have wait for pages: we came to this socket. */
+	ret = extpager_accept(fd);
+	if (ret)
+		die("accept", -ret);
 	map = extpager_client_map(fd, st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
 	if (map == MAP_FAILED)
 		die("mmap", errno);

@@ -18,12 +18,15 @@ from served import MIB, drop_caches, main, mount_paths, run, PATHS, show, shows,
 EXAMPLES = "/tests/examples"
 SHM = "/dev/shm"
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+SOMEBODY = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups")
+UNPRIVILEGED = "/sys/module/extpager/parameters/unprivileged_pagers"
 
 
 @contextlib.contextmanager
-def example(name, *args):
+def example(name, *args, user=()):
     """A running example, which does not outlive a failure of the test."""
-    process = subprocess.Popen([f"{EXAMPLES}/{name}", *args], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*user, f"{EXAMPLES}/{name}", *args], stderr=subprocess.PIPE,
+                               text=True)
     try:
         yield process
     finally:
@@ -92,20 +95,20 @@ def listens():
 
 
 @contextlib.contextmanager
-def snapshot(size):
+def snapshot(size, user=()):
     """A snapshot-pager and the image it serves."""
     image = os.urandom(size)
     with open(f"{SHM}/image", "wb") as file:
         file.write(image)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(SOCKET)
-    with example("snapshot-pager", file.name, SOCKET) as pager:
+    with example("snapshot-pager", file.name, SOCKET, user=user) as pager:
         until("it listens", lambda: listens() or pager.poll() is not None)
         yield pager, image
     os.unlink(file.name)
 
 
-@shows(107, partial=(112,))
+@shows(107)
 def test_snapshot_pager():
     assert lines("snapshot-pager") <= 120, lines("snapshot-pager")
     clients, size = 3, 3 * MIB + 1000
@@ -123,6 +126,38 @@ def test_snapshot_pager():
         assert asked == -(-size // 4096), asked
         end(pager)
         assert not os.path.exists(SOCKET)
+
+
+@contextlib.contextmanager
+def unprivileged_pagers():
+    with open(UNPRIVILEGED, "w") as parameter:
+        parameter.write("1")
+    try:
+        yield
+    finally:
+        with open(UNPRIVILEGED, "w") as parameter:
+            parameter.write("0")
+
+
+@shows(partial=(112,))
+def test_snapshot_of_another_user():
+    """Of whom his clients, be they root, must say that they will wait for him."""
+    with unprivileged_pagers(), snapshot(MIB, user=SOMEBODY) as (pager, image):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(SOCKET)
+            fd = socket.recv_fds(client, 1, 1)[1][0]
+        try:
+            mmap.mmap(fd, len(image), mmap.MAP_PRIVATE)
+            raise AssertionError("mapped what was not accepted")
+        except PermissionError:
+            pass
+        assert os.pread(fd, 4096, 0) == image[:4096]
+        os.close(fd)
+        for user in ((), NOBODY):
+            output = subprocess.run([*user, f"{EXAMPLES}/snapshot-client", SOCKET], check=True,
+                                    stdout=subprocess.PIPE, timeout=60).stdout
+            assert output == image
+        end(pager)
 
 
 @shows(107)
