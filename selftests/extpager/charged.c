@@ -298,20 +298,6 @@ TEST_F_TIMEOUT(charged, spilled_pages_that_have_no_memory_to_come_home_hold_up_n
 #define SWAP_BYTES	(64 * MIB)
 #define SLOW_SWAP_MS	400
 
-/* Swap on a device that comes to fail, or is slow, before any other. */
-static bool flaky_swap_on(unsigned int delay_ms)
-{
-	static uint8_t page[PAGE] __attribute__((aligned(PAGE)));
-	int fd;
-
-	if (!flaky_make(SWAP_BYTES, delay_ms))
-		return false;
-	fd = open(FLAKY, O_WRONLY | O_SYNC);
-	swap_header(page, SWAP_BYTES);
-	return pwrite(fd, page, PAGE, 0) == PAGE && !close(fd) &&
-	       !swapon(FLAKY, SWAP_FLAG_PREFER | 100);
-}
-
 /*
  * As when a disk loses what it has acknowledged. What of it is in memory yet is
  * not lost; the first of it the pager is asked to take all the while.
@@ -324,7 +310,7 @@ TEST_F_TIMEOUT(charged, what_swap_cannot_give_back_is_told_and_is_older_in_the_s
 	long ret = 0;
 
 	BEHAVIOURS(91);
-	ASSERT_TRUE(flaky_swap_on(0));
+	ASSERT_TRUE(flaky_swap_on(SWAP_BYTES, 0));
 	ASSERT_EQ((long)(4 * MIB), worker_do(w, do_write, 0, 4 * MIB, 2));
 	ASSERT_EQ(0, worker_do(w, do_fsync, 0, 0, 0));
 	ASSERT_TRUE(worker_evicts(w, 0, 4 * MIB));
@@ -383,7 +369,7 @@ TEST_F_TIMEOUT(charged, writer_waits_for_swap_that_is_slow, 150)
 	uint64_t length = 24 * MIB;
 
 	BEHAVIOURS(91);
-	ASSERT_TRUE(flaky_swap_on(SLOW_SWAP_MS));
+	ASSERT_TRUE(flaky_swap_on(SWAP_BYTES, SLOW_SWAP_MS));
 	ASSERT_TRUE(write_file(CGROUP "/memory.max", "8M"));
 	ASSERT_EQ(0, worker_do(w, do_join_cgroup, 0, 0, 0));
 	stamper_freeze(&self->s);

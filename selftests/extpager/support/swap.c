@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -80,4 +81,17 @@ bool flaky_page_fails(uint64_t index)
 bool flaky_remove(void)
 {
 	return !rmdir(NODE);
+}
+
+bool flaky_swap_on(uint64_t bytes, unsigned int delay_ms)
+{
+	static uint8_t page[PAGE] __attribute__((aligned(PAGE)));
+	int fd;
+
+	if (!flaky_make(bytes, delay_ms))
+		return false;
+	fd = open(FLAKY, O_WRONLY | O_SYNC);
+	swap_header(page, bytes);
+	return pwrite(fd, page, PAGE, 0) == PAGE && !close(fd) &&
+	       !swapon(FLAKY, SWAP_FLAG_PREFER | 100);
 }

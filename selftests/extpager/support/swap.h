@@ -16,5 +16,7 @@ bool flaky_fail(uint64_t bytes, bool fails);
 /* One page of it cannot be read. */
 bool flaky_page_fails(uint64_t index);
 bool flaky_remove(void);
+/* Swap on one, before any other. */
+bool flaky_swap_on(uint64_t bytes, unsigned int delay_ms);
 
 #endif
