@@ -212,7 +212,13 @@ struct extpager_object {
 	bool initialised;		/* some pager said READY since the object was idle */
 	bool destroy, discard;
 	bool attributes_ack;
-	unsigned int zeros;		/* zeroed ranges not yet acknowledged */
+	union {
+		struct {
+			u32 zeros;	/* zeroed ranges not yet acknowledged */
+			u32 has_lost;	/* @lost is not empty; under its lock */
+		};
+		u64 exceptions;		/* both, for who misses a page */
+	};
 	u64 returned;			/* RETURN_DONEs so far */
 	u64 synced;			/* of these, covered by a SYNC_DONE */
 	u64 flushed;			/* of @written, covered by a flush of the devices */
@@ -225,6 +231,7 @@ struct extpager_object {
 	struct extpager_spill *spill;	/* spill.c; set once, read if @nr_spilled */
 	atomic_long_t nr_spilled;	/* pages */
 	struct xarray accepted;		/* by user: the pager that he accepted, accept.c */
+	struct xarray lost;		/* lost.c: pages, under its own lock */
 	struct extpager_failure failures[EXTPAGER_FAILURES_MAX];	/* a ring */
 };
 
@@ -284,6 +291,12 @@ static inline struct extpager_object *extpager_file_object(struct file *file)
 static inline bool extpager_object_keeps(const struct extpager_object *obj)
 {
 	return READ_ONCE(obj->zeros) || atomic_long_read(&obj->nr_spilled);
+}
+
+/* May a missing page be one that its pager is not to be asked for? */
+static inline bool extpager_object_excepts(const struct extpager_object *obj)
+{
+	return READ_ONCE(obj->exceptions) || atomic_long_read(&obj->nr_spilled);
 }
 
 /* ---- latencies ---- */
@@ -878,6 +891,23 @@ void extpager_spill_free(struct extpager_object *obj);
 static inline bool extpager_spilled(struct extpager_object *obj, pgoff_t index)
 {
 	return unlikely(atomic_long_read(&obj->nr_spilled)) && __extpager_spilled(obj, index);
+}
+
+/* lost.c: dirty pages whose memory broke */
+int extpager_error_remove(EXTPAGER_ERROR_REMOVE_ARGS);
+bool __extpager_lost(struct extpager_object *obj, pgoff_t index);
+void __extpager_lost_forget(struct extpager_object *obj, pgoff_t first, pgoff_t last);
+
+static inline bool extpager_lost(struct extpager_object *obj, pgoff_t index)
+{
+	return unlikely(READ_ONCE(obj->has_lost)) && __extpager_lost(obj, index);
+}
+
+/* Of pages [first, last] there is new content. */
+static inline void extpager_lost_forget(struct extpager_object *obj, pgoff_t first, pgoff_t last)
+{
+	if (unlikely(READ_ONCE(obj->has_lost)))
+		__extpager_lost_forget(obj, first, last);
 }
 
 /* Missing, it comes without anybody's being asked: its reader waits for a device alone. */

@@ -238,6 +238,7 @@ static ssize_t write_end(struct extpager_object *obj, struct folio *folio, loff_
 			if (len < PAGE_SIZE)
 				folio_zero_range(folio, len, PAGE_SIZE - len);
 			folio_mark_uptodate(folio);
+			extpager_lost_forget(obj, index, index);
 		} else {
 			generic_error_remove_folio(obj->inode.i_mapping, folio);
 			copied = 0;

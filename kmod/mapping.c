@@ -88,8 +88,8 @@ void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, i
 /* ---- page-in ---- */
 
 /*
- * A locked page of the cache that the pager need not be asked for: of a zeroed
- * range that it does not know of yet, or in the spill. False: it must be;
+ * A locked page of the cache that the pager is not to be asked for: it is lost, of a
+ * zeroed range that the pager does not know of yet, or in the spill. False: it is;
  * else the page is here, or gone with an @error.
  */
 static bool __folio_kept(struct extpager_object *obj, struct folio *folio, int *error)
@@ -97,7 +97,10 @@ static bool __folio_kept(struct extpager_object *obj, struct folio *folio, int *
 	pgoff_t index = folio->index;
 
 	*error = 0;
-	if (extpager_zeros_overlap(obj, index, index))
+	/* What was lost was written after the range was zeroed, or spilled. */
+	if (extpager_lost(obj, index))
+		*error = -EIO;
+	else if (extpager_zeros_overlap(obj, index, index))
 		folio_zero_range(folio, 0, folio_size(folio));
 	else if (extpager_spilled(obj, index))
 		*error = extpager_spill_read(obj, folio);
@@ -115,7 +118,7 @@ static bool __folio_kept(struct extpager_object *obj, struct folio *folio, int *
 static __always_inline bool folio_kept(struct extpager_object *obj, struct folio *folio,
 				       int *error)
 {
-	return unlikely(extpager_object_keeps(obj)) && __folio_kept(obj, folio, error);
+	return unlikely(extpager_object_excepts(obj)) && __folio_kept(obj, folio, error);
 }
 
 /* Requests for pages of the range are answered here: with zeros. */
@@ -182,6 +185,7 @@ void extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 		schedule_timeout_uninterruptible(1);
 	}
 	up_write(&mapping->invalidate_lock);
+	extpager_lost_forget(obj, first, last);
 	serve_zeros(obj, first, nr);
 	folio_batch_init(&batch);
 	while (filemap_get_folios(mapping, &index, last, &batch)) {
@@ -385,8 +389,8 @@ bool extpager_await_memory(unsigned long *since)
  * @try_hard: reclaim, wait for memory or, at last, have something killed, rather than fail
  *
  * Does not wait for the pager.
- * Return: 0, -EEXIST: it is in the cache; -ENOMEM; or of a page in the spill
- * -EAGAIN, or why swap failed.
+ * Return: 0, -EEXIST: it is in the cache; -ENOMEM; of a page in the spill
+ * -EAGAIN, or why swap failed; or -EIO: it is lost.
  */
 int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_hard)
 {
@@ -505,7 +509,7 @@ int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 	ret = -EEXIST;
 	/* Of what the kernel writes by itself the pager cannot know how old its bytes are. */
 	if (extpager_zeros_overlap(obj, index, index) || extpager_spilled(obj, index) ||
-	    extpager_delegated_for_write(obj, index))
+	    extpager_lost(obj, index) || extpager_delegated_for_write(obj, index))
 		goto out_unlock;
 	ret = -ENOMEM;
 	folio = filemap_alloc_folio(gfp, 0);
@@ -727,5 +731,5 @@ const struct address_space_operations extpager_aops = {
 	.writepages	= extpager_writepages,
 	.dirty_folio	= filemap_dirty_folio,
 	.migrate_folio	= filemap_migrate_folio,
-	EXTPAGER_AOP_ERROR_REMOVE,
+	.error_remove_folio = extpager_error_remove,
 };

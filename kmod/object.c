@@ -70,7 +70,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->destroy = false;
 	obj->discard = false;
 	obj->attributes_ack = false;
-	obj->zeros = 0;
+	obj->exceptions = 0;
 	obj->returned = 0;
 	obj->synced = 0;
 	obj->flushed = 0;
@@ -84,6 +84,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->spill = NULL;
 	atomic_long_set(&obj->nr_spilled, 0);
 	xa_init_flags(&obj->accepted, XA_FLAGS_ACCOUNT);
+	xa_init(&obj->lost);
 	return &obj->inode;
 }
 
@@ -94,6 +95,7 @@ static void object_evict_inode(struct inode *inode)
 	extpager_delegations_free(extpager_object(inode));
 	extpager_spill_free(extpager_object(inode));
 	xa_destroy(&extpager_object(inode)->accepted);
+	xa_destroy(&extpager_object(inode)->lost);
 }
 
 static void object_free_inode(struct inode *inode)

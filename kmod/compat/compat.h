@@ -78,9 +78,12 @@ static inline int generic_error_remove_folio(struct address_space *mapping,
 {
 	return generic_error_remove_page(mapping, &folio->page);
 }
-#define EXTPAGER_AOP_ERROR_REMOVE .error_remove_page = generic_error_remove_page
+#define error_remove_folio error_remove_page
+#define EXTPAGER_ERROR_REMOVE_ARGS struct address_space *mapping, struct page *page
+#define extpager_error_remove_folio() page_folio(page)
 #else
-#define EXTPAGER_AOP_ERROR_REMOVE .error_remove_folio = generic_error_remove_folio
+#define EXTPAGER_ERROR_REMOVE_ARGS struct address_space *mapping, struct folio *error_folio
+#define extpager_error_remove_folio() error_folio
 #endif
 
 /* 6.12: inode locks have a killable helper. */

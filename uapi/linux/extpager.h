@@ -220,9 +220,10 @@ struct extpager_wake {
  * @time_ns: when, in nanoseconds of CLOCK_REALTIME
  * @offset: first byte of what failed
  * @length: bytes
- * @op: enum extpager_event_op: what was asked
+ * @op: enum extpager_event_op: what was asked; of a dirty page whose memory broke,
+ *	what never can be: DATA_RETURN
  * @error: positive errno: the pager's, EIO for a missed deadline (of INIT:
- *	ETIMEDOUT), or why nobody can be asked any more
+ *	ETIMEDOUT) and for broken memory, or why nobody can be asked any more
  */
 struct extpager_failure {
 	__aligned_u64 time_ns;
