@@ -12,12 +12,28 @@
 /* So many events that a pager reads at a time cost it no switch each. */
 #define RESENT_A_WAKE 64
 
+/*
+ * target->lock held: from the order in which they are due to that in which they were
+ * asked. Of those that were warned of, the oldest, newer ones may be due before.
+ */
+static void oldest_first(struct list_head *pending)
+{
+	struct extpager_request *req, *next;
+	LIST_HEAD(warned);
+
+	list_for_each_entry_safe(req, next, pending, node)
+		if (req->warned)
+			list_move_tail(&req->node, &warned);
+	list_splice(&warned, pending);
+}
+
 /**
  * extpager_requests_orphan() - the pager of @t is gone
  * @t: in state ORPHANED, its port already NULL
  *
  * Page-ins and page-outs become records without folios, so that nothing stays
- * locked or under write-back for the grace time; by policy `fail` they end.
+ * locked or under write-back for the grace time; by policy `fail` they end. The next
+ * pager is asked for them in the order in which this one was.
  */
 void extpager_requests_orphan(struct extpager_target *t)
 {
@@ -28,6 +44,9 @@ void extpager_requests_orphan(struct extpager_target *t)
 	if (!hold)
 		extpager_requests_give_up(t, NULL, -EIO, false);
 	for (i = 0; i < EXTPAGER_PHASES; i++) {
+		spin_lock(&t->lock);
+		oldest_first(&t->pending[i]);
+		spin_unlock(&t->lock);
 		for (;;) {
 			spin_lock(&t->lock);
 			req = list_first_entry_or_null(&t->pending[i], struct extpager_request,
