@@ -178,21 +178,46 @@ static void hoards_at_his_own_cost(struct __test_metadata *_metadata,
 	munmap(h, sizeof(*h));
 }
 
+/* A request a page, and none is answered: so many are kept for page-outs. */
+#define REQUESTS 32768
+#define RESERVE	 16
+
+/* One more page of an object of his own that he is asked for, and keeps waiting. */
+static int have_request(struct pager *p)
+{
+	static uint64_t next;
+	static int fd = -1;
+	struct extpager_event ev;
+
+	if (fd < 0) {
+		fd = pager_create(p, REQUESTS * PAGE, 0, NULL);
+		if (fd < 0 || mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED ||
+		    !object_ready(p, NULL))
+			return -1;
+	}
+	return prefetch(fd, next++, 1) || !pager_expect(p, EXTPAGER_EV_DATA_REQUEST, &ev, 0);
+}
+
+/* What a stranger may have, in three parts: slots of rings, which are pinned, ... */
 TEST_F_TIMEOUT(bounds, a_stranger_has_rings_at_his_own_cost, 150)
 {
 	PARTIAL(111);
 	hoards_at_his_own_cost(_metadata, have_rings, 2 * LIMIT / MIB);
 }
 
+/* ... objects (of a port no more than objects.c tells), ... */
 TEST_F_TIMEOUT(bounds, a_stranger_has_objects_at_his_own_cost, 150)
 {
 	PARTIAL(111);
 	hoards_at_his_own_cost(_metadata, have_object, 60000);
 }
 
-/* A request a page, and none is answered: so many are kept for page-outs. */
-#define REQUESTS 32768
-#define RESERVE	 16
+/* ... and requests in flight, of a target no more than the next test tells: the last part. */
+TEST_F_TIMEOUT(bounds, a_stranger_has_requests_in_flight_at_his_own_cost, 150)
+{
+	BEHAVIOURS(111);
+	hoards_at_his_own_cost(_metadata, have_request, REQUESTS - RESERVE);
+}
 
 static unsigned int asked(void)
 {
