@@ -406,6 +406,144 @@ TEST_F_TIMEOUT(served, a_client_pays_for_what_it_touches_and_dirties_a_quarter_o
 	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
 }
 
+/* How long is waited for what must not happen: that a writer gets through, or is killed. */
+#define NEVER_MS 3000
+#define A_DAY	86400000	/* ms: no deadline ends a wait */
+
+/* Page by page, from a buffer that is no larger; 0 if all went. */
+static long do_write_on(struct order *o)
+{
+	struct io io = { o->fd, o->offset, o->length, o->seed };
+
+	return write_pages(&io);
+}
+
+/* So much of its own, in place of the cgroup's limit. */
+static long do_have_too_much(struct order *o)
+{
+	uint8_t *memory = mmap(NULL, 2 * LIMIT, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	memset(memory, 1, 2 * LIMIT);
+	return 0;
+}
+
+/*
+ * The quota cannot be disabled: whatever is set, it is at most a quarter of the writer's
+ * cgroup. So the dirty pages of one target kill nobody; what is his own does.
+ */
+TEST_F_TIMEOUT(served, by_the_largest_quota_a_writer_is_paused_and_killed_for_his_own_memory, 150)
+{
+	struct worker *w = &self->w, other;
+
+	BEHAVIOURS(104);
+	ASSERT_TRUE(write_file(CGROUP "/memory.swap.max", "0"));
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){
+		.no_spill = true, .quota = INT64_MAX, .return_ms = A_DAY }));
+	ASSERT_TRUE(worker_start(&other, self->fd, BYTES));
+	ASSERT_EQ(0, worker_do(w, do_join, 0, 0, 0));
+	stamper_freeze(&self->s);
+	worker_begin(w, do_write_on, 0, 2 * LIMIT, 1);
+	EXPECT_TRUE(WAIT_FOR(SOON, target_stat(NAME, EXTPAGER_A_STATS_QUOTA_WAITS) > 0));
+	EXPECT_FALSE(WAIT_FOR(NEVER_MS, !worker_busy(w)));
+	EXPECT_GE(LIMIT / 4 + SLACK, target_dirty(NAME));
+	EXPECT_EQ(0, cgroup_number("memory.events", "oom_kill"));
+	stamper_thaw(&self->s);
+	EXPECT_EQ(0, worker_end(w, LONG));
+	EXPECT_EQ(0, worker_do(w, do_fsync, 0, 0, 0));
+
+	stamper_freeze(&self->s);
+	EXPECT_EQ(0, worker_do(w, do_write_on, 0, LIMIT / 8, 2));
+	worker_begin(w, do_have_too_much, 0, 0, 0);
+	EXPECT_EQ(-SIGKILL, client_result(&w->c, LONG));
+	EXPECT_EQ(1, cgroup_number("memory.events", "oom_kill"));
+	/* The pager lives, and gets all that he has written. */
+	stamper_thaw(&self->s);
+	EXPECT_EQ(0, worker_do(&other, do_fsync, 0, 0, 0));
+	EXPECT_EQ(0, stamper_wrong(&self->s, 0, LIMIT / 8, 2));
+	EXPECT_EQ(0, stamper_wrong(&self->s, LIMIT / 8, 2 * LIMIT - LIMIT / 8, 1));
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_ORPHANED));
+	worker_stop(&other);
+}
+
+#define TARGETS	6
+#define SHARE	(LIMIT / 4 - MIB)	/* dirty pages of a target for which no writer waits */
+
+static int write_to_all(void *arg)
+{
+	struct io io = { .length = SHARE, .seed = 3 };
+	int *fd = arg;
+	unsigned int i;
+
+	if (!join_cgroup())
+		return 1;
+	for (i = 0; i < TARGETS; i++) {
+		io.fd = fd[i];
+		if (write_pages(&io))
+			return 2;
+	}
+	return 0;
+}
+
+static int sync_all(void *arg)
+{
+	int *fd = arg;
+	unsigned int i;
+
+	for (i = 0; i < TARGETS; i++)
+		if (fsync(fd[i]))
+			return 1;
+	return 0;
+}
+
+/* Each target has a quota of its own: who writes to many of them has as good as none. */
+TEST_F_TIMEOUT(bounds, who_dirties_pages_of_many_targets_is_killed_and_no_pager, 150)
+{
+	static struct stamper s[TARGETS];
+	char name[TARGETS][16];
+	uint64_t reached = 0;
+	int fd[TARGETS];
+	struct client c;
+	unsigned int i;
+
+	BEHAVIOURS(104);
+	ASSERT_TRUE(write_file(CGROUP "/memory.swap.max", "0"));
+	for (i = 0; i < TARGETS; i++) {
+		snprintf(name[i], sizeof(name[i]), NAME "-%u", i);
+		if (target_state(name[i]))
+			target_gone(name[i]);
+		ASSERT_EQ(0, target_add(name[i], &(struct target_options){
+			.bytes = SHARE, .no_spill = true, .return_ms = A_DAY }));
+		ASSERT_TRUE(stamper_start(&s[i], name[i], SHARE));
+		fd[i] = target_open(name[i], O_RDWR);
+		ASSERT_LE(0, fd[i]);
+		stamper_freeze(&s[i]);
+	}
+	c = client_start(write_to_all, fd);
+	EXPECT_EQ(-SIGKILL, client_result(&c, LONG));
+	EXPECT_EQ(1, cgroup_number("memory.events", "oom_kill"));
+	for (i = 0; i < TARGETS; i++) {
+		EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(name[i]));
+		reached += target_dirty(name[i]);
+		stamper_thaw(&s[i]);
+	}
+	EXPECT_LE(LIMIT / 2, reached);
+	c = client_start(sync_all, fd);
+	EXPECT_EQ(0, client_result(&c, LONG));
+	for (i = 0; i < TARGETS; i++) {
+		uint64_t stored = s[i].pages - stamper_wrong(&s[i], 0, SHARE, 3);
+
+		reached -= stored * PAGE;
+		close(fd[i]);
+		stamper_stop(&s[i]);
+		EXPECT_TRUE(target_gone(name[i]));
+	}
+	EXPECT_EQ(0, reached);
+}
+
 #define OWN	(12 * MIB)	/* of memory that a client has for itself */
 
 static uint8_t *own;
