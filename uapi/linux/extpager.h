@@ -144,7 +144,8 @@ struct extpager_attach {
  * @object: id from ATTACH
  *
  * What is unanswered is treated as at the pager's death, by the target's
- * policy. ENOENT: the port is not attached to it.
+ * policy. No later answer counts, not even RETURN_DONE: what is to count is answered
+ * before. ENOENT: the port is not attached to it.
  */
 struct extpager_detach {
 	__u32 size;
