@@ -28,7 +28,8 @@ CACHED_BY = {"mmap", "userfaultfd-batched", "fuse", "extpager-copy"}
 WAITED_FOR = {"userfaultfd", "extpager-copy"}
 MEASURED = {"rand4k": SYSTEMS.keys() | SPOILT.keys(), "rand4k-16threads": ALL, "seq": ALL,
             "cached": CACHED_BY, "cached-seq": CACHED_BY,
-            "write-msync": {"mmap", "fuse", "ublk", "extpager-copy", "extpager-delegate"},
+            "write-msync": {"mmap", "fuse", "ublk", "extpager-copy", "extpager-file",
+                            "extpager-delegate"},
             **{f"outstanding, {others:,} waiting": WAITED_FOR
                for others in (0, 64, 256, 1024, 4096)},
             "succession": {"extpager-copy"}}
