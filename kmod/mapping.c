@@ -149,6 +149,9 @@ static void zero_folio(struct extpager_object *obj, struct folio *folio)
 			folio_zero_range(folio, 0, folio_size(folio));
 		else
 			generic_error_remove_folio(obj->inode.i_mapping, folio);
+	} else if (PageHWPoison(folio_page(folio, 0))) {
+		/* Its memory broke while we waited: what is lost of it is no more, either. */
+		extpager_lost_forget(obj, folio->index, folio->index);
 	}
 	folio_unlock(folio);
 }
