@@ -142,13 +142,13 @@ static void end_writing(struct target *t)
 		take_write_file_away(t);
 		return;
 	}
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += PATIENCE_MS * 1000000L;
 	if (until.tv_nsec >= 1000000000L) {
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000L;
 	}
-	if (pthread_timedjoin_np(thread, NULL, &until))
+	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until))
 		pthread_detach(thread);
 }
 
