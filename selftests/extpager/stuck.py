@@ -14,6 +14,8 @@ from pagers import ctl, delete, open_target, PAGE, Pagerd, pattern
 from served import main, MIB, run, show, shows, until
 
 PAGES = 256
+# Who writes: the kernel, or pagerd.
+WAYS = (), ("--no-kernel-reads",)
 
 
 def make_file(path, size):
@@ -36,13 +38,12 @@ def must_hold(path, salt):
             assert file.read(PAGE) == pattern(page, salt), page
 
 
-@shows(66)
-def test_the_end_is_bounded_and_the_next_pagerd_writes_it():
+def end_while_frozen(*way):
     with file_system() as directory:
         back = f"{directory}/back"
         make_file(back, 4 * MIB)
         with loop_device(back) as device:
-            pagerd = Pagerd("--shutdown-timeout", "1s")
+            pagerd = Pagerd("--shutdown-timeout", "1s", *way)
             ctl("target", "add", "s", "--store", f"block:{device}", "--size", "4M")
             pagerd.serves("s")
             fd = open_target("s")
@@ -60,7 +61,7 @@ def test_the_end_is_bounded_and_the_next_pagerd_writes_it():
                 pagerd.says("some store does not answer")
                 until("it is orphaned", lambda: show("s")["state"] == "orphaned")
                 until("the kernel keeps it dirty", lambda: show("s")["dirty"] == PAGES * PAGE)
-            pagerd = Pagerd()
+            pagerd = Pagerd(*way)
             pagerd.serves("s")
             os.fsync(fd)
             os.close(fd)
@@ -70,13 +71,17 @@ def test_the_end_is_bounded_and_the_next_pagerd_writes_it():
 
 
 @shows(66)
-def test_nothing_is_acknowledged_before_it_is_written():
-    """fsync waits for the device, and a pagerd killed meanwhile has promised nothing."""
+def test_the_end_is_bounded_and_the_next_pagerd_writes_it():
+    for way in WAYS:
+        end_while_frozen(*way)
+
+
+def kill_while_frozen(*way):
     with file_system() as directory:
         back = f"{directory}/back"
         make_file(back, 4 * MIB)
         with loop_device(back) as device:
-            pagerd = Pagerd()
+            pagerd = Pagerd(*way)
             ctl("target", "add", "a", "--store", f"block:{device}", "--size", "4M")
             pagerd.serves("a")
             fd = open_target("a")
@@ -89,7 +94,7 @@ def test_nothing_is_acknowledged_before_it_is_written():
                 until("it is gone", lambda: show("a")["state"] == "orphaned")
                 until("the kernel keeps it dirty", lambda: show("a")["dirty"] == PAGES * PAGE)
                 assert sync.is_alive()
-            pagerd = Pagerd()
+            pagerd = Pagerd(*way)
             pagerd.serves("a")
             sync.join(timeout=40)
             assert not sync.is_alive()
@@ -98,6 +103,13 @@ def test_nothing_is_acknowledged_before_it_is_written():
             delete("a")
             pagerd.stop()
         must_hold(back, "a")
+
+
+@shows(66)
+def test_nothing_is_acknowledged_before_it_is_written():
+    """fsync waits for the device, and a pagerd killed meanwhile has promised nothing."""
+    for way in WAYS:
+        kill_while_frozen(*way)
 
 
 if __name__ == "__main__":
