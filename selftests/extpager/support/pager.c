@@ -267,10 +267,11 @@ int pager_unregister(struct pager *p, unsigned int file)
 	return ioctl(p->fd, EXTPAGER_IOC_UNREGISTER, &u) ? -errno : 0;
 }
 
-int pager_supply_file(struct pager *p, const struct extpager_event *ev, unsigned int file,
-		      uint64_t base)
+/* All of it, where the file has what begins at @base. */
+static int reply_by_file(struct pager *p, const struct extpager_event *ev, unsigned int op,
+			 unsigned int file, uint64_t base)
 {
-	struct extpager_reply re = reply_to(ev, EXTPAGER_RE_SUPPLY);
+	struct extpager_reply re = reply_to(ev, op);
 
 	re.flags = EXTPAGER_REF_FILE;
 	re.file = file;
@@ -278,6 +279,12 @@ int pager_supply_file(struct pager *p, const struct extpager_event *ev, unsigned
 	re.length = ev->length;
 	re.addr = base + ev->offset;
 	return pager_reply(p, &re);
+}
+
+int pager_supply_file(struct pager *p, const struct extpager_event *ev, unsigned int file,
+		      uint64_t base)
+{
+	return reply_by_file(p, ev, EXTPAGER_RE_SUPPLY, file, base);
 }
 
 int pager_delegate(struct pager *p, uint64_t object, uint32_t generation, unsigned int flags,
@@ -346,14 +353,7 @@ int pager_return_done(struct pager *p, const struct extpager_event *ev, unsigned
 int pager_return_file(struct pager *p, const struct extpager_event *ev, unsigned int file,
 		      uint64_t base)
 {
-	struct extpager_reply re = reply_to(ev, EXTPAGER_RE_RETURN_DONE);
-
-	re.flags = EXTPAGER_REF_FILE;
-	re.file = file;
-	re.offset = ev->offset;
-	re.length = ev->length;
-	re.addr = base + ev->offset;
-	return pager_reply(p, &re);
+	return reply_by_file(p, ev, EXTPAGER_RE_RETURN_DONE, file, base);
 }
 
 int pager_sync_done(struct pager *p, const struct extpager_event *ev, unsigned int error)
