@@ -76,7 +76,6 @@ static bool deadline_warn(struct extpager_request *req)
 	struct extpager_target *t = req->target;
 	bool first = !t->slow;
 
-	req->warned = true;
 	WRITE_ONCE(t->slow, true);
 	extpager_count(t, WARNINGS);
 	trace_extpager_slow(req, div_u64(ktime_get_ns() - req->sent, NSEC_PER_MSEC));
@@ -165,6 +164,7 @@ void extpager_deadline_work(struct work_struct *work)
 			answered = extpager_request_is_answered(req);
 			if (!req->warned && !answered && deadline_warn(req))
 				slow = i;
+			req->warned = true;
 			if (time_before(jiffies, req->deadline)) {
 				deadline_move(req, i, req->deadline);
 				continue;
