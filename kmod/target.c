@@ -220,7 +220,7 @@ struct extpager_target *extpager_target_create(const struct extpager_settings *s
 	t->to_accept = INVALID_UID;
 	t->state = EXTPAGER_STATE_NEW;
 	t->patience = PATIENCE_MIN;
-	xa_init_flags(&t->objects, XA_FLAGS_ALLOC1);
+	xa_init_flags(&t->objects, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	init_waitqueue_head(&t->wait);
 	INIT_DELAYED_WORK(&t->deadline_work, extpager_deadline_work);
 	INIT_DELAYED_WORK(&t->grace_work, grace_work);
