@@ -509,11 +509,6 @@ int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 	if (READ_ONCE(obj->state) != EXTPAGER_OBJECT_READY ||
 	    READ_ONCE(obj->generation) != generation)
 		goto out_unlock;
-	ret = -EEXIST;
-	/* Of what the kernel writes by itself the pager cannot know how old its bytes are. */
-	if (extpager_zeros_overlap(obj, index, index) || extpager_spilled(obj, index) ||
-	    extpager_lost(obj, index) || extpager_delegated_for_write(obj, index))
-		goto out_unlock;
 	ret = -ENOMEM;
 	folio = filemap_alloc_folio(gfp, 0);
 	if (!folio)
@@ -524,8 +519,18 @@ int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 	ret = filemap_add_folio(mapping, folio, index, gfp);
 	if (ret)
 		goto out_put;
-	extpager_folio_supplied(obj, folio);
-	extpager_gate_wake(obj, index, 1, 0);
+	/*
+	 * Of what the kernel writes by itself the pager cannot know how old its bytes are. What
+	 * was here until now has left its mark.
+	 */
+	if (extpager_zeros_overlap(obj, index, index) || extpager_spilled(obj, index) ||
+	    extpager_lost(obj, index) || extpager_delegated_for_write(obj, index)) {
+		ret = -EEXIST;
+		extpager_folio_failed(obj, folio);
+	} else {
+		extpager_folio_supplied(obj, folio);
+	}
+	extpager_gate_wake(obj, index, 1, ret ? -EAGAIN : 0);
 out_put:
 	folio_put(folio);
 out_unlock:
