@@ -893,8 +893,9 @@ static inline bool extpager_spilled(struct extpager_object *obj, pgoff_t index)
 	return unlikely(atomic_long_read(&obj->nr_spilled)) && __extpager_spilled(obj, index);
 }
 
-/* lost.c: dirty pages whose memory broke */
+/* lost.c: dirty pages whose memory broke, or their swap */
 int extpager_error_remove(EXTPAGER_ERROR_REMOVE_ARGS);
+void extpager_lost_note(struct extpager_object *obj, pgoff_t index);
 bool __extpager_lost(struct extpager_object *obj, pgoff_t index);
 void __extpager_lost_forget(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 

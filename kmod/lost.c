@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lost pages: their memory broke while they were dirty, so that what was written is nowhere
- * any more. The store has something older, which nobody is to take for it: a lost page
- * cannot be read until all of it is written anew, or zeroed. That outlasts the pager, and
- * TERMINATE; it ends with the object.
+ * Lost pages: their memory broke while they were dirty, or the swap that the spill has them
+ * in, so that what was written is nowhere any more. The store has something older, which
+ * nobody is to take for it: a lost page cannot be read until all of it is written anew, or
+ * zeroed. That outlasts the pager, and TERMINATE; it ends with the object.
  *
  * A page is lost while it is not in the cache: it is noted before its folio leaves, and
  * forgotten when the one that takes its place is whole, both under the folio's lock. A range
@@ -17,11 +17,14 @@ static void lost_changed(struct extpager_object *obj)
 	WRITE_ONCE(obj->has_lost, !xa_empty(&obj->lost));
 }
 
-/* Never fails: to forget it would be to take the store's older page for it. */
-static void lost_note(struct extpager_object *obj, struct folio *folio)
+/*
+ * Under the lock of its folio. Never fails: to forget it would be to take the store's older
+ * page for it.
+ */
+void extpager_lost_note(struct extpager_object *obj, pgoff_t index)
 {
+	loff_t bytes = i_size_read(&obj->inode) - ((loff_t)index << PAGE_SHIFT);
 	struct extpager_target *t = obj->target;
-	pgoff_t index = folio->index;
 
 	xa_lock(&obj->lost);
 	__xa_store(&obj->lost, index, xa_mk_value(0), GFP_NOIO | __GFP_NOFAIL);
@@ -31,8 +34,7 @@ static void lost_note(struct extpager_object *obj, struct folio *folio)
 	extpager_spill_drop(obj, index, index);
 	spin_lock(&t->lock);
 	extpager_failure_note(obj, EXTPAGER_EV_DATA_RETURN, index,
-			      min_t(loff_t, PAGE_SIZE,
-				    i_size_read(&obj->inode) - folio_pos(folio)), -EIO);
+			      min_t(loff_t, PAGE_SIZE, bytes), -EIO);
 	spin_unlock(&t->lock);
 	if (t->named)
 		pr_err_ratelimited("target %s: what was written to page %lu is lost, its memory broke\n",
@@ -49,7 +51,7 @@ int extpager_error_remove(EXTPAGER_ERROR_REMOVE_ARGS)
 	struct folio *folio = extpager_error_remove_folio();
 
 	if (folio->mapping == mapping && folio_test_dirty(folio))
-		lost_note(extpager_object(mapping->host), folio);
+		extpager_lost_note(extpager_object(mapping->host), folio->index);
 	return generic_error_remove_folio(mapping, folio);
 }
 

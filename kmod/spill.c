@@ -488,13 +488,38 @@ static int spill_object(struct extpager_object *obj)
 
 /* ---- and back ---- */
 
-/* Swap could not give it back: as when a disk loses what it acknowledged. */
-static void spill_lost(struct extpager_object *obj, pgoff_t index, int error)
+/*
+ * Swap could not give it back: as when a disk loses what it acknowledged. It is lost, unless
+ * it is in the cache by now. That it is cannot be noted without its place there.
+ */
+static int spill_lose(struct extpager_object *obj, pgoff_t index, int error)
 {
-	pr_err_ratelimited("target %s: page %lu is lost, swap failed: %d\n",
-			   obj->target->settings.name, index, error);
-	extpager_object_write_error(obj, -EIO);
-	spill_leave(obj, index);
+	struct address_space *mapping = obj->inode.i_mapping;
+	struct folio *folio;
+	int ret = -ENOMEM;
+
+	/* What is lost of a range that is zeroed is forgotten when nobody has this lock. */
+	if (!filemap_invalidate_trylock_shared(mapping))
+		return ret;
+	folio = filemap_alloc_folio(SPILL_GFP, 0);
+	if (!folio)
+		goto out_unlock;
+	ret = filemap_add_folio(mapping, folio, index, SPILL_GFP);
+	if (ret)
+		goto out_put;
+	if (extpager_spilled(obj, index) && !extpager_zeros_overlap(obj, index, index)) {
+		pr_err_ratelimited("target %s: page %lu is lost, swap failed: %d\n",
+				   obj->target->settings.name, index, error);
+		extpager_object_write_error(obj, -EIO);
+		extpager_lost_note(obj, index);
+	}
+	extpager_folio_failed(obj, folio);
+	extpager_gate_wake(obj, index, 1, -EAGAIN);
+out_put:
+	folio_put(folio);
+out_unlock:
+	filemap_invalidate_unlock_shared(mapping);
+	return ret == -EEXIST ? 0 : ret;
 }
 
 /* Bring a page into the cache at the cost of who paid for it in the spill. */
@@ -505,7 +530,7 @@ static int unspill_read(struct extpager_object *obj, pgoff_t index)
 	int ret = PTR_ERR_OR_ZERO(page);
 
 	if (ret && ret != -ENOMEM)
-		spill_lost(obj, index, ret);
+		return spill_lose(obj, index, ret);
 	if (ret)
 		return ret;
 	memcg = extpager_folio_payer(page_folio(page));
