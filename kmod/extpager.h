@@ -487,7 +487,7 @@ struct extpager_port {
 	struct mutex lock;		/* attach, detach, set-up, death */
 	struct file *rings;		/* inner file that the ring mappings pin */
 	struct extpager_target *own;	/* of the unnamed objects */
-	struct xarray targets;		/* attached, @own too; by id; under @lock */
+	struct xarray targets;		/* attached, @own too, or FORMER; by id; under @lock */
 	unsigned int nr_targets;
 	struct xarray files;		/* registered ones; under @lock, read under RCU */
 	u32 next_file;
@@ -542,6 +542,7 @@ int extpager_port_detach(struct extpager_port *port, u64 object);
 int extpager_port_create(struct extpager_port *port,
 			 struct extpager_object_create *arg, struct file **filep);
 struct extpager_target *extpager_port_target(struct extpager_port *port, u64 object);
+bool extpager_port_has_detached(struct extpager_port *port, u64 object);
 bool extpager_port_forget(struct extpager_port *port, struct extpager_target *t);
 bool extpager_port_is_caller(const struct extpager_port *port);
 int extpager_port_mmap(struct extpager_port *port, struct vm_area_struct *vma);

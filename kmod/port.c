@@ -60,6 +60,9 @@ void extpager_port_put(struct extpager_port *port)
 
 /* ---- attached targets ---- */
 
+/* In the place of a target that the port has detached from. */
+#define FORMER	xa_mk_value(0)
+
 /* The target of an object id, if it is this port's, with a reference. */
 struct extpager_target *extpager_port_target(struct extpager_port *port, u64 object)
 {
@@ -67,31 +70,44 @@ struct extpager_target *extpager_port_target(struct extpager_port *port, u64 obj
 
 	rcu_read_lock();
 	t = xa_load(&port->targets, object >> 32);
-	if (t && !extpager_target_get(t))
+	if (t && (xa_is_value(t) || !extpager_target_get(t)))
 		t = NULL;
 	rcu_read_unlock();
 	return t;
 }
 
+/* Did it once serve the target of an object id, and then detach from it? */
+bool extpager_port_has_detached(struct extpager_port *port, u64 object)
+{
+	return xa_load(&port->targets, object >> 32) == FORMER;
+}
+
+/* port->lock held. */
 static int port_add_target(struct extpager_port *port, struct extpager_target *t)
 {
-	int ret = xa_insert(&port->targets, t->id, t, GFP_KERNEL);
+	void *before = xa_load(&port->targets, t->id);
+	int ret;
 
+	if (before && before != FORMER)
+		return -EBUSY;
+	ret = xa_err(xa_store(&port->targets, t->id, t, GFP_KERNEL));
 	if (ret)
 		return ret;
 	ret = extpager_target_attach(t, port);
 	if (ret)
-		xa_erase(&port->targets, t->id);
+		xa_store(&port->targets, t->id, before, GFP_KERNEL);
 	else
 		refcount_inc(&t->users);	/* the caller has one */
 	return ret;
 }
 
-/* port->lock held. */
-static bool port_remove_target(struct extpager_port *port, struct extpager_target *t)
+/* port->lock held. @place is what takes its place: NULL or FORMER. */
+static bool port_remove_target(struct extpager_port *port, struct extpager_target *t, void *place)
 {
-	if (xa_erase(&port->targets, t->id) != t)
+	if (xa_load(&port->targets, t->id) != t)
 		return false;
+	/* The slot is there: nothing is allocated. */
+	xa_store(&port->targets, t->id, place, GFP_NOWAIT);
 	extpager_target_orphan(t, port);
 	if (t->named)
 		WRITE_ONCE(port->nr_targets, port->nr_targets - 1);
@@ -105,7 +121,7 @@ bool extpager_port_forget(struct extpager_port *port, struct extpager_target *t)
 	bool found;
 
 	mutex_lock(&port->lock);
-	found = port_remove_target(port, t);
+	found = port_remove_target(port, t, NULL);
 	mutex_unlock(&port->lock);
 	return found;
 }
@@ -155,8 +171,10 @@ int extpager_port_detach(struct extpager_port *port, u64 object)
 		return ret;
 	obj = t->named ? extpager_object_find(t, object) : NULL;
 	if (obj) {
-		if (extpager_port_forget(port, t))
+		mutex_lock(&port->lock);
+		if (port_remove_target(port, t, FORMER))
 			ret = 0;
+		mutex_unlock(&port->lock);
 		iput(&obj->inode);
 	}
 	extpager_target_put(t);
@@ -188,12 +206,13 @@ static void port_wake(struct extpager_port *port)
 /* port->lock held: everything attached loses its pager. */
 static void port_orphan_all(struct extpager_port *port)
 {
-	struct extpager_target *t;
 	unsigned long id;
+	void *entry;
 
 	extpager_backings_forget(port);
-	xa_for_each(&port->targets, id, t)
-		port_remove_target(port, t);
+	xa_for_each(&port->targets, id, entry)
+		if (entry != FORMER)
+			port_remove_target(port, entry, NULL);
 	port_wake(port);
 }
 
@@ -302,7 +321,7 @@ static struct extpager_port *port_create(const struct extpager_setup *arg)
 	refcount_set(&port->ref, 1);
 	mutex_init(&port->lock);
 	xa_init(&port->targets);
-	xa_init_flags(&port->files, XA_FLAGS_ALLOC1);
+	xa_init_flags(&port->files, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	INIT_WORK(&port->free_work, port_free_work);
 	init_waitqueue_head(&port->poll);
 	INIT_WORK(&port->death_work, port_death_work);

@@ -456,8 +456,13 @@ void extpager_reply_handle(struct extpager_port *port, struct extpager_reply *re
 	struct extpager_object *obj = NULL;
 
 	re->out_result = -ENOENT;
-	if (!t)
+	if (!t) {
+		/* It was under way when the port detached: legal, but nothing comes of it. */
+		if (re->op == EXTPAGER_RE_RETURN_DONE && !(re->flags & EXTPAGER_REF_FILE) &&
+		    extpager_port_has_detached(port, re->object))
+			re->out_result = 0;
 		return;
+	}
 	obj = extpager_object_find(t, re->object);
 	if (obj) {
 		extpager_pager_answers();

@@ -193,8 +193,8 @@ int extpager_attach(struct extpager *p, const char *target,
  * @p: port
  * @object: its object
  *
- * What is unanswered is left to the target's policy; no later answer counts, not even
- * that to a return.
+ * What is unanswered is left to the target's policy; no later answer counts. That to a
+ * return is legal still, but its pages are the next pager's to take.
  *
  * Return: 0; -ENOENT: the port is not attached to it.
  */

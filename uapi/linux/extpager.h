@@ -144,8 +144,9 @@ struct extpager_attach {
  * @object: id from ATTACH
  *
  * What is unanswered is treated as at the pager's death, by the target's
- * policy. No later answer counts, not even RETURN_DONE: what is to count is answered
- * before. ENOENT: the port is not attached to it.
+ * policy. A later RETURN_DONE is legal, but its pages are the next pager's to take; no
+ * other later answer is. What is to count is answered before. ENOENT: the port is not
+ * attached to it.
  */
 struct extpager_detach {
 	__u32 size;
