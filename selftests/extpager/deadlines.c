@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vm: timeout=300 */
+/* vm: timeout=300 idle=1 */
 /* Half of a deadline brings a warning; at its end, who is to wait on does so, holding nothing. */
 #include <errno.h>
 #include <fcntl.h>

@@ -4,6 +4,7 @@
  * asked meanwhile is kept, in its rings and behind them. When it goes on, or an heir of
  * its port does, all of that comes, once, as it was asked.
  */
+/* vm: idle=1 */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

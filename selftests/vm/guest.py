@@ -18,8 +18,9 @@ from . import image, ktap, splats, tree
 # Seconds without a word of init, before a program starts and between programs.
 QUIET = 90
 # A machine holds one of these while it runs: a third beside two would only slow them, and
-# tests are about time.
+# tests are about time. One whose tests mostly wait may run beside them.
 PROCESSORS = threading.Semaphore(2)
+IDLE = threading.Semaphore(1)
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Boot:
     quiet: int = QUIET                              # the canaries are less patient
     options: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)       # of the guest, besides: name: path here
+    idle: bool = False                              # its tests mostly wait
     disk: Path = None                               # the NVMe disk, if it is to be kept
     echo: object = None                             # called with each line of a program
     machine: object = None                          # another than command() makes
@@ -234,7 +236,7 @@ def run(boot, report):
     for last in (False, False, True):
         work = Path(tempfile.mkdtemp(prefix=f"{boot.kernel.name}-", dir=tree.VM))
         try:
-            with PROCESSORS:
+            with IDLE if boot.idle else PROCESSORS:
                 outcome = _run(boot, report, work)
         finally:
             shutil.rmtree(work)

@@ -21,7 +21,7 @@ HEADER = """\
 
 def runs_on_kcsan(test):
     program, _, name = test.partition(":")
-    return (name if program == "boot" else program) in ("default", "rest", *tree.MEETING)
+    return (name if program == "boot" else program) in ("default", "rest", "waiting", *tree.MEETING)
 
 
 def load():

@@ -192,13 +192,18 @@ class Session:
             yield program
 
     def boots(self, kernel):
-        """The boots that the selected programs need: one for all, or two, some of their own."""
+        """The boots that the selected programs need: one for all, or two, one for those that
+        wait, some of their own."""
         module = tree.build_module(kernel)
         build_id = self.build_ids[kernel.name] = tree.build_id(module)
         common = guest.Boot("default", kernel, [], module, build_id, self._environment(kernel))
+        waiting = replace(common, name="waiting", programs=[], options={}, idle=True)
         alone = []
         for program in self._selected(kernel):
-            if program.boot_options:
+            if program.options.get("idle"):
+                waiting.programs.append(program)
+                waiting.options.update(program.boot_options)
+            elif program.boot_options:
                 alone.append(replace(common, name=program.name, programs=[program],
                                      options=program.boot_options))
             else:
@@ -207,10 +212,10 @@ class Session:
         if kernel.debug:        # slow: it would run alone when all else is done
             shared = [replace(common, programs=common.programs[0::2]),
                       replace(common, name="rest", programs=common.programs[1::2])]
-        return [boot for boot in shared if boot.programs] + alone
+        return [boot for boot in [waiting, *shared] if boot.programs] + alone
 
     def run_kernels(self, names, machines=2):
-        """Runs the test programs on the kernels, two machines at a time."""
+        """Runs the test programs on the kernels, two machines at a time and a third that is idle."""
         tree.make("lib", "daemon", "examples")
         some = [p.name for p in tree.programs().values()
                 if p.path.is_relative_to(tree.BUILD) and self.only and
@@ -220,8 +225,9 @@ class Session:
         boots = [boot for kernel in kernels for boot in self.boots(kernel)]
         if not boots:
             self.say("no program matches")
-        with ThreadPoolExecutor(machines) as pool:
-            for future in [pool.submit(self.boot, boot) for boot in boots]:
+        with ThreadPoolExecutor(machines) as pool, ThreadPoolExecutor(1) as beside:
+            for future in [(beside if boot.idle and machines > 1 else pool).submit(self.boot, boot)
+                           for boot in boots]:
                 future.result()
 
     # --- programs of this machine

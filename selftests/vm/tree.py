@@ -15,7 +15,8 @@ VM = BUILD / "vm"
 
 # Options of a "vm:" comment that need no machine of their own. deep=debug leaves the debug
 # kernel to check-deep: for programs that are about pagerd and pagerctl, not about the module.
-SHARED = ("timeout", "kernels", "module", "deep")
+# idle=1: its tests mostly wait; such programs share a machine, with the options of all.
+SHARED = ("timeout", "kernels", "module", "deep", "idle")
 SWITCHES = ("mem", "smp", "swap", "disk", "disks", "params", "cmdline")
 TIMEOUT = 120
 
