@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=300
+# vm: timeout=300 deep=debug
 """SQLite, with its pages mapped, and LMDB keep their database on a target, in the
 two ways that extpager(7) tells; they find it sound there, and on the raw device."""
 import os

@@ -865,7 +865,7 @@ static int come_and_go(void *arg)
 
 TEST_F_TIMEOUT(lifecycle, terminate_comes_before_the_next_init, 220)
 {
-	unsigned int rounds = test_rounds(10000, 1000, 500), terminates = 0, i;
+	unsigned int rounds = test_rounds(10000, 500, 500), terminates = 0, i;
 	struct comer *comer = shared_memory(2 * sizeof(*comer));
 	uint32_t generation = 0;
 	struct client c[2];

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: timeout=300
+# vm: timeout=300 deep=debug
 """Programs that know nothing of pagers work on a target's path as on a file,
 and what they wrote is on the raw device when pagerd has ended."""
 import errno

@@ -25,7 +25,7 @@ from pathlib import Path
 from . import guest, manifest, tree
 
 DIRECTORY = tree.SELFTESTS / "mutants"
-COUNT = 7
+COUNT = 5
 
 
 @dataclass
