@@ -810,7 +810,7 @@ TEST_F(pagein, read_and_write_bring_in_what_they_need)
 }
 
 /* The mapping itself is the buffer of a write(2) or read(2) of something else. */
-static int write_from_mapping(void *arg)
+static int write_into_pipe(void *arg)
 {
 	struct borrow *b = arg;
 	uint8_t *map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, b->lender->fd, 0);
@@ -847,7 +847,7 @@ TEST_F(pagein, the_memory_of_others_is_paged_in)
 {
 	static int (* const way[])(void *) = {
 		borrow_readv, borrow_proc_mem, borrow_ptrace, borrow_writev,
-		write_from_mapping, read_into_mapping,
+		write_into_pipe, read_into_mapping,
 	};
 	struct client owner, client;
 	struct extpager_event ev;

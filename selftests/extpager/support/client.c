@@ -158,18 +158,30 @@ void client_kill(struct client *c)
 	c->pid = 0;
 }
 
-bool thread_sleeps(pid_t tid)
+/* Its letter in /proc, 0 if there is no such task. */
+static char task_state(const char *task, pid_t id)
 {
-	char path[64], line[256] = "";
+	char path[64], line[256] = "", *at;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	f = tid ? fopen(path, "r") : NULL;
+	snprintf(path, sizeof(path), "/proc/%s%d/stat", task, id);
+	f = id ? fopen(path, "r") : NULL;
 	if (!f)
-		return false;
+		return 0;
 	fread(line, 1, sizeof(line) - 1, f);
 	fclose(f);
-	return strstr(line, ") S ");
+	at = strrchr(line, ')');
+	return at ? at[2] : 0;
+}
+
+bool thread_sleeps(pid_t tid)
+{
+	return task_state("self/task/", tid) == 'S';
+}
+
+bool client_stands(const struct client *c)
+{
+	return task_state("", c->pid) == 'D';
 }
 
 static __thread sigjmp_buf bus_jump;

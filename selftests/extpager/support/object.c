@@ -66,6 +66,16 @@ int write_pages(void *arg)
 	return 0;
 }
 
+int write_from_mapping(void *arg)
+{
+	struct knot *k = arg;
+	uint8_t *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, k->object, k->index * PAGE);
+
+	if (map == MAP_FAILED || madvise(map, PAGE, MADV_RANDOM))
+		return 99;
+	return pwrite(k->file, map, PAGE, k->pos) == (ssize_t)PAGE ? 0 : errno;
+}
+
 bool fill_pages(int fd, uint64_t base, uint64_t pages, uint64_t seed)
 {
 	uint8_t *page = aligned_alloc(PAGE, PAGE);

@@ -31,6 +31,16 @@ bool page_is_here(int fd, uint64_t index);
 bool pages_are(int fd, uint64_t index, uint64_t nr, uint64_t seed);
 /* Answer everything well until @c ends; its result. Counts DATA_REQUESTs. */
 int serve_client(struct pager *p, struct client *c, uint64_t seed, unsigned int *requests);
+/* A page of an object that is to be written to a file. */
+struct knot {
+	int file;
+	uint64_t pos;
+	int object;
+	uint64_t index;
+};
+
+/* For a client: pwrite() of a struct knot's page, from a mapping of it; 0 or errno. */
+int write_from_mapping(void *knot);
 /* For a client: pwrite() whole pages of the pattern of a struct io; 0 if all went. */
 int write_pages(void *io);
 

@@ -184,6 +184,8 @@ struct client client_start(int (*fn)(void *arg), void *arg);
 /* Result if it ended within @ms, else CLIENT_RUNNING; -signal if it was killed. */
 int client_result(struct client *c, unsigned int ms);
 void client_kill(struct client *c);
+/* Does it wait where no signal ends that, or just one that kills? */
+bool client_stands(const struct client *c);
 /* Does this thread of ours sleep? It sets @tid when there is one thing left to sleep in. */
 bool thread_sleeps(pid_t tid);
 /* Memory shared between the test and its clients. */
