@@ -46,7 +46,7 @@ void extpager_backing_put(struct extpager_backing *backing)
  * @bytes: how many; up to the end of the last one's block is read
  *
  * Return: 0, -EINVAL: @pos is inside a block or beyond all files; -ERANGE: the
- * device ends before. A file's end is found by reading.
+ * device ends before. A file may become longer.
  */
 int extpager_backing_check(const struct extpager_backing *backing, u64 pos, u64 bytes)
 {
@@ -58,6 +58,23 @@ int extpager_backing_check(const struct extpager_backing *backing, u64 pos, u64 
 	if (backing->bdev && end > bdev_nr_bytes(backing->bdev))
 		return -ERANGE;
 	return 0;
+}
+
+/**
+ * extpager_backing_pages() - how many pages of these are there?
+ * @backing: where
+ * @pos: first byte
+ * @bytes: checked; of the last page, just those of the object
+ *
+ * A file that is made shorter from now on is found out by reading.
+ */
+unsigned int extpager_backing_pages(const struct extpager_backing *backing, u64 pos, u64 bytes)
+{
+	u64 size = backing->bdev ? pos + bytes : i_size_read(file_inode(backing->file));
+
+	if (size >= pos + bytes)
+		return DIV_ROUND_UP(bytes, PAGE_SIZE);
+	return size > pos ? (size - pos) >> PAGE_SHIFT : 0;
 }
 
 static int check_file(struct file *file)

@@ -602,6 +602,7 @@ void extpager_backings_forget(struct extpager_port *port);
 struct extpager_backing *extpager_backing_get(struct extpager_port *port, u32 file);
 void extpager_backing_put(struct extpager_backing *backing);
 int extpager_backing_check(const struct extpager_backing *backing, u64 pos, u64 bytes);
+unsigned int extpager_backing_pages(const struct extpager_backing *backing, u64 pos, u64 bytes);
 struct extpager_backing *extpager_backing_write_get(struct extpager_port *port, u32 file);
 void extpager_backing_write_ref(struct extpager_backing *backing);
 void extpager_backing_write_put(struct extpager_backing *backing);
@@ -623,6 +624,8 @@ struct extpager_transfer *extpager_transfer_alloc(struct extpager_port *port,
 void extpager_transfer_free(struct extpager_transfer *tr);
 struct extpager_claim *extpager_transfer_claim(struct extpager_transfer *tr);
 void extpager_transfer_read(struct extpager_transfer *tr, u64 pos);
+void extpager_transfer_tell(const struct extpager_object *obj, pgoff_t index, unsigned int nr,
+			    int error);
 int extpager_transfer_error(int error);
 
 /* writeout.c: and writes them there */

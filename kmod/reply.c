@@ -151,8 +151,9 @@ static int reply_supply_file(struct extpager_port *port, struct extpager_target 
 	struct extpager_backing *backing;
 	bool found = false;
 	u64 pos = re->addr;
-	unsigned int nr;
+	unsigned int nr, missing = 0;
 	pgoff_t index;
+	u32 bytes;
 	int ret;
 
 	ret = reply_pages(obj, re, &index, &nr);
@@ -161,7 +162,12 @@ static int reply_supply_file(struct extpager_port *port, struct extpager_target 
 	backing = extpager_backing_get(port, re->file);
 	if (!backing)
 		return -EBADF;
-	ret = extpager_backing_check(backing, pos, page_bytes(obj, index, nr));
+	bytes = page_bytes(obj, index, nr);
+	ret = extpager_backing_check(backing, pos, bytes);
+	if (!ret) {
+		missing = nr - extpager_backing_pages(backing, pos, bytes);
+		nr -= missing;
+	}
 	while (nr && !ret) {
 		struct extpager_transfer *tr = extpager_transfer_alloc(port, obj, backing, nr);
 		struct extpager_claim *claim = extpager_transfer_claim(tr);
@@ -186,6 +192,11 @@ static int reply_supply_file(struct extpager_port *port, struct extpager_target 
 		pos += (u64)span << PAGE_SHIFT;
 	}
 	extpager_backing_put(backing);
+	/* What the file has not may come another way. */
+	if (missing && !ret) {
+		extpager_transfer_tell(obj, index, missing, -ERANGE);
+		return -ERANGE;
+	}
 	return supply_result(re, found, ret);
 }
 

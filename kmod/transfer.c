@@ -82,14 +82,13 @@ int extpager_transfer_error(int error)
 	return extpager_error_is_legal(-error) ? error : error == -EILSEQ ? -EBADMSG : -EIO;
 }
 
-static void tell_failure(const struct extpager_object *obj, const struct extpager_claim *claim,
-			 int error)
+void extpager_transfer_tell(const struct extpager_object *obj, pgoff_t index, unsigned int nr,
+			    int error)
 {
 	if (obj->target->named)
 		pr_warn_ratelimited("target %s: its store cannot be read at %llu, %u bytes: %d\n",
-				    obj->target->settings.name,
-				    (u64)(claim->req->index + claim->first) << PAGE_SHIFT,
-				    claim->nr << PAGE_SHIFT, error);
+				    obj->target->settings.name, (u64)index << PAGE_SHIFT,
+				    nr << PAGE_SHIFT, error);
 }
 
 static void claim_done(struct extpager_object *obj, struct extpager_claim *claim, int error)
@@ -101,7 +100,7 @@ static void claim_done(struct extpager_object *obj, struct extpager_claim *claim
 		error = 0;
 	} else if (error) {
 		extpager_count_add(t, PAGES_FAILED, claim->nr);
-		tell_failure(obj, claim, error);
+		extpager_transfer_tell(obj, claim->req->index + claim->first, claim->nr, error);
 		error = extpager_transfer_error(error);
 	} else {
 		extpager_count_add(t, PAGES_READ, claim->nr);

@@ -407,12 +407,12 @@ int extpager_supply_zero(struct extpager_req *req, uint64_t offset, uint64_t len
  * @pos: where the content begins in it, a multiple of what extpager_register() told
  *
  * No byte passes through this process, which has answered: what comes of the
- * reading is between the file and the clients. What cannot be read, a file's
- * missing end too, is EIO to them. Inside the callback: submitted later; if it is
- * refused then the clients get EIO.
+ * reading is between the file and the clients. What cannot be read is EIO to
+ * them. Inside the callback: submitted later; what is refused then, a file's
+ * missing end too, is EIO to the clients.
  *
  * Return: as extpager_supply(); -EBADF: no such file; -EINVAL: @pos; -ERANGE:
- * the device ends before.
+ * the device or the file ends before; what the file has is answered.
  */
 int extpager_supply_file(struct extpager_req *req, uint64_t offset, uint64_t length,
 			 unsigned int file, uint64_t pos);

@@ -257,31 +257,6 @@ TEST_F(backing, one_bad_block_is_one_bad_page)
 	EXPECT_EQ(1, target_stat(NAME, EXTPAGER_A_STATS_PAGES_FAILED));
 }
 
-/* Nothing is made up for bytes that the file has not. */
-TEST_F(backing, a_file_that_is_too_short_fails_where_it_ends)
-{
-	struct extpager_event ev;
-	struct crowd *c;
-
-	OBJECT(BYTES);
-	self->file = pager_use(&self->p, make_file(0, 20, 8, O_RDONLY));
-	ASSERT_LT(0, self->file);
-	ASSERT_EQ(0, truncate(FILE_PATH, 19 * PAGE + 50));
-	ASSERT_TRUE(ask(&self->p, self->fd, 10, 20, &ev));
-	c = crowd_new(self->fd, BYTES, 8, 2);
-	c->access[0].offset = 19 * PAGE;
-	c->access[1].offset = 25 * PAGE;
-	c->access[1].how = c->access[0].how = BY_READ;
-	crowd_start(c);
-	ASSERT_TRUE(crowd_waits(c, 2, SOON));
-	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
-	EXPECT_EQ(0, crowd_join(c, SOON));
-	EXPECT_EQ(2, errors_of(c, EIO));
-	crowd_free(c);
-	EXPECT_TRUE(pages_are(self->fd, 10, 9, 8));
-	EXPECT_EQ(11, target_stat(NAME, EXTPAGER_A_STATS_PAGES_FAILED));
-}
-
 /* ---- pagers and files that go ---- */
 
 static bool make_slow(int *fd)
@@ -540,6 +515,54 @@ TEST_F(backing, a_write_to_the_file_from_its_own_mapping_ends)
 	ASSERT_TRUE(ask(&self->p, self->fd, 40, 1, &ev));
 	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
 	EXPECT_TRUE(pages_are(self->fd, 40, 1, 6));
+	close(k.file);
+	close(self->fd);
+	self->fd = -1;
+	EXPECT_EQ(0, pager_unregister(&self->p, self->file));
+	EXPECT_TRUE(ext4_remove());
+}
+
+static int shorten(void *arg)
+{
+	return ftruncate(((struct knot *)arg)->file, 19 * PAGE + 50) ? errno : 0;
+}
+
+/* Nothing is made up for bytes that the file has not when it is read. */
+TEST_F(backing, a_file_that_is_too_short_fails_where_it_ends)
+{
+	struct extpager_event ev, held;
+	struct client writer, other;
+	struct knot k = { .index = 40 };
+	struct crowd *c;
+
+	ASSERT_TRUE(ext4_make(64, 8));
+	OBJECT(64 * PAGE);
+	k.object = self->fd;
+	k.file = open(ON_EXT4, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, k.file);
+	self->file = pager_use(&self->p, open(ON_EXT4, O_RDONLY | O_DIRECT | O_CLOEXEC));
+	ASSERT_LT(0, self->file);
+	/* One has the file's lock until it gets its page; then it is made shorter, then read. */
+	writer = client_start(write_from_mapping, &k);
+	ASSERT_TRUE(next_request(&self->p, &held));
+	other = client_start(shorten, &k);
+	ASSERT_TRUE(WAIT_FOR(SOON, client_stands(&other)));
+	ASSERT_TRUE(ask(&self->p, self->fd, 10, 20, &ev));
+	c = crowd_new(self->fd, 64 * PAGE, 8, 2);
+	c->access[0].offset = 19 * PAGE;
+	c->access[1].offset = 25 * PAGE;
+	c->access[1].how = c->access[0].how = BY_READ;
+	crowd_start(c);
+	ASSERT_TRUE(crowd_waits(c, 2, SOON));
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
+	ASSERT_EQ(0, pager_supply(&self->p, &held, 8));
+	EXPECT_EQ(0, client_result(&writer, SOON));
+	EXPECT_EQ(0, client_result(&other, SOON));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(2, errors_of(c, EIO));
+	crowd_free(c);
+	EXPECT_TRUE(pages_are(self->fd, 10, 9, 8));
+	EXPECT_EQ(11, target_stat(NAME, EXTPAGER_A_STATS_PAGES_FAILED));
 	close(k.file);
 	close(self->fd);
 	self->fd = -1;
@@ -1252,6 +1275,84 @@ TEST_F(backing, a_supply_that_cannot_be_is_refused_and_can_be_given_anew)
 	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
 	EXPECT_TRUE(pages_are(self->fd, 0, 8, 8));
 #undef REFUSED
+}
+
+/* Who waits does not learn of what its pager tries. */
+TEST_F(backing, a_file_that_nothing_can_be_supplied_from_is_refused_and_the_waiter_goes_on)
+{
+	int device, fd, own, others, i;
+	struct extpager_event ev;
+	uint64_t object;
+	struct crowd *c;
+	struct pager q;
+
+	BEHAVIOURS(139);
+	ASSERT_TRUE(disk_ready());
+	OBJECT(BYTES);
+	ASSERT_EQ(0, pager_open(&q, 1, 0));
+	own = pager_create(&self->p, BYTES, 0, NULL);
+	others = pager_create(&q, BYTES, 0, &object);
+	ASSERT_LE(0, own);
+	ASSERT_LE(0, others);
+	ASSERT_TRUE(ask(&self->p, self->fd, 10, 20, &ev));
+	c = crowd_new(self->fd, BYTES, 8, 3);
+	c->access[0].offset = 10 * PAGE;
+	c->access[1].offset = 19 * PAGE;
+	c->access[2].offset = 29 * PAGE;
+	c->access[2].how = BY_READ;
+	crowd_start(c);
+	ASSERT_TRUE(crowd_waits(c, 3, SOON));
+
+	/* Objects: of this port, of another one, a target's by either way in. */
+	EXPECT_EQ(-ELOOP, pager_register(&self->p, own));
+	EXPECT_EQ(-ELOOP, pager_register(&self->p, others));
+	EXPECT_EQ(-ELOOP, pager_register(&q, own));
+	EXPECT_EQ(-ELOOP, pager_register(&q, self->fd));
+	EXPECT_EQ(-ELOOP, pager_register(&self->p, self->fd));
+	EXPECT_EQ(-ELOOP, pager_use(&self->p, pager_reopen(&q, object, O_RDONLY)));
+	EXPECT_EQ(-ELOOP, pager_use(&self->p, open(target_path(NAME), O_RDONLY | O_CLOEXEC |
+								      O_NONBLOCK)));
+	/* What is not readable. */
+	EXPECT_EQ(-EBADF, pager_use(&self->p, make_file(0, 30, 8, O_WRONLY)));
+	EXPECT_EQ(-EBADF, pager_use(&self->p, open(DISK, O_WRONLY | O_CLOEXEC)));
+	EXPECT_EQ(-EBADF, pager_use(&self->p, open(FILE_PATH, O_PATH | O_CLOEXEC)));
+	/* So none of these has a name, and what has none supplies nothing. */
+	for (i = 0; i < 12; i++)
+		EXPECT_EQ(-EBADF, pager_supply_file(&self->p, &ev, i, 0));
+
+	/* What is too short. */
+	fd = open(DISK, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	device = pager_register(&self->p, fd);
+	ASSERT_LT(0, device);
+	EXPECT_EQ(-ERANGE, pager_supply_file(&self->p, &ev, device,
+					     lseek(fd, 0, SEEK_END) - 29 * PAGE));
+	close(fd);
+	self->file = pager_use(&self->p, make_file(0, 11, 8, O_RDONLY));
+	ASSERT_LT(0, self->file);
+	EXPECT_EQ(-ERANGE, pager_supply_file(&self->p, &ev, self->file, 1));
+	ASSERT_EQ(0, truncate(FILE_PATH, 3 * PAGE));
+	EXPECT_EQ(-ERANGE, pager_supply_file(&self->p, &ev, self->file, 0));
+	EXPECT_EQ(0, crowd_ended(c));
+	EXPECT_EQ(0, READ_COUNT());
+
+	/* What it has comes from it; the rest is to be answered yet, as it always could be. */
+	self->file = pager_use(&self->p, make_file(0, 20, 8, O_RDONLY));
+	ASSERT_LT(0, self->file);
+	EXPECT_EQ(-ERANGE, pager_supply_file(&self->p, &ev, self->file, 0));
+	EXPECT_TRUE(WAIT_FOR(SOON, crowd_ended(c) == 2));
+	EXPECT_TRUE(pages_are(self->fd, 10, 10, 8));
+	EXPECT_EQ(10, READ_COUNT());
+	EXPECT_FALSE(c->access[2].ended);
+	ASSERT_EQ(0, pager_supply_part(&self->p, &ev, 8, 20 * PAGE, 10 * PAGE));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(3, crowd_right(c));
+	crowd_free(c);
+	EXPECT_TRUE(pages_are(self->fd, 20, 10, 8));
+	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_PAGES_FAILED));
+	close(others);
+	close(own);
+	pager_close(&q);
 }
 
 static int punch_the_first(void *arg)

@@ -555,8 +555,9 @@ enum extpager_reply_op {
  *	ESTALE   @generation is over
  *	EINVAL   wrong op, flag, error, alignment, length, or a field that must
  *	         be 0; DESTROY of a target's object
- *	ERANGE   the range leaves the request, the object or the registered device;
- *	         or it is not all of the DATA_RETURN that is to be written
+ *	ERANGE   the range leaves the request, the object, the registered device, or
+ *	         the file that is to be read; or it is not all of the DATA_RETURN that
+ *	         is to be written
  *	EEXIST   a push met only pages that are there, or delegated for writing
  *	EAGAIN   a push met a client's lock, nothing more was done: ask no more,
  *	         it is no error to be late
