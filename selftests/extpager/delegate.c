@@ -3,6 +3,7 @@
  * Ranges that a pager has handed over: what is missing of them and what becomes dirty is
  * the kernel's business and the device's alone, until they are taken back.
  */
+/* vm: swap=64M */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -24,6 +25,7 @@
 #define BYTES	(PAGES * PAGE)
 #define BEGIN	(3 * MIB)	/* where the object begins on its device */
 #define SLOW	1500		/* ms that a slow device takes */
+#define LONG	30000		/* ms that nobody waits in vain */
 
 FIXTURE(delegate)
 {
@@ -168,19 +170,29 @@ static bool writes(FIXTURE_DATA(delegate) *self, uint64_t index, uint64_t seed)
 	return pwrite(self->fd, page, PAGE, index * PAGE) == (ssize_t)PAGE;
 }
 
-/* How often the disk was told to make safe what is in its cache. */
-static long flushes(void)
+/* The disk's statistics: numbers in a row. */
+#define READ_IOS	0
+#define FLUSH_IOS	15
+
+static long disk_stat(unsigned int which)
 {
 	FILE *file = fopen("/sys/block/nvme0n1/stat", "r");
 	long n = -1;
+	unsigned int i;
 
 	if (file) {
-		if (fscanf(file, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld",
-			   &n) != 1)
-			n = -1;
+		for (i = 0; i <= which; i++)
+			if (fscanf(file, "%ld", &n) != 1)
+				n = -1;
 		fclose(file);
 	}
 	return n;
+}
+
+/* How often the disk was told to make safe what is in its cache. */
+static long flushes(void)
+{
+	return disk_stat(FLUSH_IOS);
 }
 
 /* ---- nobody is asked ---- */
@@ -262,6 +274,184 @@ TEST_F(delegate, it_outlives_its_pager)
 	ASSERT_EQ(0, target_del(NAME, false));
 	EXPECT_TRUE(WAIT_FOR(SOON, !target_state(NAME)));
 	EXPECT_TRUE(on_disk(self, 3, 0, 9));
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+}
+
+#define WORKED	32UL		/* pages of a piece of work */
+
+/* What a client did to pages of the range, and what it took. */
+struct work {
+	int fd;
+	uint64_t first;
+	long read;		/* requests to the disk */
+	uint64_t waits;		/* at the gate */
+};
+
+/* Each page by itself, read and touched; half of them are then written. */
+static int do_work(void *arg)
+{
+	struct work *w = arg;
+	uint8_t page[PAGE], *map;
+	uint64_t i;
+
+	map = mmap(NULL, WORKED * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd,
+		   w->first * PAGE);
+	if (map == MAP_FAILED || madvise(map, WORKED * PAGE, MADV_RANDOM) ||
+	    posix_fadvise(w->fd, 0, 0, POSIX_FADV_RANDOM))
+		return 1;
+	for (i = 0; i < WORKED; i++) {
+		if (i % 2 && pread(w->fd, page, PAGE, (w->first + i) * PAGE) != (ssize_t)PAGE)
+			return 2;
+		if (!page_is(i % 2 ? page : map + i * PAGE, 7, w->first + i))
+			return 3;
+		if (i < WORKED / 2)
+			fill_page(map + i * PAGE, 9, w->first + i);
+	}
+	return sync_file_range(w->fd, w->first * PAGE, WORKED * PAGE,
+			       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			       SYNC_FILE_RANGE_WAIT_AFTER) ? 4 : 0;
+}
+
+static bool works(FIXTURE_DATA(delegate) *self, uint64_t first, struct work *result)
+{
+	struct work *w = shared_memory(sizeof(*w));
+	uint64_t waits = STAT(GATE_WAITS), i;
+	long read = disk_stat(READ_IOS);
+	struct client c;
+	bool ok;
+
+	w->fd = self->fd;
+	w->first = first;
+	c = client_start(do_work, w);
+	ok = !client_result(&c, SOON);
+	client_kill(&c);
+	w->read = disk_stat(READ_IOS) - read;
+	w->waits = STAT(GATE_WAITS) - waits;
+	for (i = first; ok && i < first + WORKED / 2; i++)
+		ok = on_disk(self, i, 0, 9);
+	*result = *w;
+	munmap(w, sizeof(*w));
+	return ok;
+}
+
+#define HALF	(PAGES / 2)
+
+static int half_handed_over(FIXTURE_DATA(delegate) *self)
+{
+	struct extpager_range half = pages_at(self, 0, HALF, 0);
+
+	return hand_over(self, &half, 1);
+}
+
+/* Another pager, which hands over the same. */
+#define SUCCEED() do {									\
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));					\
+	ASSERT_TRUE(attach(&self->p, &self->init));					\
+	self->file = pager_use(&self->p, open(DISK, O_RDWR | O_CLOEXEC));		\
+	ASSERT_LT(0, self->file);							\
+	ASSERT_EQ(0, half_handed_over(self));						\
+	ASSERT_EQ(0, ready(self));							\
+} while (0)
+
+#define DIES() do {									\
+	pager_close(&self->p);								\
+	ASSERT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_ORPHANED));	\
+} while (0)
+
+/* A fault, a read and a store of what is not delegated. */
+static struct crowd *others_begin(FIXTURE_DATA(delegate) *self, uint64_t first)
+{
+	struct crowd *c = crowd_new(self->fd, BYTES, 8, 3);
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		c->access[i].offset = (first + i) * PAGE;
+	c->access[1].how = BY_READ;
+	c->access[2].how = BY_STORE;
+	crowd_start(c);
+	return c;
+}
+
+/* With as many requests to the disk, and nobody at the gate. */
+#define AS_FAST(first) do {								\
+	struct work __w;								\
+											\
+	ASSERT_TRUE(works(self, first, &__w));						\
+	EXPECT_EQ((long)WORKED, __w.read);						\
+	EXPECT_EQ(0, __w.waits);							\
+} while (0)
+
+TEST_F(delegate, with_its_pager_dead_it_is_as_fast_and_the_rest_waits_by_policy)
+{
+	struct extpager_event ev;
+	struct crowd *c;
+	unsigned int i;
+
+	BEHAVIOURS(138);
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, half_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	AS_FAST(0);
+
+	/* By policy hold they wait for the next one. */
+	DIES();
+	c = others_begin(self, 300);
+	ASSERT_TRUE(crowd_waits(c, 3, SOON));
+	AS_FAST(1 * WORKED);
+	EXPECT_EQ(0, crowd_ended(c));
+	SUCCEED();
+	for (i = 0; i < 3; i++) {
+		ASSERT_TRUE(next_request(&self->p, &ev));
+		EXPECT_LE(300 * PAGE, ev.offset);
+		ASSERT_EQ(0, pager_supply(&self->p, &ev, 8));
+	}
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(3, crowd_right(c));
+	crowd_free(c);
+
+	/* But not for ever. */
+	DIES();
+	c = others_begin(self, 310);
+	ASSERT_TRUE(crowd_waits(c, 3, SOON));
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .grace_ms = 1 }));
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(EIO, c->access[1].error);
+	EXPECT_EQ(0, crowd_right(c));
+	crowd_free(c);
+	AS_FAST(2 * WORKED);
+
+	/* By policy fail they do not wait. */
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .policy = "fail",
+								.grace_ms = LONG }));
+	SUCCEED();
+	DIES();
+	c = others_begin(self, 320);
+	EXPECT_EQ(0, crowd_join(c, SOON));
+	EXPECT_EQ(EIO, c->access[1].error);
+	EXPECT_EQ(0, crowd_right(c));
+	crowd_free(c);
+	AS_FAST(3 * WORKED);
+
+	/* By policy spill they do, but for what is dirty, which is spilled. */
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .policy = "spill" }));
+	SUCCEED();
+	ASSERT_TRUE(writes(self, 330, 9));
+	ASSERT_TRUE(writes(self, 7 * WORKED, 9));
+	DIES();
+	/* And the page that was stored to. */
+	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 2 * PAGE));
+	drop_caches();
+	EXPECT_TRUE(reads(self, 330, 9));
+	c = others_begin(self, 340);
+	ASSERT_TRUE(crowd_waits(c, 3, SOON));
+	AS_FAST(4 * WORKED);
+	EXPECT_EQ(0, crowd_ended(c));
+	crowd_free(c);
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, HALF * PAGE, SYNC_FILE_RANGE_WRITE |
+				     SYNC_FILE_RANGE_WAIT_AFTER));
+	EXPECT_TRUE(on_disk(self, 7 * WORKED, 0, 9));
+	EXPECT_EQ(2, STAT(PAGES_SPILLED));
+	EXPECT_TRUE(on_disk(self, 330, 0, 7));
 	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
 }
 
