@@ -6,7 +6,9 @@
 /* vm: swap=64M */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,6 +18,7 @@
 #include "kselftest_harness.h"
 #include "behaviours.h"
 #include "support/crowd.h"
+#include "support/ext4.h"
 #include "support/object.h"
 #include "support/pager.h"
 #include "support/swap.h"
@@ -909,6 +912,114 @@ TEST_F(delegate, it_comes_to_nothing_if_its_pager_is_not_ready)
 	EXPECT_EQ(0, crowd_join(c, SOON));
 	EXPECT_EQ(EACCES, c->access[0].error);
 	crowd_free(c);
+}
+
+/* ---- a device that is written to from a mapping of what lies on it ---- */
+
+static bool knot_ends(struct knot *k, uint64_t index, uint64_t to)
+{
+	struct client c;
+
+	k->index = index;
+	k->pos = BEGIN + to * PAGE;
+	c = client_start(write_from_mapping, k);
+	return !client_result(&c, SOON);
+}
+
+TEST_F(delegate, a_write_to_the_device_from_a_mapping_of_its_target_ends)
+{
+	struct knot cached, direct;
+
+	PARTIAL(141);
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	cached.object = direct.object = self->fd;
+	direct.file = self->disk;
+	cached.file = open(DISK, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, cached.file);
+	EXPECT_TRUE(knot_ends(&cached, 40, 100));
+	EXPECT_TRUE(knot_ends(&direct, 41, 101));
+	/* To where it comes from, and is to be written to. */
+	EXPECT_TRUE(knot_ends(&cached, 42, 42));
+	EXPECT_TRUE(knot_ends(&direct, 43, 43));
+	ASSERT_TRUE(writes(self, 44, 9));
+	ASSERT_TRUE(writes(self, 45, 9));
+	EXPECT_TRUE(knot_ends(&cached, 44, 44));
+	EXPECT_TRUE(knot_ends(&direct, 45, 45));
+	ASSERT_EQ(0, fsync(cached.file));
+	EXPECT_EQ((ssize_t)PAGE, pread(self->disk, self->p.buffer, PAGE, BEGIN + 100 * PAGE));
+	EXPECT_TRUE(page_is(self->p.buffer, 7, 40));
+	EXPECT_EQ((ssize_t)PAGE, pread(self->disk, self->p.buffer, PAGE, BEGIN + 101 * PAGE));
+	EXPECT_TRUE(page_is(self->p.buffer, 7, 41));
+	EXPECT_TRUE(on_disk(self, 42, 0, 7));
+	EXPECT_TRUE(on_disk(self, 43, 0, 7));
+	EXPECT_TRUE(on_disk(self, 44, 0, 9));
+	EXPECT_TRUE(on_disk(self, 45, 0, 9));
+	EXPECT_EQ(0, fsync(self->fd));
+	EXPECT_TRUE(pager_silent(&self->p, QUIET));
+	close(cached.file);
+}
+
+/*
+ * A loop device whose file's lock the writer has: through the file's cache it reads without
+ * that. If it reads past it, the writer waits for itself.
+ */
+TEST_F(delegate, a_write_to_the_file_behind_the_device_from_a_mapping_ends_or_is_killed)
+{
+	struct target_options o = { };
+	struct client c;
+	struct knot k;
+	int file, loop;
+	char path[32];
+
+	BEHAVIOURS(141);
+	ASSERT_TRUE(ext4_make(0, 0));
+	file = open(ON_EXT4, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, ftruncate(file, 8 * MIB));
+	loop = loop_over(file);
+	ASSERT_LE(0, loop);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", loop);
+	ASSERT_TRUE(begin(self, path, &o, 7));
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	k.object = self->fd;
+	ASSERT_EQ(0, ioctl(loop, LOOP_SET_DIRECT_IO, 0UL));
+	k.file = loop;
+	EXPECT_TRUE(knot_ends(&k, 38, 98));
+	k.file = self->disk;
+	EXPECT_TRUE(knot_ends(&k, 39, 99));
+	k.file = file;
+	EXPECT_TRUE(knot_ends(&k, 40, 100));
+	EXPECT_TRUE(knot_ends(&k, 41, 41));
+
+	ASSERT_EQ(0, ioctl(loop, LOOP_SET_DIRECT_IO, 1UL));
+	k.index = 42;
+	k.pos = 0;
+	c = client_start(write_from_mapping, &k);
+	ASSERT_TRUE(WAIT_FOR(SOON, client_stands(&c)));
+	EXPECT_EQ(CLIENT_RUNNING, client_result(&c, QUIET));
+	EXPECT_TRUE(client_stands(&c));
+	kill(c.pid, SIGKILL);
+	EXPECT_EQ(-SIGKILL, client_result(&c, SOON));
+	/* With the lock the device goes on. */
+	EXPECT_TRUE(reads(self, 42, 7));
+	EXPECT_TRUE(writes(self, 43, 9));
+	EXPECT_EQ(0, fsync(self->fd));
+	EXPECT_TRUE(on_disk(self, 43, 0, 9));
+	EXPECT_TRUE(pager_silent(&self->p, QUIET));
+
+	close(self->fd);
+	self->fd = -1;
+	close(self->disk);
+	self->disk = -1;
+	pager_close(&self->p);
+	EXPECT_TRUE(target_gone(NAME));
+	close(loop);
+	close(file);
+	EXPECT_TRUE(ext4_remove());
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
 }
 
 /* ---- a device that fails ---- */
