@@ -821,6 +821,67 @@ static uint64_t begin_writing(struct pager *p, int fd, int file, struct client *
 	EXPECT_EQ(0, client_result(c, SOON));						\
 } while (0)
 
+static bool write_range(int fd, uint64_t index, uint64_t nr, uint64_t seed)
+{
+	return !write_pages(&(struct io){ fd, index * PAGE, nr * PAGE, seed });
+}
+
+/* The next return is of these pages; have it written. */
+static bool returns(struct pager *p, int file, uint64_t index, uint64_t nr)
+{
+	struct extpager_event ev;
+
+	return next_return(p, &ev) && ev.offset == index * PAGE && ev.length == nr * PAGE &&
+	       !ev.flags && !pager_return_file(p, &ev, file, BEGIN);
+}
+
+/* One that a reader has in the cache, too: it is no part of what is written. */
+TEST_F(backing, dirty_neighbours_are_written_in_one_return)
+{
+	struct extpager_event ev;
+	struct client c;
+	int disk;
+
+	BEHAVIOURS(62);
+	ASSERT_TRUE(disk_ready());
+	OBJECT(2 * BYTES);
+	disk = open(DISK, O_RDWR | O_DIRECT | O_CLOEXEC);
+	ASSERT_LE(0, disk);
+	ASSERT_TRUE(fill_pages(disk, BEGIN, 2 * PAGES, 7));
+	self->file = pager_use(&self->p, open(DISK, O_RDWR | O_CLOEXEC));
+	ASSERT_LT(0, self->file);
+	/* As many as a return may have, and the rest. */
+	ASSERT_EQ(EXTPAGER_REQUEST_MAX, PAGES * PAGE);
+	ASSERT_TRUE(fill_pages(self->fd, 0, PAGES + 100, 9));
+	c = syncer(self->fd);
+	EXPECT_TRUE(returns(&self->p, self->file, 0, PAGES));
+	EXPECT_TRUE(returns(&self->p, self->file, PAGES, 100));
+	SYNCED(&self->p, &c);
+	EXPECT_TRUE(stored(DISK, BEGIN, 0, PAGES + 100, 9));
+
+	/* A clean page, and one that is not here, stay what they are on the disk. */
+	ASSERT_TRUE(ask(&self->p, self->fd, 708, 1, &ev));
+	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, BEGIN));
+	ASSERT_TRUE(pages_are(self->fd, 708, 1, 7));
+	ASSERT_TRUE(write_range(self->fd, 700, 8, 9));
+	ASSERT_TRUE(write_range(self->fd, 709, 5, 9));
+	ASSERT_TRUE(write_range(self->fd, 715, 2, 9));
+	EXPECT_FALSE(page_is_here(self->fd, 714));
+	c = syncer(self->fd);
+	EXPECT_TRUE(returns(&self->p, self->file, 700, 8));
+	EXPECT_TRUE(returns(&self->p, self->file, 709, 5));
+	EXPECT_TRUE(returns(&self->p, self->file, 715, 2));
+	SYNCED(&self->p, &c);
+	EXPECT_TRUE(stored(DISK, BEGIN, 700, 8, 9));
+	EXPECT_TRUE(stored(DISK, BEGIN, 708, 1, 7));
+	EXPECT_TRUE(stored(DISK, BEGIN, 709, 5, 9));
+	EXPECT_TRUE(stored(DISK, BEGIN, 714, 1, 7));
+	EXPECT_TRUE(stored(DISK, BEGIN, 715, 2, 9));
+	EXPECT_EQ(5, STAT(DATA_RETURNS));
+	EXPECT_EQ(PAGES + 100 + 15, STAT(PAGES_WRITTEN));
+	close(disk);
+}
+
 TEST_F(backing, what_is_written_to_a_page_meanwhile_is_returned_after_it)
 {
 	struct client first, next;
