@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -469,6 +471,7 @@ static void count_trace(uint64_t object, uint64_t *told)
 	EXPECT_EQ(told_[EXTPAGER_A_STATS_PAGES_COPIED],					\
 		  (counted)[EXTPAGER_A_STATS_PAGES_COPIED] +				\
 		  (counted)[EXTPAGER_A_STATS_PAGES_ZEROED] +				\
+		  (counted)[EXTPAGER_A_STATS_PAGES_READ] +				\
 		  (counted)[EXTPAGER_A_STATS_PAGES_FAILED]);				\
 } while (0)
 
@@ -799,6 +802,208 @@ TEST_F_TIMEOUT(observe, what_the_spill_takes_gives_and_refuses_is_counted, 120)
 	EXPECT_STATS(NAME, 0, want);
 	want[EXTPAGER_A_STATS_INITS]--;
 	EXPECT_TRACED(self->object, want);
+}
+
+/* ---- pages that the kernel moves by itself ---- */
+
+#define BIOS	TRACING "events/block/block_bio_queue/enable"
+
+/* Pages that a device was told to read or write, by its own tracepoint. */
+static void count_bios(dev_t device, uint64_t *read, uint64_t *written)
+{
+	FILE *trace = fopen(TRACING "trace", "r");
+	char line[1024], want[64], flags[16], *at;
+	unsigned int sectors;
+
+	*read = *written = 0;
+	snprintf(want, sizeof(want), "block_bio_queue: %u,%u ", major(device), minor(device));
+	while (trace && fgets(line, sizeof(line), trace)) {
+		at = strstr(line, want);
+		if (!at || sscanf(at + strlen(want), "%15s %*u + %u", flags, &sectors) != 2)
+			continue;
+		*(flags[0] == 'R' ? read : written) += sectors * 512 / PAGE;
+	}
+	if (trace)
+		fclose(trace);
+}
+
+static unsigned int lines_traced(const char *text)
+{
+	FILE *trace = fopen(TRACING "trace", "r");
+	unsigned int n = 0;
+	char line[1024];
+
+	while (trace && fgets(line, sizeof(line), trace))
+		n += !!strstr(line, text);
+	if (trace)
+		fclose(trace);
+	return n;
+}
+
+static int write_back(void *arg)
+{
+	return sync_file_range(*(int *)arg, 0, 0, SYNC_FILE_RANGE_WRITE |
+						 SYNC_FILE_RANGE_WAIT_AFTER) ? errno : 0;
+}
+
+static bool none_is_here(int fd, unsigned int first, unsigned int pages)
+{
+	while (pages && !page_is_here(fd, first + pages - 1))
+		pages--;
+	return !pages;
+}
+
+#define SUPPLY(fn) do {									\
+	NEXT(DATA_REQUEST);								\
+	ASSERT_EQ(0, fn);								\
+	COUNT(DATA_REQUESTS, 1);							\
+	COUNT(PAGES_REQUESTED, 1);							\
+	COUNT(GATE_WAITS, 1);								\
+} while (0)
+#define RETURN_PAGES(nr) do {								\
+	unsigned int left_ = (nr);							\
+											\
+	for (; left_; left_ -= ev.length / PAGE) {					\
+		NEXT(DATA_RETURN);							\
+		ASSERT_GE(left_, ev.length / PAGE);					\
+		ASSERT_EQ(0, pager_return_file(&self->p, &ev, file, AT));		\
+		COUNT(DATA_RETURNS, 1);							\
+	}										\
+	COUNT(PAGES_RETURNED, nr);							\
+	COUNT(PAGES_WRITTEN, nr);							\
+	NEXT(SYNC);									\
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));				\
+	COUNT(SYNCS, 1);								\
+} while (0)
+
+#define AT	(3 * MIB)	/* where the object begins on the disk */
+
+TEST_F_TIMEOUT(observe, what_the_kernel_moves_is_counted, 120)
+{
+	struct target_options spill = { .policy = "spill", .spill_limit = 64 * PAGE,
+					.return_action = EXTPAGER_ACTION_ERROR };
+	struct extpager_range range = { .offset = 100 * PAGE, .length = 100 * PAGE,
+					.pos = AT + 100 * PAGE };
+	uint64_t want[STATS] = { }, read, written;
+	struct client c, joins[2];
+	struct extpager_event ev;
+	struct access a;
+	struct stat st;
+	unsigned int i;
+	int fd, file;
+
+	BEHAVIOURS(115);
+	ASSERT_TRUE(disk_ready());
+	fd = open(DISK, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fstat(fd, &st));
+	ASSERT_TRUE(fill_pages(fd, AT, BYTES / PAGE, 7));
+	file = pager_use(&self->p, fd);
+	ASSERT_LT(0, file);
+	COUNT(INITS, 1);
+	EXPECT_STATS(NAME, 0, want);
+	ASSERT_TRUE(trace_begin());
+	ASSERT_TRUE(write_file(BIOS, "1"));
+
+	/* Read from the device, copied, failed, and too late. */
+	a = (struct access){ self->fd, 0, 8, 1 };
+	CLIENT(read_pages, &a);
+	for (i = 1; i <= 8; i++) {
+		WAITS_AT_THE_GATE(i);
+		if (i < 7)
+			SUPPLY(pager_supply_file(&self->p, &ev, file, AT));
+		else if (i == 7)
+			SUPPLY(pager_supply(&self->p, &ev, 7));
+		else
+			SUPPLY(pager_error(&self->p, &ev, ev.offset, ev.length, ENOSPC));
+	}
+	ENDS(ENOSPC);
+	COUNT(PAGES_READ, 6);
+	COUNT(PAGES_COPIED, 1);
+	COUNT(PAGES_FAILED, 1);
+	EXPECT_STATS(NAME, 0, want);
+	ASSERT_TRUE(set_page_in_ms(200));
+	a = (struct access){ self->fd, 400, 1, 1 };
+	CLIENT(read_pages, &a);
+	ENDS(EIO);
+	ASSERT_TRUE(set_page_in_ms(30000));
+	SUPPLY(-(pager_supply_file(&self->p, &ev, file, AT) != -ENOENT));
+	COUNT(WARNINGS, 1);
+	COUNT(TIMEOUTS, 1);
+	COUNT(BAD_REPLIES, 1);
+	EXPECT_STATS(NAME, 0, want);
+
+	/* Three want one page. */
+	a = (struct access){ self->fd, JOINED, 1, 1 };
+	CLIENT(read_pages, &a);
+	WAITS_AT_THE_GATE(10);
+	for (i = 0; i < ARRAY_SIZE(joins); i++)
+		joins[i] = client_start(read_pages, &a);
+	WAITS_AT_THE_GATE(12);
+	SUPPLY(pager_supply_file(&self->p, &ev, file, AT));
+	ENDS(0);
+	for (i = 0; i < ARRAY_SIZE(joins); i++)
+		ASSERT_EQ(0, client_result(&joins[i], SOON));
+	COUNT(GATE_WAITS, 2);
+	COUNT(OVERLAPS, 2);
+	COUNT(PAGES_READ, 1);
+	EXPECT_STATS(NAME, 0, want);
+
+	/* Written to it, at once and out of the spill. */
+	a = (struct access){ self->fd, 20, 7, 1 };
+	CLIENT(write_some, &a);
+	ENDS(0);
+	CLIENT(sync_file, &self->fd);
+	RETURN_PAGES(7);
+	ENDS(0);
+	EXPECT_STATS(NAME, 0, want);
+	ASSERT_EQ(0, target_set(NAME, &spill));
+	a = (struct access){ self->fd, 30, 3, 1 };
+	CLIENT(write_some, &a);
+	ENDS(0);
+	ASSERT_EQ(0, pager_detach(&self->p, self->object));
+	ASSERT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 3 * PAGE));
+	ASSERT_TRUE(WAIT_FOR(SOON, (drop_caches(), none_is_here(self->fd, 30, 3))));
+	ASSERT_EQ(0, pager_attach(&self->p, NAME, NULL, NULL));
+	NEXT(INIT);
+	range.file = file;
+	self->generation = ev.generation;
+	ASSERT_EQ(0, pager_ready(&self->p, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+	CLIENT(sync_file, &self->fd);
+	RETURN_PAGES(3);
+	ENDS(0);
+	COUNT(ORPHANED, 1);
+	COUNT(INITS, 1);
+	COUNT(RESENT, 1);
+	COUNT(PAGES_SPILLED, 3);
+	COUNT(PAGES_UNSPILLED, 3);
+	EXPECT_STATS(NAME, 0, want);
+	want[EXTPAGER_A_STATS_INITS]--;
+	EXPECT_TRACED(self->object, want);
+	want[EXTPAGER_A_STATS_INITS]++;
+	EXPECT_EQ(want[EXTPAGER_A_STATS_OVERLAPS],
+		  lines_traced(" index=12 access=") -
+		  lines_traced(" op=DATA_REQUEST flags=0x0 index=12 nr=1 NEW->PENDING"));
+
+	/* Delegated, of which no event tells. */
+	ASSERT_EQ(0, pager_delegate(&self->p, self->object, self->generation, 0, &range, 1));
+	a = (struct access){ self->fd, 100, 9, 1 };
+	CLIENT(read_pages, &a);
+	ENDS(0);
+	a = (struct access){ self->fd, 150, 5, 1 };
+	CLIENT(write_some, &a);
+	ENDS(0);
+	CLIENT(write_back, &self->fd);
+	ENDS(0);
+	COUNT(PAGES_READ, 9);
+	COUNT(PAGES_WRITTEN, 5);
+	COUNT(PAGES_RETURNED, 5);
+	EXPECT_STATS(NAME, 0, want);
+	ASSERT_TRUE(write_file(BIOS, "0"));
+	ASSERT_TRUE(trace_end());
+	count_bios(st.st_rdev, &read, &written);
+	EXPECT_EQ(want[EXTPAGER_A_STATS_PAGES_READ], read);
+	EXPECT_EQ(want[EXTPAGER_A_STATS_PAGES_WRITTEN], written);
 }
 
 /* Two objects of one port, which share its counters; one goes with its pages. */
