@@ -899,7 +899,7 @@ static inline bool extpager_spilled(struct extpager_object *obj, pgoff_t index)
 
 /* lost.c: dirty pages whose memory broke, or their swap */
 int extpager_error_remove(EXTPAGER_ERROR_REMOVE_ARGS);
-void extpager_lost_note(struct extpager_object *obj, pgoff_t index);
+void extpager_lost_note(struct extpager_object *obj, pgoff_t index, const char *why, int error);
 bool __extpager_lost(struct extpager_object *obj, pgoff_t index);
 void __extpager_lost_forget(struct extpager_object *obj, pgoff_t first, pgoff_t last);
 

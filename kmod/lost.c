@@ -21,7 +21,7 @@ static void lost_changed(struct extpager_object *obj)
  * Under the lock of its folio. Never fails: to forget it would be to take the store's older
  * page for it.
  */
-void extpager_lost_note(struct extpager_object *obj, pgoff_t index)
+void extpager_lost_note(struct extpager_object *obj, pgoff_t index, const char *why, int error)
 {
 	loff_t bytes = i_size_read(&obj->inode) - ((loff_t)index << PAGE_SHIFT);
 	struct extpager_target *t = obj->target;
@@ -37,8 +37,8 @@ void extpager_lost_note(struct extpager_object *obj, pgoff_t index)
 			      min_t(loff_t, PAGE_SIZE, bytes), -EIO);
 	spin_unlock(&t->lock);
 	if (t->named)
-		pr_err_ratelimited("target %s: what was written to page %lu is lost, its memory broke\n",
-				   t->settings.name, index);
+		pr_err_ratelimited("target %s: what was written to page %lu is lost, %s: %d\n",
+				   t->settings.name, index, why, error);
 }
 
 /*
@@ -51,7 +51,8 @@ int extpager_error_remove(EXTPAGER_ERROR_REMOVE_ARGS)
 	struct folio *folio = extpager_error_remove_folio();
 
 	if (folio->mapping == mapping && folio_test_dirty(folio))
-		extpager_lost_note(extpager_object(mapping->host), folio->index);
+		extpager_lost_note(extpager_object(mapping->host), folio->index,
+				   "its memory broke", -EHWPOISON);
 	return generic_error_remove_folio(mapping, folio);
 }
 

@@ -508,10 +508,8 @@ static int spill_lose(struct extpager_object *obj, pgoff_t index, int error)
 	if (ret)
 		goto out_put;
 	if (extpager_spilled(obj, index) && !extpager_zeros_overlap(obj, index, index)) {
-		pr_err_ratelimited("target %s: page %lu is lost, swap failed: %d\n",
-				   obj->target->settings.name, index, error);
 		extpager_object_write_error(obj, -EIO);
-		extpager_lost_note(obj, index);
+		extpager_lost_note(obj, index, "swap failed", error);
 	}
 	extpager_folio_failed(obj, folio);
 	extpager_gate_wake(obj, index, 1, -EAGAIN);
