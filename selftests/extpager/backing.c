@@ -4,7 +4,7 @@
  * pager has registered: the right bytes and no others, whatever happens to the pager, the
  * file or the device meanwhile.
  */
-/* vm: swap=64M idle=1 */
+/* vm: swap=64M idle=1 timeout=300 */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
