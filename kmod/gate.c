@@ -121,6 +121,17 @@ static void waiter_add(struct extpager_waiter *w, struct extpager_object *obj, p
 	smp_mb();
 }
 
+/*
+ * Has an earlier pager been asked for the page? Then the present one is, in its turn: who
+ * asked by itself would get ahead of others, or let them pass. Zeros and the spill have no turn.
+ */
+static bool comes_in_turn(struct extpager_object *obj, pgoff_t index)
+{
+	return unlikely(!list_empty(&obj->target->parked)) && !READ_ONCE(obj->zeros) &&
+	       !extpager_spilled(obj, index) &&
+	       extpager_request_recorded(obj, EXTPAGER_EV_DATA_REQUEST, index, 1);
+}
+
 /* For the waiter itself: need it not ask for the page any more? */
 static bool waiter_asked(const struct extpager_waiter *w)
 {
@@ -604,6 +615,8 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf, b
 		return ret;
 
 	waiter_add(&w, obj, index, access);
+	if (comes_in_turn(obj, index) && page_absent(obj, index))
+		goto wait;
 	/* Random accesses most likely find nothing: ask first, and see if it was so. */
 	if (vm_flags & VM_RAND_READ && !extpager_request_page(obj, index, again) &&
 	    waiter_asked(&w))
@@ -818,7 +831,7 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 {
 	struct address_space *mapping = obj->inode.i_mapping;
 	struct extpager_waiter w;
-	bool again = false;
+	bool again = false, in_turn;
 	int ret = 0;
 
 	while (!extpager_page_uptodate(mapping, index)) {
@@ -837,7 +850,8 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 		waiter_add(&w, obj, index, access);
 		if (!page_absent(obj, index))
 			drop_leftover(obj, index);
-		if (page_absent(obj, index)) {
+		in_turn = comes_in_turn(obj, index);
+		if (!in_turn && page_absent(obj, index)) {
 			if (!again && file && file->f_ra.ra_pages &&
 			    !(file->f_mode & FMODE_RANDOM)) {
 				DEFINE_READAHEAD(rac, file, &file->f_ra, mapping, index);
@@ -854,7 +868,8 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 		ret = 0;
 		if (!extpager_page_uptodate(mapping, index)) {
 			/* A page that has just failed is gone before its waiter is told. */
-			if (page_absent(obj, index) && !READ_ONCE(w.asked) && !READ_ONCE(w.done)) {
+			if (!in_turn && page_absent(obj, index) && !READ_ONCE(w.asked) &&
+			    !READ_ONCE(w.done)) {
 				/* It could not be asked for: have a breath. */
 				again = true;
 				waiter_del(&w);

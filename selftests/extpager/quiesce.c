@@ -34,6 +34,8 @@
 #define STORED	255UL		/* is to be made durable, whatever else is asked */
 /* Half of it is waited for; the other half is enough for what then comes. */
 #define DEADLINE_MS 24000
+/* Those who wait are looked after every second. */
+#define LATE_MS 2500
 
 struct asked {
 	unsigned int op, queue;
@@ -48,7 +50,7 @@ struct ledger {
 	uint64_t page[MANY];		/* what came to the pager since it quiesced, as it came */
 	unsigned int op[MANY], queue[MANY], flags[MANY];
 	volatile unsigned int nr, wrong, in_hand, asked;
-	volatile bool serves, quiesce, quiesced, resume, leave;
+	volatile bool serves, quiesce, quiesced, resume, leave, late;
 };
 
 static struct ledger *ledger;
@@ -90,6 +92,8 @@ static void serve_on(struct pager *p)
 
 	while (pager_event(p, &ev, ledger->nr < ledger->asked ? SOON : QUIET)) {
 		if (ev.op == EXTPAGER_EV_INIT) {
+			if (ledger->late)
+				usleep(LATE_MS * 1000);
 			ledger->wrong += !!answer(p, &ev);
 			continue;
 		}
@@ -202,7 +206,7 @@ static bool give_longer(void)
 							   .sync_ms = ms });
 }
 
-#define CLIENTS 8
+#define CLIENTS 28
 
 FIXTURE(quiesce)
 {
@@ -218,11 +222,13 @@ FIXTURE_VARIANT(quiesce)
 {
 	bool heir;		/* another one takes the port over; else the same goes on */
 	bool slow;		/* half of the deadline is over by then, of what was asked first */
+	bool late;		/* the heir takes its time before it is READY */
 };
 
 FIXTURE_VARIANT_ADD(quiesce, resumed) { };
 FIXTURE_VARIANT_ADD(quiesce, resumed_late) { .slow = true };
 FIXTURE_VARIANT_ADD(quiesce, inherited) { .heir = true };
+FIXTURE_VARIANT_ADD(quiesce, inherited_by_a_slow_one) { .heir = true, .late = true };
 FIXTURE_VARIANT_ADD(quiesce, inherited_late) { .heir = true, .slow = true };
 
 FIXTURE_SETUP(quiesce)
@@ -318,7 +324,8 @@ TEST_F_TIMEOUT(quiesce, what_is_asked_meanwhile_comes_once_and_in_order, 150)
 
 	for (i = 0; i < 24; i++) {
 		cpu = test_random(&random) % CPUS;
-		if (i % 6)
+		/* Of many who wait hardly all take their turn by chance. */
+		if (i % 6 && !variant->late)
 			ASK(DATA_REQUEST, IN(i), cpu,
 			    ASSERT_EQ(0, prefetch(self->fd, IN(i), 1)));
 		else
@@ -345,6 +352,7 @@ TEST_F_TIMEOUT(quiesce, what_is_asked_meanwhile_comes_once_and_in_order, 150)
 
 	ledger->asked = self->nr;
 	if (variant->heir) {
+		ledger->late = variant->late;
 		ledger->leave = true;
 		ASSERT_EQ(0, client_result(&self->pager, SOON));
 		self->pager = client_start(heir_main, &self->port);
