@@ -87,41 +87,71 @@ static long do_use(struct order *o)
 	return n;
 }
 
+/* Where a page is; 0: nowhere, as one that is being moved. */
+static uint64_t frame_at(int pagemap, const uint8_t *page)
+{
+	uint64_t entry;
+
+	if (pread(pagemap, &entry, 8, (uintptr_t)page / PAGE * 8) != 8 || !(entry >> 63))
+		return 0;
+	return entry & ((1ULL << 55) - 1);
+}
+
 /* Where the pages of a mapping are; how many are not where they were. */
 static unsigned int look_where(const uint8_t *map, uint64_t *frame)
 {
 	int pagemap = open("/proc/self/pagemap", O_RDONLY);
 	unsigned int i, moved = 0;
-	uint64_t entry;
+	uint64_t now;
 
 	for (i = 0; pagemap >= 0 && i < PAGES; i++) {
-		if (pread(pagemap, &entry, 8, ((uintptr_t)map / PAGE + i) * 8) != 8)
-			break;
-		/* One that is being moved just now is looked at next time. */
-		if (!(entry >> 63))
+		now = frame_at(pagemap, map + i * PAGE);
+		if (!now)
 			continue;
-		entry &= (1ULL << 55) - 1;
-		moved += frame[i] && frame[i] != entry;
-		frame[i] = entry;
+		moved += frame[i] && frame[i] != now;
+		frame[i] = now;
 	}
 	close(pagemap);
 	return moved;
 }
 
-/* Here and there in much memory there is a free page, and as many as the object has. */
+struct place {
+	uint64_t frame;
+	uint8_t *page;
+};
+
+static int by_frame(const void *a, const void *b)
+{
+	const struct place *p = a, *q = b;
+
+	return p->frame < q->frame ? -1 : p->frame > q->frame;
+}
+
+/*
+ * Here and there in the lower half of much memory there is a free page, and as many as the
+ * object has: the kernel makes room from below.
+ */
 static uint8_t *make_holes(size_t bytes)
 {
 	uint8_t *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			    -1, 0);
-	uint64_t at;
+	size_t i, pages = bytes / PAGE, step = pages / 2 / PAGES;
+	struct place *place = calloc(pages, sizeof(*place));
+	int pagemap = open("/proc/self/pagemap", O_RDONLY);
 
-	if (map == MAP_FAILED)
+	if (map == MAP_FAILED || !place || pagemap < 0)
 		return NULL;
 	madvise(map, bytes, MADV_NOHUGEPAGE);
-	for (at = 0; at < bytes; at += PAGE)
-		map[at] = 1;
-	for (at = 0; at < bytes; at += bytes / PAGES)
-		madvise(map + at, PAGE, MADV_DONTNEED);
+	for (i = 0; i < pages; i++) {
+		place[i].page = map + i * PAGE;
+		*place[i].page = 1;
+		place[i].frame = frame_at(pagemap, place[i].page);
+	}
+	close(pagemap);
+	qsort(place, pages, sizeof(*place), by_frame);
+	for (i = 0; i < pages / 2; i += step)
+		madvise(place[i].page, PAGE, MADV_DONTNEED);
+	free(place);
 	return map;
 }
 
