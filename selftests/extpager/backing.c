@@ -555,6 +555,7 @@ TEST_F(backing, a_file_that_is_too_short_fails_where_it_ends)
 	crowd_start(c);
 	ASSERT_TRUE(crowd_waits(c, 2, SOON));
 	ASSERT_EQ(0, pager_supply_file(&self->p, &ev, self->file, 0));
+	ASSERT_TRUE(WAIT_FOR(SOON, worker_stands("extpager_files")));
 	ASSERT_EQ(0, pager_supply(&self->p, &held, 8));
 	EXPECT_EQ(0, client_result(&writer, SOON));
 	EXPECT_EQ(0, client_result(&other, SOON));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Client processes, patterns and other small things of the tests. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
@@ -158,20 +159,30 @@ void client_kill(struct client *c)
 	c->pid = 0;
 }
 
-/* Its letter in /proc, 0 if there is no such task. */
-static char task_state(const char *task, pid_t id)
+#define STAT_LINE 256
+
+/* What /proc has of a task, with its name; where its letter is, or NULL: no such task. */
+static const char *task_stat(const char *task, pid_t id, char line[STAT_LINE])
 {
-	char path[64], line[256] = "", *at;
+	char path[64], *at;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%s%d/stat", task, id);
 	f = id ? fopen(path, "r") : NULL;
 	if (!f)
-		return 0;
-	fread(line, 1, sizeof(line) - 1, f);
+		return NULL;
+	line[fread(line, 1, STAT_LINE - 1, f)] = '\0';
 	fclose(f);
 	at = strrchr(line, ')');
-	return at ? at[2] : 0;
+	return at ? at + 2 : NULL;
+}
+
+static char task_state(const char *task, pid_t id)
+{
+	char line[STAT_LINE];
+	const char *at = task_stat(task, id, line);
+
+	return at ? *at : 0;
 }
 
 bool thread_sleeps(pid_t tid)
@@ -182,6 +193,24 @@ bool thread_sleeps(pid_t tid)
 bool client_stands(const struct client *c)
 {
 	return task_state("", c->pid) == 'D';
+}
+
+bool worker_stands(const char *queue)
+{
+	char line[STAT_LINE], name[32];
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	bool found = false;
+	const char *at;
+
+	snprintf(name, sizeof(name), "+%s", queue);
+	while (proc && !found && (entry = readdir(proc))) {
+		at = task_stat("", atoi(entry->d_name), line);
+		found = at && *at == 'D' && strstr(line, name);
+	}
+	if (proc)
+		closedir(proc);
+	return found;
 }
 
 static __thread sigjmp_buf bus_jump;
