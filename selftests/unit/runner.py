@@ -164,6 +164,35 @@ def what_is_left_to_check_deep_is_run_there_or_when_it_is_asked_for():
         assert options.get("only") or {"sysfs", "death"} <= selected & expected
 
 
+def a_check_runs_each_program_on_one_of_the_sampled_kernels():
+    kernels = {name: tree.Kernel(name, Path("/nowhere")) for name in ("6.1", "6.12", "debug")}
+    seen = {"6.1": set(), "debug": set()}
+    for seed in range(20):
+        one = session.Session(seed=seed, quiet=True, sampled=True)
+        selected = {place: {program.name: program for program in one._selected(kernel)}
+                    for place, kernel in kernels.items()}
+        expected = {place: {test.partition(":")[0] for test, at in one.expected([place], [])}
+                    for place in kernels}
+        for place in kernels:
+            assert set(selected[place]) == expected[place] - {"boot"}, (seed, place)
+            boots = {test.partition(":")[2] for test, at in one.expected([place], [])
+                     if test.startswith("boot:")}
+            assert boots == {boot_of(program) for program in selected[place].values()} | \
+                ({"rest"} if place == "debug" else set()), (seed, place)
+        assert selected["6.1"].keys() & selected["debug"].keys() <= {"fuzz", "torture"}
+        assert {"fuzz", "torture", "failnth"} <= selected["debug"].keys()
+        for place in seen:
+            seen[place] |= selected[place].keys()
+    whole = {place: {test.partition(":")[0] for test, at in
+                     session.Session(quiet=True).expected([place], [])} for place in seen}
+    assert {place: names | {"boot"} for place, names in seen.items()} == whole
+
+
+def boot_of(program):
+    return "waiting" if program.options.get("idle") else \
+        program.name if program.boot_options else "default"
+
+
 def shares_of_the_mutants_are_all_of_them():
     deep = session.Session(deep=True, quiet=True)
     parts = [mutants.pick(deep, (k, 3)) for k in (1, 2, 3)]
@@ -267,6 +296,10 @@ def behaviours_not_shown_are_missed():
         ("behaviour:123", "6.1", "did not run")]
     assert behaviours.missing(full - {(3, "debug")}, part | {(3, "debug")}, places, required) == [
         ("behaviour:3", "debug", "was shown only in part")]
+    # Of a kernel that ran a part of the programs only what no other can show is wanted.
+    assert behaviours.missing(full - {(3, "debug")}, part, places, required, sampled=True) == []
+    assert behaviours.missing(full - {(3, "6.12")}, part, places, required, sampled=True) == [
+        ("behaviour:3", "6.12", "did not run")]
     # A run on one kernel is asked for that kernel alone.
     assert behaviours.missing(full - {(3, "debug")}, part, ("6.1",), required) == []
     assert behaviours.missing(set(), set(), (), required) == []
@@ -410,6 +443,7 @@ def main():
              only_an_oops_of_the_emulator_is_forgiven,
              a_boot_that_never_came_to_us_is_repeated,
              what_is_left_to_check_deep_is_run_there_or_when_it_is_asked_for,
+             a_check_runs_each_program_on_one_of_the_sampled_kernels,
              shares_of_the_mutants_are_all_of_them,
              a_failed_test_is_quoted_from_its_beginning, a_failed_test_says_why,
              a_program_that_dies_names_its_test,

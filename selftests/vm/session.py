@@ -48,9 +48,10 @@ def counts_in(lines):
 
 
 class Session:
-    def __init__(self, seed=None, deep=False, only=(), quiet=False):
+    def __init__(self, seed=None, deep=False, only=(), quiet=False, sampled=False):
         self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
         self.deep, self.only, self.quiet = deep, tuple(only), quiet
+        self.sampled = sampled          # one of tree.SAMPLED will do for a program
         self.seen = {}                  # (test, place): pass, fail or skip
         self.why = {}                   # (test, place): [reason], of failures
         self.seconds = {}               # (test, place): how long it took, in a machine
@@ -165,8 +166,15 @@ class Session:
         return self.deep and kernel.name != "kcsan"
 
     def _leaves(self, program, place):
-        """Is it left to check-deep there? Not if it is asked for."""
-        return not self.deep and not self.only and place in program.deep
+        """Is it left to check-deep, or to a check with another seed? Not if it is asked for."""
+        if self.deep or self.only:
+            return False
+        if place in program.deep:
+            return True
+        if not self.sampled or place not in tree.SAMPLED or not program.runs_on("6.12") or \
+                program.name in tree.STEADY.get(place, ()):
+            return False
+        return place != random.Random(f"{self.seed} {program.name}").choice(tree.SAMPLED)
 
     def _environment(self, kernel):
         return {"EXTPAGER_SEED": self.seed, "EXTPAGER_DEEP": int(self._deep_on(kernel)),
@@ -281,11 +289,15 @@ class Session:
         """What the manifest wants of a run on these places: test programs when
         there are kernels, and the kinds (canary, mutant...) that were run."""
         wanted = {}
-        left = {(p.name, place) for p in tree.programs().values() for place in places
+        programs = tree.programs().values()
+        left = {(p.name, place) for p in programs for place in places
                 if self._leaves(p, place)}
+        left |= {("waiting", place) for place in places if not any(
+            p.options.get("idle") and p.runs_on(place) and (p.name, place) not in left
+            for p in programs)}
         for (test, place), verdict in manifest.load().items():
-            kind = test.partition(":")[0]
-            if (kind, place) in left:
+            kind, _, name = test.partition(":")
+            if (name if kind == "boot" else kind, place) in left:
                 continue
             if kind not in KINDS or kind == "boot":
                 runs = place in places
@@ -305,7 +317,7 @@ class Session:
         if not self.only:
             unseen = behaviours.missing(self.shown_at, self.partly_at,
                                         [*places, *(["host"] if "unit" in kinds else [])],
-                                        behaviours.load())
+                                        behaviours.load(), self.sampled and not self.deep)
             failures += unseen
             counts["failed"] += len(unseen)
         self.write_report()

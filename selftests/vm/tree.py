@@ -26,6 +26,12 @@ MEETING = ("deadlines", "death", "exerciser", "fuzz", "hostile", "lifecycle", "n
            "pagein", "queues", "spill", "sysfs", "torture", "ways", "writeback")
 
 
+# Where a check runs part of the programs; on the others it runs all of them. And those that
+# are on a kernel in every check: each time they do something else.
+SAMPLED = ("6.1", "debug")
+STEADY = {"debug": ("fuzz", "torture")}
+
+
 class BuildError(Exception):
     pass
 
