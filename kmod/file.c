@@ -94,8 +94,10 @@ static size_t bytes_here(struct address_space *mapping, loff_t pos, size_t len)
 	rcu_read_lock();
 	for (folio = xas_load(&xas); xas.xa_index <= last && n < READ_PAGES;
 	     folio = xas_next(&xas)) {
-		if (!folio || xas_retry(&xas, folio) || xa_is_value(folio) ||
-		    !extpager_peek_uptodate(folio))
+		/* What follows a large folio's first entry is the same folio. */
+		if (!xa_is_sibling(folio) &&
+		    (!folio || xas_retry(&xas, folio) || xa_is_value(folio) ||
+		     !extpager_peek_uptodate(folio)))
 			break;
 		n++;
 	}
@@ -214,6 +216,11 @@ static struct folio *write_begin(struct extpager_object *obj, loff_t pos, size_t
 	/* An unlocked page not up to date is a leftover; the gate clears it away. */
 	if (!folio_test_uptodate(folio)) {
 		folio_put(folio);
+		return ERR_PTR(-EAGAIN);
+	}
+	if (folio_test_large(folio)) {
+		folio_put(folio);
+		extpager_split(obj, index);
 		return ERR_PTR(-EAGAIN);
 	}
 	folio_lock(folio);

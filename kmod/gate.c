@@ -719,8 +719,11 @@ vm_fault_t extpager_fault(struct vm_fault *vmf)
 			WRITE_ONCE(obj->found, false);
 		here = extpager_needs_no_pager(obj, vmf->pgoff);
 	}
-	if (here && (!dirties || !extpager_target_over_quota(obj->target)))
+	if (here && (!dirties || !extpager_target_over_quota(obj->target))) {
+		if (dirties)
+			extpager_page_alone(obj, vmf->pgoff);
 		return filemap_fault(vmf);
+	}
 	return gate_fault(obj, vmf, here, dirties);
 }
 
@@ -771,7 +774,8 @@ vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf)
 
 	if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE || READ_ONCE(obj->target->draining))
 		return VM_FAULT_SIGBUS;
-	if (extpager_target_over_quota(obj->target)) {
+	/* Nor is a large folio split here, since the caller has a reference of it. */
+	if (folio_test_large(folio) || extpager_target_over_quota(obj->target)) {
 		unmap_mapping_pages(mapping, vmf->pgoff, 1, false);
 		return VM_FAULT_NOPAGE;
 	}

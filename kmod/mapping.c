@@ -136,7 +136,10 @@ static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 	extpager_request_lose_reads(obj, first, nr);
 }
 
-/* What is being returned cannot leave; it is zeros from now on. */
+/*
+ * What is being returned cannot leave; it is zeros from now on. What leaves may be a large
+ * folio with neighbours, which are as clean.
+ */
 static void zero_folio(struct extpager_object *obj, struct folio *folio)
 {
 	/* Who holds it copies; or waits for an answer that is given here. */
@@ -733,11 +736,18 @@ static int extpager_writepages(struct address_space *mapping, struct writeback_c
 	return 0;
 }
 
+/* What is dirty is a page by itself: see large.c. */
+static bool extpager_dirty_folio(struct address_space *mapping, struct folio *folio)
+{
+	VM_WARN_ON_ONCE_FOLIO(folio_test_large(folio), folio);
+	return filemap_dirty_folio(mapping, folio);
+}
+
 const struct address_space_operations extpager_aops = {
 	.read_folio	= extpager_read_folio,
 	.readahead	= extpager_readahead,
 	.writepages	= extpager_writepages,
-	.dirty_folio	= filemap_dirty_folio,
+	.dirty_folio	= extpager_dirty_folio,
 	.migrate_folio	= filemap_migrate_folio,
 	.error_remove_folio = extpager_error_remove,
 };

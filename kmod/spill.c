@@ -558,6 +558,11 @@ static int unspill_page(struct extpager_object *obj, pgoff_t index)
 				return ret == -ENOMEM ? ret : 0;
 			continue;
 		}
+		if (folio_test_large(folio)) {
+			folio_put(folio);
+			extpager_split(obj, index);
+			continue;
+		}
 		folio_lock(folio);
 		done = folio->mapping == mapping && folio_test_uptodate(folio);
 		if (done && !folio_test_writeback(folio) && extpager_spilled(obj, index))

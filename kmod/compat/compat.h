@@ -33,6 +33,11 @@ static inline bool extpager_peek_locked(struct folio *folio)
 	return test_bit(PG_locked, &folio->flags);
 }
 
+static inline bool extpager_peek_large(struct folio *folio)
+{
+	return test_bit(PG_head, &folio->flags);
+}
+
 /* 6.3: a miss is an error pointer, not NULL. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
 static inline struct folio *extpager_filemap_get_folio(struct address_space *mapping,
