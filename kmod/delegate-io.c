@@ -16,6 +16,7 @@ struct delegated_io {
 	struct extpager_delegations *table;
 	struct extpager_object *obj;	/* as long as one of its folios is locked, or returned */
 	pgoff_t first;
+	unsigned int pages;
 	int error;
 	struct work_struct work;
 	struct bio bio;			/* its vectors follow */
@@ -23,8 +24,12 @@ struct delegated_io {
 
 static struct bio_set delegated_ios;
 
-/* The bio, with its place in the table, for a page on; NULL if that is not delegated. */
-static bool io_begin(struct extpager_delegated_run *run, pgoff_t index, unsigned int pages)
+/*
+ * The bio, with its place in the table, for a folio's @nr pages on, if all of them are
+ * delegated in one range; @folios: so many may go with it.
+ */
+static bool io_begin(struct extpager_delegated_run *run, pgoff_t index, unsigned int nr,
+		     unsigned int folios)
 {
 	bool write = op_is_write(run->opf);
 	struct extpager_object *obj = run->obj;
@@ -39,7 +44,7 @@ static bool io_begin(struct extpager_delegated_run *run, pgoff_t index, unsigned
 	do {
 		d = rcu_dereference(obj->delegations);
 		range = d ? table_lookup(d, index) : NULL;
-		if (range && write && range->read_only)
+		if (range && (range->last - index < nr - 1 || (write && range->read_only)))
 			range = NULL;
 		/* Of one without users another has taken the place. */
 	} while (range && !refcount_inc_not_zero(&d->users));
@@ -53,7 +58,7 @@ static bool io_begin(struct extpager_delegated_run *run, pgoff_t index, unsigned
 	if (!bdev)
 		return false;
 	/* From a reserve, if need be: what is under way gives it back. */
-	bio = bio_alloc_bioset(bdev, min_t(unsigned int, pages, BIO_MAX_VECS), run->opf, GFP_NOIO,
+	bio = bio_alloc_bioset(bdev, min_t(unsigned int, folios, BIO_MAX_VECS), run->opf, GFP_NOIO,
 			       &delegated_ios);
 	bio->bi_iter.bi_sector = pos >> SECTOR_SHIFT;
 	io = container_of(bio, struct delegated_io, bio);
@@ -65,10 +70,10 @@ static bool io_begin(struct extpager_delegated_run *run, pgoff_t index, unsigned
 	return true;
 }
 
-/* Bytes of a page that are inside the object. */
-static unsigned int folio_bytes(const struct extpager_object *obj, const struct folio *folio)
+/* Bytes of a folio that are inside the object. */
+static unsigned int folio_bytes(const struct extpager_object *obj, struct folio *folio)
 {
-	return min_t(u64, PAGE_SIZE, i_size_read(&obj->inode) - folio_pos((struct folio *)folio));
+	return min_t(u64, folio_size(folio), i_size_read(&obj->inode) - folio_pos(folio));
 }
 
 static void io_free(struct delegated_io *io)
@@ -80,15 +85,14 @@ static void io_free(struct delegated_io *io)
 	extpager_delegations_unuse(d);
 }
 
-static void tell_failure(const struct extpager_object *obj, const struct bio *bio,
-			 const char *what, int error)
+static void tell_failure(const struct delegated_io *io, const char *what, int error)
 {
-	const struct folio *folio = page_folio(bio->bi_io_vec->bv_page);
+	const struct extpager_target *t = io->obj->target;
 
-	if (obj->target->named)
+	if (t->named)
 		pr_warn_ratelimited("target %s: its store cannot be %s at %llu, %u pages: %d\n",
-				    obj->target->settings.name, what,
-				    (u64)folio->index << PAGE_SHIFT, bio->bi_vcnt, error);
+				    t->settings.name, what, (u64)io->first << PAGE_SHIFT,
+				    io->pages, error);
 }
 
 /* Object and target are freed after a grace period. */
@@ -96,7 +100,7 @@ static void read_wake_work(struct work_struct *work)
 {
 	struct delegated_io *io = container_of(work, struct delegated_io, work);
 
-	extpager_gate_wake(io->obj, io->first, io->bio.bi_vcnt, -EAGAIN);
+	extpager_gate_wake(io->obj, io->first, io->pages, -EAGAIN);
 	io_free(io);
 }
 
@@ -111,17 +115,17 @@ static void read_end_io(struct bio *bio)
 	/* Until then the module stays, wherever this is run. */
 	rcu_read_lock();
 	if (error) {
-		extpager_count_add(obj->target, PAGES_FAILED, bio->bi_vcnt);
-		tell_failure(obj, bio, "read", error);
+		extpager_count_add(obj->target, PAGES_FAILED, io->pages);
+		tell_failure(io, "read", error);
 	} else {
-		extpager_count_add(obj->target, PAGES_READ, bio->bi_vcnt);
+		extpager_count_add(obj->target, PAGES_READ, io->pages);
 	}
 	bio_for_each_folio_all(fi, bio) {
 		unsigned int bytes = folio_bytes(obj, fi.folio);
 
 		if (!error) {
-			if (unlikely(bytes < PAGE_SIZE))
-				folio_zero_segment(fi.folio, bytes, PAGE_SIZE);
+			if (unlikely(bytes < folio_size(fi.folio)))
+				folio_zero_segment(fi.folio, bytes, folio_size(fi.folio));
 			flush_dcache_folio(fi.folio);
 			folio_mark_uptodate(fi.folio);
 		}
@@ -129,7 +133,7 @@ static void read_end_io(struct bio *bio)
 		folio_unlock(fi.folio);
 	}
 	/* Who came to the gate while it was not delegated, or is not any more. */
-	if (unlikely(extpager_gate_waits(obj, io->first, bio->bi_vcnt))) {
+	if (unlikely(extpager_gate_waits(obj, io->first, io->pages))) {
 		INIT_WORK(&io->work, read_wake_work);
 		queue_work(extpager_read_wq, &io->work);
 	} else {
@@ -153,12 +157,12 @@ static void write_end(struct delegated_io *io, bool in_worker)
 	rcu_read_lock();
 	if (io->error) {
 		extpager_count(t, RETURNS_FAILED);
-		tell_failure(obj, bio, "written", io->error);
+		tell_failure(io, "written", io->error);
 		WRITE_ONCE(obj->retry_at, jiffies + HZ);
 		extpager_object_write_error(obj, extpager_transfer_error(io->error));
 	} else {
-		extpager_count_add(t, PAGES_WRITTEN, bio->bi_vcnt);
-		extpager_count_add(t, PAGES_RETURNED, bio->bi_vcnt);
+		extpager_count_add(t, PAGES_WRITTEN, io->pages);
+		extpager_count_add(t, PAGES_RETURNED, io->pages);
 	}
 	bio_for_each_folio_all(fi, bio) {
 		if (unlikely(in_worker))
@@ -208,35 +212,39 @@ static void write_end_io(struct bio *bio)
 void extpager_delegated_submit(struct extpager_delegated_run *run)
 {
 	struct bio *bio = run->bio;
+	struct delegated_io *io;
 
 	if (!bio)
 		return;
 	run->bio = NULL;
+	io = container_of(bio, struct delegated_io, bio);
+	io->pages = run->next - io->first;
 	bio->bi_end_io = op_is_write(run->opf) ? write_end_io : read_end_io;
 	submit_bio(bio);
 }
 
 /*
- * A folio that is to be read, locked, or written, under write-back, if it is delegated;
- * @pages: it and those that may follow.
+ * A folio that is to be read, locked, or written, under write-back, if it is delegated, in
+ * one piece; @pages: its own and those that may follow.
  */
 static bool run_add(struct extpager_delegated_run *run, struct folio *folio, unsigned int pages)
 {
-	pgoff_t index = folio->index;
-	unsigned int bytes;
+	unsigned int bytes, nr = folio_nr_pages(folio);
+	pgoff_t index = folio->index, last = index + nr - 1;
 	struct bio *bio = run->bio;
 
-	if (bio && (index != run->next || index > run->last || bio->bi_vcnt == bio->bi_max_vecs)) {
+	if (bio && (index != run->next || last > run->last || bio->bi_vcnt == bio->bi_max_vecs)) {
 		extpager_delegated_submit(run);
 		bio = NULL;
 	}
-	if (!bio && !io_begin(run, index, pages))
+	/* Those that follow are most likely as large. */
+	if (!bio && !io_begin(run, index, nr, DIV_ROUND_UP(pages, nr)))
 		return false;
 	bio = run->bio;
-	run->next = index + 1;
+	run->next = last + 1;
 	bytes = folio_bytes(run->obj, folio);
 	/* To be written, a range ends with a block. */
-	if (unlikely(bytes < PAGE_SIZE))
+	if (unlikely(bytes < folio_size(folio)))
 		bytes = round_up(bytes, run->align);
 	__bio_add_page(bio, folio_page(folio, 0), bytes, 0);
 	return true;
@@ -245,13 +253,13 @@ static bool run_add(struct extpager_delegated_run *run, struct folio *folio, uns
 /* ---- reads ---- */
 
 /**
- * __extpager_delegated_read() - a missing page is read without its pager
+ * __extpager_delegated_read() - what is missing is read without its pager
  * @run: gathers what goes together; at last, or before anything is waited for,
  *	extpager_delegated_submit() has it read
  * @folio: locked, of the cache
- * @pages: it and those that may follow
+ * @pages: its own and those that may follow
  *
- * Return: false if a pager is to be asked.
+ * Return: false if a pager is to be asked, for some of its pages at least.
  */
 bool __extpager_delegated_read(struct extpager_delegated_run *run, struct folio *folio,
 			       unsigned int pages)

@@ -861,15 +861,8 @@ int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t la
 void extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr);
 
 /* large.c */
-bool __extpager_page_large(struct address_space *mapping, pgoff_t index);
+bool extpager_page_large(struct extpager_object *obj, pgoff_t index);
 void extpager_split(struct extpager_object *obj, pgoff_t index);
-
-/* Somebody is going to write to a page that is here: see extpager_split(). */
-static inline void extpager_page_alone(struct extpager_object *obj, pgoff_t index)
-{
-	if (unlikely(__extpager_page_large(obj->inode.i_mapping, index)))
-		extpager_split(obj, index);
-}
 
 /* sync.c: who waits until what is dirty is in the store */
 bool extpager_range_returning(struct extpager_object *obj, pgoff_t first, pgoff_t last);

@@ -92,8 +92,10 @@ static size_t bytes_here(struct address_space *mapping, loff_t pos, size_t len)
 	pgoff_t n = 0;
 
 	rcu_read_lock();
-	for (folio = xas_load(&xas); xas.xa_index <= last && n < READ_PAGES;
-	     folio = xas_next(&xas)) {
+	folio = xas_load(&xas);
+	/* In the midst of a large one it has gone back to the first entry. */
+	xas_advance(&xas, pos >> PAGE_SHIFT);
+	for (; xas.xa_index <= last && n < READ_PAGES; folio = xas_next(&xas)) {
 		/* What follows a large folio's first entry is the same folio. */
 		if (!xa_is_sibling(folio) &&
 		    (!folio || xas_retry(&xas, folio) || xa_is_value(folio) ||

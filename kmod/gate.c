@@ -701,6 +701,20 @@ static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, 
 	return ret ? fault_error(ret) : filemap_fault(vmf);
 }
 
+/* A page that is here, in a large folio, becomes one by itself. False: its pager has it. */
+static bool split_here(struct extpager_object *obj, pgoff_t index)
+{
+	extpager_split(obj, index);
+	if (extpager_page_uptodate(obj->inode.i_mapping, index))
+		return true;
+	/* Somebody had a reference, and all of it went. */
+	if (!extpager_needs_no_pager(obj, index))
+		return false;
+	/* Or those who read its neighbours would have it in a large one again. */
+	extpager_request_page(obj, index, false);
+	return true;
+}
+
 /**
  * extpager_fault() - vm_operations_struct.fault of an object's mapping
  * @vmf: fault
@@ -719,11 +733,10 @@ vm_fault_t extpager_fault(struct vm_fault *vmf)
 			WRITE_ONCE(obj->found, false);
 		here = extpager_needs_no_pager(obj, vmf->pgoff);
 	}
-	if (here && (!dirties || !extpager_target_over_quota(obj->target))) {
-		if (dirties)
-			extpager_page_alone(obj, vmf->pgoff);
+	if (here && dirties && unlikely(extpager_page_large(obj, vmf->pgoff)))
+		here = split_here(obj, vmf->pgoff);
+	if (here && (!dirties || !extpager_target_over_quota(obj->target)))
 		return filemap_fault(vmf);
-	}
 	return gate_fault(obj, vmf, here, dirties);
 }
 
@@ -799,6 +812,7 @@ vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf)
 static int read_delegated(struct extpager_object *obj, pgoff_t index)
 {
 	struct folio *folio;
+	bool failed;
 	int ret;
 
 	drop_leftover(obj, index);
@@ -809,11 +823,13 @@ static int read_delegated(struct extpager_object *obj, pgoff_t index)
 	if (IS_ERR(folio))
 		return schedule_timeout_killable(1), fatal_signal_pending(current) ? -EINTR : 0;
 	ret = folio_wait_locked_killable(folio) ? -EINTR : 0;
-	if (!ret && !folio_test_uptodate(folio))
+	failed = !ret && !folio_test_uptodate(folio);
+	/* Of a large one another page may be the bad one: this is asked for by itself. */
+	if (failed && !folio_test_large(folio))
 		ret = -EIO;
 	folio_put(folio);
 	/* Whoever overwrites all of it need not have read it. */
-	if (ret == -EIO)
+	if (failed)
 		drop_leftover(obj, index);
 	return ret;
 }

@@ -11,9 +11,9 @@
 #include "extpager.h"
 
 /* A hint, as extpager_page_state(). */
-bool __extpager_page_large(struct address_space *mapping, pgoff_t index)
+bool extpager_page_large(struct extpager_object *obj, pgoff_t index)
 {
-	XA_STATE(xas, &mapping->i_pages, index);
+	XA_STATE(xas, &obj->inode.i_mapping->i_pages, index);
 	struct folio *folio;
 	bool large;
 
@@ -33,11 +33,12 @@ bool __extpager_page_large(struct address_space *mapping, pgoff_t index)
  *
  * No function that splits is exported. But the kernel splits what the end of a truncated
  * range cuts, and of an empty range it truncates nothing. What it cannot split, because
- * somebody has a reference, it drops, as reclaim might have: the caller has none. The cut is
+ * somebody has a reference, it drops, clean as it is: the caller has none. The cut is
  * in the middle of a pair of pages, for with a pair each large folio begins, and an empty
  * range at the object's beginning would be everything.
  *
- * Context: may sleep; waits for who copies from the folio. Reclaim, for the cache's own
+ * Context: may sleep; waits for who has the folio's lock; for the return of the page, if it
+ * was split, written to and returned since it was looked at. Reclaim, for the cache's own
  * memory, does not wait for a pager.
  */
 void extpager_split(struct extpager_object *obj, pgoff_t index)

@@ -142,9 +142,12 @@ static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
  */
 static void zero_folio(struct extpager_object *obj, struct folio *folio)
 {
-	/* Who holds it copies; or waits for an answer that is given here. */
+	bool large = folio_test_large(folio);
+
+	/* Who holds it copies; or waits for a device, or for an answer that is given here. */
 	while (!folio_trylock(folio)) {
-		serve_zeros(obj, folio->index, 1);
+		if (!large)
+			serve_zeros(obj, folio->index, 1);
 		schedule_timeout_uninterruptible(1);
 	}
 	if (folio->mapping == obj->inode.i_mapping) {
@@ -152,7 +155,7 @@ static void zero_folio(struct extpager_object *obj, struct folio *folio)
 			folio_zero_range(folio, 0, folio_size(folio));
 		else
 			generic_error_remove_folio(obj->inode.i_mapping, folio);
-	} else if (PageHWPoison(folio_page(folio, 0))) {
+	} else if (!large && PageHWPoison(folio_page(folio, 0))) {
 		/* Its memory broke while we waited: what is lost of it is no more, either. */
 		extpager_lost_forget(obj, folio->index, folio->index);
 	}
@@ -274,48 +277,144 @@ static struct extpager_request *data_request_alloc(struct extpager_object *obj, 
 					     min_t(unsigned int, nr, EXTPAGER_INLINE_FOLIOS));
 }
 
+/* Neighbours that are missing; at any time some of them are gathered, and not asked for yet. */
+struct page_in {
+	struct extpager_object *obj;
+	struct extpager_delegated_run run;
+	struct extpager_request *req;
+	pgoff_t index;
+	unsigned int nr, room;		/* of @req, if there are any */
+	pgoff_t mark;			/* at which the next window is due */
+};
+
+static void page_in_request(struct page_in *in)
+{
+	if (in->nr)
+		submit_data_request(in->obj, in->req, in->index, in->nr);
+	in->nr = 0;
+}
+
+static void page_in_send(struct page_in *in)
+{
+	extpager_delegated_submit(&in->run);
+	page_in_request(in);
+}
+
+/*
+ * A folio of one page, locked and in the cache; it ends up asked for, zero or gone. @left: it
+ * and those that may follow.
+ */
+static __always_inline void page_in_add(struct page_in *in, struct folio *folio,
+					unsigned int left)
+{
+	struct extpager_object *obj = in->obj;
+	int error;
+
+	if (folio_kept(obj, folio, &error) || extpager_delegated_read(&in->run, folio, left) ||
+	    folio_is_overdue(obj, folio)) {
+		page_in_request(in);
+		return;
+	}
+	if (!in->nr) {
+		in->index = folio->index;
+		/* Nothing is kept waiting for memory. */
+		extpager_delegated_submit(&in->run);
+		in->req = data_request_alloc(obj, min_t(unsigned int, left,
+							EXTPAGER_REQUEST_PAGES));
+		if (!in->req) {
+			extpager_folio_failed(obj, folio);
+			extpager_gate_wake(obj, in->index, 1, -EAGAIN);
+			return;
+		}
+		in->room = in->req->nr;
+	}
+	in->req->folios[in->nr++] = folio;
+	if (in->nr == in->room)
+		page_in_request(in);
+}
+
+/* A locked page of the cache, or NULL: somebody else's is there, or there is no memory. */
+static struct folio *add_page(struct address_space *mapping, pgoff_t index, gfp_t gfp)
+{
+	struct folio *folio = filemap_alloc_folio(gfp, 0);
+
+	if (!folio)
+		return NULL;
+	if (filemap_add_folio(mapping, folio, index, gfp)) {
+		folio_put(folio);
+		return NULL;
+	}
+	/* Locked, it stays in the cache. */
+	folio_put(folio);
+	return folio;
+}
+
+/*
+ * A large folio, locked and in the cache, whose pages do not come as one: others take its
+ * place. @left: its own and those that may follow.
+ */
+static void page_in_singly(struct page_in *in, struct folio *folio, unsigned int left)
+{
+	struct address_space *mapping = in->obj->inode.i_mapping;
+	gfp_t gfp = (readahead_gfp_mask(mapping) & ~__GFP_FS) | __GFP_NOWARN;
+	bool marked = folio_test_readahead(folio);
+	unsigned int nr = folio_nr_pages(folio);
+	pgoff_t index = folio->index;
+
+	extpager_folio_failed(in->obj, folio);
+	for (; nr; nr--, left--, index++) {
+		folio = add_page(mapping, index, gfp & ~__GFP_DIRECT_RECLAIM);
+		if (!folio && page_absent(mapping, index)) {
+			/* Nothing is kept waiting for memory. */
+			page_in_send(in);
+			folio = add_page(mapping, index, gfp);
+		}
+		if (folio) {
+			if (marked && index == in->mark)
+				folio_set_readahead(folio);
+			page_in_add(in, folio, left);
+			continue;
+		}
+		page_in_request(in);
+		if (page_absent(mapping, index))
+			extpager_gate_wake(in->obj, index, 1, -EAGAIN);
+	}
+}
+
+/*
+ * All of a large folio is in one place of a device, or not: then its pages are to be had from
+ * several, or from a pager, who answers for one page at a time.
+ */
+static void page_in_large(struct page_in *in, struct folio *folio, unsigned int left)
+{
+	if (extpager_object_excepts(in->obj) || !extpager_delegated_read(&in->run, folio, left))
+		page_in_singly(in, folio, left);
+	else
+		page_in_request(in);
+}
+
 /* The folios are locked and in the cache; each ends up asked for, zero or gone. */
 static void extpager_readahead(struct readahead_control *rac)
 {
 	struct extpager_object *obj = extpager_object(rac->mapping->host);
-	struct extpager_delegated_run run = { .obj = obj, .opf = REQ_OP_READ };
-	struct extpager_request *req = NULL;
-	unsigned int nr = 0, room = 0;
-	pgoff_t index = 0;
+	struct page_in in = {
+		.obj = obj,
+		.run = { .obj = obj, .opf = REQ_OP_READ },
+		/* Others who read by the same file change it: a mark is a hint. */
+		.mark = data_race(rac->ra->start + rac->ra->size - rac->ra->async_size),
+	};
+	unsigned int left, nr;
 	struct folio *folio;
-	unsigned int left;
-	int error;
 
-	for (left = readahead_count(rac); (folio = readahead_folio(rac)); left--) {
-		if (folio_kept(obj, folio, &error) || extpager_delegated_read(&run, folio, left) ||
-		    folio_is_overdue(obj, folio)) {
-			if (nr)
-				submit_data_request(obj, req, index, nr);
-			nr = 0;
-			continue;
-		}
-		if (!nr) {
-			index = folio->index;
-			/* Nothing is kept waiting for memory. */
-			extpager_delegated_submit(&run);
-			req = data_request_alloc(obj, min_t(unsigned int, left,
-							    EXTPAGER_REQUEST_PAGES));
-			if (!req) {
-				extpager_folio_failed(obj, folio);
-				extpager_gate_wake(obj, index, 1, -EAGAIN);
-				continue;
-			}
-			room = req->nr;
-		}
-		req->folios[nr++] = folio;
-		if (nr == room) {
-			submit_data_request(obj, req, index, nr);
-			nr = 0;
-		}
+	for (left = readahead_count(rac); (folio = readahead_folio(rac)); left -= nr) {
+		/* Once it is being read it is not ours. */
+		nr = folio_nr_pages(folio);
+		if (likely(nr == 1))
+			page_in_add(&in, folio, left);
+		else
+			page_in_large(&in, folio, left);
 	}
-	extpager_delegated_submit(&run);
-	if (nr)
-		submit_data_request(obj, req, index, nr);
+	page_in_send(&in);
 }
 
 /* A locked page of the cache is read without its pager, if it is delegated. */
@@ -416,10 +515,20 @@ int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_h
 	return request_page(obj, index, gfp);
 }
 
+/* All of it could not be read, so nobody knows which page is bad. */
+static void read_singly(struct extpager_object *obj, struct folio *folio)
+{
+	struct page_in in = { .obj = obj, .run = { .obj = obj, .opf = REQ_OP_READ } };
+
+	page_in_singly(&in, folio, folio_nr_pages(folio));
+	page_in_send(&in);
+}
+
 /*
  * The gate asks through readahead and waits by itself; this is for the rare
- * page that went between the gate and the generic function. A pause must not
- * become an error then: AOP_TRUNCATED_PAGE sends the caller round again.
+ * page that went between the gate and the generic function, and for what a device
+ * could not read. A pause must not become an error then: AOP_TRUNCATED_PAGE sends the
+ * caller round again.
  */
 static int extpager_read_folio(struct file *file, struct folio *folio)
 {
@@ -429,6 +538,10 @@ static int extpager_read_folio(struct file *file, struct folio *folio)
 	int ret;
 
 	ret = 0;
+	if (folio_test_large(folio)) {
+		read_singly(obj, folio);
+		goto again;
+	}
 	if (folio_kept(obj, folio, &ret) && ret != -EAGAIN)
 		return ret;
 	if (!ret && folio_delegated(obj, folio))

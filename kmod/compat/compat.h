@@ -38,6 +38,21 @@ static inline bool extpager_peek_large(struct folio *folio)
 	return test_bit(PG_head, &folio->flags);
 }
 
+/*
+ * mapping_set_large_folios() is for an inode that nobody uses yet: it does not expect that
+ * others set flags at the same time. Before 6.12, where it is a range of orders, there are
+ * none: some of 6.1's own lose track of pages when large folios are split or leave.
+ */
+static inline void extpager_mapping_allow_large(struct address_space *mapping)
+{
+#ifdef AS_FOLIO_ORDER_MASK
+	unsigned long orders = (unsigned long)MAX_PAGECACHE_ORDER << AS_FOLIO_ORDER_MAX;
+
+	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+		set_mask_bits(&mapping->flags, AS_FOLIO_ORDER_MASK, orders);
+#endif
+}
+
 /* 6.3: a miss is an error pointer, not NULL. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
 static inline struct folio *extpager_filemap_get_folio(struct address_space *mapping,

@@ -6,6 +6,7 @@
 /* vm: kernels=6.12,debug */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kernel-page-flags.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -340,19 +341,26 @@ TEST_F(lost, neither_a_push_nor_a_successor_nor_the_end_of_use_hides_it)
 	EXPECT_EQ(0, worker_do(&self->w, do_check, AT, PAGE, 3));
 }
 
-TEST_F(lost, delegated_it_is_not_read_from_its_device)
+/* All of it, to a disk that has @SEED's pattern. */
+static bool hand_over(FIXTURE_DATA(lost) *self)
 {
 	struct extpager_range all = { .length = BYTES };
 	int file;
 
-	ASSERT_TRUE(disk_ready());
+	if (!disk_ready())
+		return false;
 	file = open(DISK, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, file);
-	ASSERT_TRUE(fill_pages(file, 0, BYTES / PAGE, SEED));
+	if (file < 0 || !fill_pages(file, 0, BYTES / PAGE, SEED))
+		return false;
 	file = pager_use(&self->p, file);
-	ASSERT_LT(0, file);
 	all.file = file;
-	ASSERT_EQ(0, pager_delegate(&self->p, self->object, self->generation, 0, &all, 1));
+	return file > 0 &&
+	       !pager_delegate(&self->p, self->object, self->generation, 0, &all, 1);
+}
+
+TEST_F(lost, delegated_it_is_not_read_from_its_device)
+{
+	ASSERT_TRUE(hand_over(self));
 	ASSERT_EQ((long)PAGE, worker_do(&self->w, do_write, AT, PAGE, 2));
 	ASSERT_TRUE(breaks(&self->fd));
 	EXPECT_EQ(0, target_dirty(NAME));
@@ -368,6 +376,43 @@ TEST_F(lost, delegated_it_is_not_read_from_its_device)
 	EXPECT_EQ(0, worker_do(&self->w, do_read, AT, PAGE, 3));
 	EXPECT_TRUE(pager_silent(&self->p, QUIET));
 	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_DATA_REQUESTS));
+}
+
+/* Its neighbours are, several at once. */
+TEST_F(lost, it_is_not_read_with_its_neighbours)
+{
+	uint8_t *map;
+
+	ASSERT_TRUE(hand_over(self));
+	ASSERT_EQ((long)PAGE, worker_do(&self->w, do_write, AT, PAGE, 2));
+	ASSERT_TRUE(breaks(&self->fd));
+	ASSERT_TRUE(worker_evicts(&self->w, 0, BYTES));
+	/* In order, and so in folios that are the larger the longer it goes on. */
+	ASSERT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_SEQUENTIAL));
+	EXPECT_EQ(0, worker_do(&self->w, do_read, 0, AT, SEED));
+	EXPECT_LOST(&self->w);
+	EXPECT_EQ(0, worker_do(&self->w, do_read, AT + PAGE, BYTES - AT - PAGE, SEED));
+	EXPECT_LOST(&self->w);
+	map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	/* While one page is lost, all come singly. */
+	EXPECT_TRUE(page_is(map, SEED, 0));
+	EXPECT_EQ(0, pages_flagged(map, 1, 1UL << KPF_COMPOUND_HEAD));
+	EXPECT_EQ(-EIO, worker_do(&self->w, do_fsync, 0, 0, 0));
+	ASSERT_EQ((long)PAGE, worker_do(&self->w, do_write, AT, PAGE, 3));
+	EXPECT_EQ(0, worker_do(&self->w, do_fsync, 0, 0, 0));
+	munmap(map, BYTES);
+	/* Then it is as all others. With each error the kernel has read less ahead. */
+	ASSERT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_NORMAL));
+	ASSERT_TRUE(worker_evicts(&self->w, 0, BYTES));
+	EXPECT_EQ(0, worker_do(&self->w, do_read, 0, AT, SEED));
+	EXPECT_EQ(0, worker_do(&self->w, do_read, AT, PAGE, 3));
+	EXPECT_EQ(0, worker_do(&self->w, do_read, AT + PAGE, BYTES - AT - PAGE, SEED));
+	map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_TRUE(page_is(map, SEED, 0));
+	EXPECT_EQ(1, pages_flagged(map, 1, 1UL << KPF_COMPOUND_HEAD));
+	munmap(map, BYTES);
 }
 
 TEST_HARNESS_MAIN

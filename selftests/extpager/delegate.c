@@ -6,6 +6,7 @@
 /* vm: swap=64M */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kernel-page-flags.h>
 #include <linux/loop.h>
 #include <pthread.h>
 #include <signal.h>
@@ -1022,7 +1023,544 @@ TEST_F(delegate, a_write_to_the_file_behind_the_device_from_a_mapping_ends_or_is
 	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
 }
 
+/* ---- in large folios ---- */
+
+static long in_large_folios(const uint8_t *map, uint64_t nr)
+{
+	return pages_flagged(map, nr, 1UL << KPF_COMPOUND_HEAD) +
+	       pages_flagged(map, nr, 1UL << KPF_COMPOUND_TAIL);
+}
+
+/* At least @least pages are in large folios; where the kernel module has none, none is. */
+static bool some_are_large(const uint8_t *map, uint64_t nr, long least)
+{
+	long large = in_large_folios(map, nr);
+
+	return kernel_version() < 612 ? !large : large >= least;
+}
+
+/* The object, mapped, whose reader says that he reads it in order. */
+static uint8_t *map_in_order(FIXTURE_DATA(delegate) *self, uint64_t nr)
+{
+	uint8_t *map = mmap(NULL, nr * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
+
+	if (map == MAP_FAILED || madvise(map, nr * PAGE, MADV_SEQUENTIAL))
+		return NULL;
+	return map;
+}
+
+/* Are these pages [first, end) of the device? */
+static bool all_are_at(const uint8_t *pages, uint64_t first, uint64_t end)
+{
+	for (; first < end; first++, pages += PAGE)
+		if (!page_is(pages, 7, first))
+			return false;
+	return true;
+}
+
+static bool all_are(const uint8_t *map, uint64_t first, uint64_t end)
+{
+	return all_are_at(map + first * PAGE, first, end);
+}
+
+/* One that is read in order, and so in large folios. */
+static uint8_t *map_large(FIXTURE_DATA(delegate) *self)
+{
+	uint8_t *map = map_in_order(self, PAGES);
+
+	if (!map || !all_are(map, 0, PAGES) || !some_are_large(map, PAGES, PAGES / 2))
+		return NULL;
+	return map;
+}
+
+TEST_F(delegate, a_store_makes_one_page_of_a_large_folio_dirty)
+{
+	uint8_t *map, page[PAGE];
+	uint64_t read;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	map = map_large(self);
+	ASSERT_NE(NULL, map);
+	read = STAT(PAGES_READ);
+	/* By a store, and by a write(2) of less than a page. */
+	fill_page(map + 301 * PAGE, 9, 301);
+	EXPECT_EQ(PAGE, target_dirty(NAME));
+	ASSERT_EQ(1, pwrite(self->fd, "x", 1, 410 * PAGE + 5));
+	EXPECT_EQ(2 * PAGE, target_dirty(NAME));
+	EXPECT_EQ(0, in_large_folios(map + 301 * PAGE, 1));
+	EXPECT_TRUE(page_is(map + 301 * PAGE, 9, 301));
+	fill_page(page, 7, 410);
+	page[5] = 'x';
+	EXPECT_EQ(0, memcmp(map + 410 * PAGE, page, PAGE));
+	/* Their neighbours have stayed, and most of the others as they were. */
+	EXPECT_TRUE(all_are(map, 0, 301) && all_are(map, 302, 410) && all_are(map, 411, PAGES));
+	EXPECT_EQ(read, STAT(PAGES_READ));
+	EXPECT_TRUE(some_are_large(map, PAGES, 1));
+	ASSERT_EQ(0, fsync(self->fd));
+	EXPECT_EQ(2, STAT(PAGES_WRITTEN));
+	EXPECT_EQ(0, target_dirty(NAME));
+	EXPECT_TRUE(on_disk(self, 300, 0, 7));
+	EXPECT_TRUE(on_disk(self, 301, 0, 9));
+	EXPECT_TRUE(on_disk(self, 302, 0, 7));
+	munmap(map, BYTES);
+}
+
+/* Nor is more than that returned to a pager, when it is his again. */
+TEST_F(delegate, a_store_to_a_large_folio_that_was_taken_back_is_one_page_returned)
+{
+	const uint64_t written[] = { 301, 410 };
+	struct extpager_event ev;
+	uint8_t *map, page[PAGE];
+	unsigned int i;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	map = map_large(self);
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, take_back(self, 0, PAGES));
+	for (i = 0; i < ARRAY_SIZE(written); i++)
+		fill_page(map + written[i] * PAGE, 9, written[i]);
+	EXPECT_EQ(ARRAY_SIZE(written) * PAGE, target_dirty(NAME));
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+	for (i = 0; i < ARRAY_SIZE(written); i++) {
+		ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
+		EXPECT_EQ(written[i] * PAGE, ev.offset);
+		EXPECT_EQ(PAGE, ev.length);
+		ASSERT_EQ(0, pager_fetch(&self->p, &ev, page));
+		EXPECT_TRUE(page_is(page, 9, written[i]));
+		ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	}
+	EXPECT_TRUE(pager_silent(&self->p, QUIET));
+	EXPECT_EQ(ARRAY_SIZE(written), STAT(PAGES_RETURNED));
+	EXPECT_EQ(0, STAT(PAGES_WRITTEN));
+	EXPECT_EQ(0, target_dirty(NAME));
+	EXPECT_TRUE(all_are(map, 0, 301) && all_are(map, 302, 410) && all_are(map, 411, PAGES));
+	munmap(map, BYTES);
+}
+
+/* The first page, too: where its folio begins nothing can be cut off. */
+TEST_F(delegate, each_page_of_a_large_folio_can_be_written)
+{
+	uint64_t i, written = 0;
+	uint8_t *map;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	map = map_large(self);
+	ASSERT_NE(NULL, map);
+	for (i = 0; i + 3 < PAGES; i += 3) {
+		fill_page(map + i * PAGE, 9, i);
+		written++;
+	}
+	for (i = 0; i + 3 < PAGES; i += 3) {
+		ASSERT_TRUE(page_is(map + i * PAGE, 9, i));
+		ASSERT_TRUE(all_are(map, i + 1, i + 3));
+	}
+	ASSERT_EQ(0, fsync(self->fd));
+	EXPECT_EQ(written, STAT(PAGES_WRITTEN));
+	for (i = 0; i + 3 < PAGES; i += 3) {
+		ASSERT_TRUE(on_disk(self, i, 0, 9));
+		ASSERT_TRUE(on_disk(self, i + 1, 0, 7));
+	}
+	munmap(map, BYTES);
+}
+
+#define GAP	301		/* pages that are the pager's, up to ... */
+#define GAP_END	310
+
+static int read_gap(void *arg)
+{
+	uint8_t page[PAGE];
+	uint64_t i;
+
+	for (i = GAP; i < GAP_END; i++)
+		if (pread(*(int *)arg, page, PAGE, i * PAGE) != (ssize_t)PAGE ||
+		    !page_is(page, 8, i))
+			return 1;
+	return 0;
+}
+
+/* What begins in the middle of one, and what ends there. */
+TEST_F(delegate, a_large_folio_is_of_one_range)
+{
+	struct extpager_range r[3];
+	uint8_t *map, page[PAGE];
+	unsigned int requests = 0;
+	struct client c;
+	uint64_t i;
+
+	BEGIN_ON_DISK();
+	r[0] = pages_at(self, 0, 203, 0);
+	r[1] = pages_at(self, 203, GAP - 203, 100);
+	r[2] = pages_at(self, GAP_END, PAGES - GAP_END, GAP_END);
+	ASSERT_EQ(0, hand_over(self, r, 3));
+	ASSERT_EQ(0, ready(self));
+	/* Who reads ahead over it asks for the pager's pages, and for no others. */
+	ASSERT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_SEQUENTIAL));
+	for (i = 0; i < GAP; i++) {
+		ASSERT_EQ((ssize_t)PAGE, pread(self->fd, page, PAGE, i * PAGE));
+		ASSERT_TRUE(page_is(page, 7, i < 203 ? i : i - 103)) { TH_LOG("page %lu", i); }
+	}
+	c = client_start(read_gap, &self->fd);
+	EXPECT_EQ(0, serve_client(&self->p, &c, 8, &requests));
+	EXPECT_EQ(GAP_END - GAP, STAT(PAGES_REQUESTED));
+	map = map_in_order(self, PAGES);
+	ASSERT_NE(NULL, map);
+	EXPECT_TRUE(all_are(map, 0, 203));
+	EXPECT_TRUE(all_are(map, GAP_END, PAGES));
+	for (i = 203; i < GAP; i++)
+		ASSERT_TRUE(page_is(map + i * PAGE, 7, i - 103));
+	EXPECT_TRUE(some_are_large(map, PAGES, 1));
+	munmap(map, BYTES);
+}
+
+TEST_F(delegate, a_large_folio_at_the_end_ends_in_zeros)
+{
+	uint64_t i, bytes = 103 * PAGE + 1000;
+	struct extpager_range r;
+	uint8_t *map, page[PAGE];
+
+	/* In the midst of a block: it can be read only. */
+	BEGIN_ON_DISK(.bytes = bytes);
+	r = pages_at(self, 0, 104, 0);
+	r.length = bytes;
+	r.flags = EXTPAGER_RANGE_RDONLY;
+	ASSERT_EQ(0, hand_over(self, &r, 1));
+	ASSERT_EQ(0, ready(self));
+	map = map_in_order(self, 104);
+	ASSERT_NE(NULL, map);
+	ASSERT_TRUE(all_are(map, 0, 103));
+	fill_page(page, 7, 103);
+	EXPECT_EQ(0, memcmp(map + 103 * PAGE, page, 1000));
+	for (i = 1000; i < PAGE; i++)
+		ASSERT_EQ(0, map[103 * PAGE + i]);
+	EXPECT_TRUE(some_are_large(map + 103 * PAGE, 1, 1));
+	munmap(map, 104 * PAGE);
+}
+
+TEST_F(delegate, a_hole_in_a_large_folio_leaves_its_neighbours)
+{
+	struct extpager_event ev;
+	struct client c;
+	uint8_t *map;
+	uint64_t i;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	map = map_large(self);
+	ASSERT_NE(NULL, map);
+	c = client_start(punch_and_sync, &self->fd);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, SOON));
+	EXPECT_TRUE(ev.flags & EXTPAGER_EVF_ZERO);
+	EXPECT_EQ(10 * PAGE, ev.offset);
+	EXPECT_EQ(20 * PAGE, ev.length);
+	EXPECT_TRUE(all_are(map, 0, 10));
+	EXPECT_TRUE(all_are(map, 30, PAGES));
+	for (i = 10; i < 30; i++)
+		ASSERT_TRUE(page_is_zero(map + i * PAGE));
+	/* Missing they are zeros, too, and their neighbours the device's. */
+	munmap(map, BYTES);
+	ASSERT_TRUE(WAIT_FOR(SOON, (posix_fadvise(self->fd, 0, 0, POSIX_FADV_DONTNEED),
+				    drop_caches(), !page_is_here(self->fd, 12))));
+	map = map_in_order(self, PAGES);
+	ASSERT_NE(NULL, map);
+	EXPECT_TRUE(all_are(map, 0, 10));
+	for (i = 10; i < 30; i++)
+		ASSERT_TRUE(page_is_zero(map + i * PAGE));
+	EXPECT_TRUE(all_are(map, 30, PAGES));
+	memset(self->p.buffer, 0, 20 * PAGE);
+	ASSERT_EQ((ssize_t)(20 * PAGE), pwrite(self->disk, self->p.buffer, 20 * PAGE,
+					       BEGIN + 10 * PAGE));
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_SYNC, &ev, SOON));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &ev, 0));
+	EXPECT_EQ(0, client_result(&c, SOON));
+	munmap(map, BYTES);
+}
+
+/* From each of the last pages that are delegated on, over their end. */
+static int read_over_the_end(void *arg)
+{
+	uint8_t *buf = malloc(64 * PAGE);
+	uint64_t i;
+
+	for (i = GAP - 40; i < GAP; i++)
+		if (pread(*(int *)arg, buf, 64 * PAGE, i * PAGE) != (ssize_t)((GAP - i) * PAGE) ||
+		    !all_are_at(buf, i, GAP))
+			return 1;
+	return 0;
+}
+
+/* It ends where the pager's pages begin, and they are asked for at the gate. */
+TEST_F(delegate, a_read_that_begins_in_a_large_folio_ends_with_what_is_here)
+{
+	struct extpager_range r;
+	struct extpager_event ev;
+	unsigned int requests = 0;
+	uint8_t *map;
+	struct client c;
+	uint64_t end;
+	int result;
+
+	BEGIN_ON_DISK();
+	r = pages_at(self, 0, GAP, 0);
+	ASSERT_EQ(0, hand_over(self, &r, 1));
+	ASSERT_EQ(0, ready(self));
+	map = map_in_order(self, GAP);
+	ASSERT_NE(NULL, map);
+	ASSERT_TRUE(all_are(map, 0, GAP - 1));
+	/* What its reading ahead asked for. */
+	while (pager_event(&self->p, &ev, QUIET))
+		ASSERT_EQ(0, pager_error(&self->p, &ev, ev.offset, ev.length, EIO));
+	ASSERT_TRUE(some_are_large(map, GAP, GAP / 2));
+	c = client_start(read_over_the_end, &self->fd);
+	end = now_ms() + SOON;
+	do {
+		result = client_result(&c, 0);
+		if (pager_event(&self->p, &ev, 1)) {
+			ASSERT_EQ(0, pager_error(&self->p, &ev, ev.offset, ev.length, EIO));
+			requests++;
+		}
+	} while (result == CLIENT_RUNNING && now_ms() < end);
+	EXPECT_EQ(0, result);
+	/* Not again and again. */
+	EXPECT_GT(4 * 40, requests);
+	munmap(map, GAP * PAGE);
+}
+
+/* Has the page's memory a reference that is not the cache's? In a pipe it has. */
+static bool pin(const uint8_t *page, int *pipe_end)
+{
+	struct iovec one = { .iov_base = (void *)page, .iov_len = PAGE };
+	int fd[2];
+
+	if (pipe(fd))
+		return false;
+	*pipe_end = fd[0];
+	if (vmsplice(fd[1], &one, 1, 0) != (ssize_t)PAGE)
+		return false;
+	close(fd[1]);
+	return true;
+}
+
+static int store(void *arg)
+{
+	fill_page(*(uint8_t **)arg + 301 * PAGE, 9, 301);
+	return 0;
+}
+
+static int look_around(void *arg)
+{
+	uint8_t *map = *(uint8_t **)arg;
+
+	return !page_is(map + 301 * PAGE, 9, 301) || !all_are(map, 290, 301) ||
+	       !all_are(map, 302, 310);
+}
+
+/* The kernel cannot split what others have references of: it comes anew, as it would at first. */
+TEST_F(delegate, a_store_to_a_large_folio_in_use_asks_who_has_the_page)
+{
+	unsigned int requests = 0;
+	uint8_t *map, page[PAGE];
+	struct client c;
+	uint64_t waits;
+	int pinned;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	map = map_large(self);
+	ASSERT_NE(NULL, map);
+	ASSERT_TRUE(pin(map + 300 * PAGE, &pinned));
+	/* Delegated, of its device; by itself, though it is read in order. */
+	c = client_start(store, &map);
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_EQ(PAGE, target_dirty(NAME));
+	c = client_start(look_around, &map);
+	EXPECT_EQ(0, client_result(&c, SOON));
+	EXPECT_EQ(0, STAT(DATA_REQUESTS));
+	EXPECT_EQ((ssize_t)PAGE, read(pinned, page, PAGE));
+	EXPECT_TRUE(page_is(page, 7, 300));
+	close(pinned);
+	ASSERT_EQ(0, fsync(self->fd));
+
+	/* Then of its pager: whoever writes waits at the gate. */
+	munmap(map, BYTES);
+	ASSERT_TRUE(WAIT_FOR(SOON, (posix_fadvise(self->fd, 0, 0, POSIX_FADV_DONTNEED),
+				    drop_caches(), !page_is_here(self->fd, 301))));
+	fill_page(self->p.buffer, 7, 301);
+	ASSERT_EQ((ssize_t)PAGE, pwrite(self->disk, self->p.buffer, PAGE, BEGIN + 301 * PAGE));
+	map = map_large(self);
+	ASSERT_NE(NULL, map);
+	ASSERT_TRUE(pin(map + 300 * PAGE, &pinned));
+	ASSERT_EQ(0, take_back(self, 0, PAGES));
+	waits = STAT(GATE_WAITS);
+	c = client_start(store, &map);
+	EXPECT_EQ(0, serve_client(&self->p, &c, 7, &requests));
+	EXPECT_EQ(kernel_version() < 612 ? 0 : 1, requests);
+	EXPECT_EQ(requests, STAT(GATE_WAITS) - waits);
+	EXPECT_EQ(PAGE, target_dirty(NAME));
+	c = client_start(look_around, &map);
+	EXPECT_EQ(0, serve_client(&self->p, &c, 7, NULL));
+	close(pinned);
+	munmap(map, BYTES);
+}
+
+struct hurried {
+	int fd;
+	volatile bool enough;
+};
+
+/* All of it, over and over. */
+static int read_on(void *arg)
+{
+	const struct hurried *h = arg;
+	uint8_t *buf = malloc(BYTES);
+
+	while (!h->enough)
+		if (pread(h->fd, buf, BYTES, 0) != (ssize_t)BYTES)
+			return 1;
+	return 0;
+}
+
+TEST_F(delegate, stores_to_large_folios_get_on_while_others_read_them)
+{
+	struct hurried *h = shared_memory(sizeof(*h));
+	struct client reader[2];
+	unsigned int i;
+	uint8_t *map;
+	uint64_t end;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	map = map_large(self);
+	ASSERT_NE(NULL, map);
+	h->fd = self->fd;
+	for (i = 0; i < ARRAY_SIZE(reader); i++)
+		reader[i] = client_start(read_on, h);
+	end = now_ms() + SOON;
+	for (i = 0; i < PAGES && now_ms() < end; i += 4)
+		fill_page(map + i * PAGE, 9, i);
+	EXPECT_LE(PAGES, i);
+	h->enough = true;
+	for (i = 0; i < ARRAY_SIZE(reader); i++)
+		EXPECT_EQ(0, client_result(&reader[i], SOON));
+	for (i = 0; i < PAGES; i += 4) {
+		ASSERT_TRUE(page_is(map + i * PAGE, 9, i));
+		ASSERT_TRUE(all_are(map, i + 1, i + 4));
+	}
+	munmap(map, BYTES);
+	munmap(h, sizeof(*h));
+}
+
+static int read_in_order(void *arg)
+{
+	uint8_t page[PAGE];
+	uint64_t i;
+
+	if (posix_fadvise(*(int *)arg, 0, 0, POSIX_FADV_SEQUENTIAL))
+		return 1;
+	for (i = 0; i < PAGES; i++)
+		if (pread(*(int *)arg, page, PAGE, i * PAGE) != (ssize_t)PAGE ||
+		    !page_is(page, 7, i))
+			return 1;
+	return 0;
+}
+
+/* Large folios are not to a pager's cost: he is asked as much at once as if there were none. */
+TEST_F(delegate, what_was_delegated_once_is_asked_for_in_no_smaller_pieces)
+{
+	unsigned int before = 0, after = 0;
+	struct client c;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, ready(self));
+	c = client_start(read_in_order, &self->fd);
+	ASSERT_EQ(0, serve_client(&self->p, &c, 7, &before));
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, take_back(self, 0, PAGES));
+	ASSERT_TRUE(WAIT_FOR(SOON, (posix_fadvise(self->fd, 0, 0, POSIX_FADV_DONTNEED),
+				    drop_caches(), !page_is_here(self->fd, 12))));
+	c = client_start(read_in_order, &self->fd);
+	ASSERT_EQ(0, serve_client(&self->p, &c, 7, &after));
+	EXPECT_LE(after, before + 1) { TH_LOG("%u requests, then %u", before, after); }
+}
+
+static long huge_kib(void)
+{
+	return read_number("/proc/self/smaps_rollup", "FilePmdMapped:");
+}
+
+/* 2 MiB of memory in one piece may not be there at once. */
+TEST_F(delegate, an_aligned_2_mib_is_mapped_as_one_and_read_as_one)
+{
+	const uint64_t bytes = 3 * MIB;
+	struct extpager_range r;
+	uint8_t *map;
+
+	if (kernel_version() < 612)
+		SKIP(return, "no large folios before 6.12");
+	/* The kernel maps so only what does not reach to the end. */
+	BEGIN_ON_DISK(.bytes = bytes);
+	r = pages_at(self, 0, bytes / PAGE, 0);
+	ASSERT_EQ(0, hand_over(self, &r, 1));
+	ASSERT_EQ(0, ready(self));
+	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, (uintptr_t)map % (2 * MIB));
+	ASSERT_EQ(0, madvise(map, bytes, MADV_HUGEPAGE));
+	ASSERT_TRUE(WAIT_FOR(SOON, (madvise(map, bytes, MADV_DONTNEED),
+				    posix_fadvise(self->fd, 0, 0, POSIX_FADV_DONTNEED),
+				    drop_caches(), page_is(map + 100 * PAGE, 7, 100)) &&
+			     huge_kib() == 2048));
+	EXPECT_TRUE(all_are(map, 0, PAGES));
+	EXPECT_EQ((long)PAGES, in_large_folios(map, PAGES));
+	/* The first store ends that, for that page alone. */
+	fill_page(map + 77 * PAGE, 9, 77);
+	EXPECT_EQ(PAGE, target_dirty(NAME));
+	EXPECT_EQ(0, huge_kib());
+	EXPECT_TRUE(all_are(map, 0, 77) && all_are(map, 78, PAGES));
+	EXPECT_TRUE(page_is(map + 77 * PAGE, 9, 77));
+	ASSERT_EQ(0, fsync(self->fd));
+	EXPECT_EQ(1, STAT(PAGES_WRITTEN));
+	munmap(map, bytes);
+}
+
 /* ---- a device that fails ---- */
+
+TEST_F(delegate, a_bad_block_in_a_large_folio_is_one_bad_page)
+{
+	uint8_t *map, page[PAGE];
+	uint64_t i;
+
+	BEGIN_ON_FLAKY(0);
+	ASSERT_TRUE(flaky_page_fails(BEGIN / PAGE + 205));
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_SEQUENTIAL));
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(i != 205, reads(self, i, 7)) { TH_LOG("page %lu", i); }
+	ASSERT_TRUE(WAIT_FOR(SOON, (posix_fadvise(self->fd, 0, 0, POSIX_FADV_DONTNEED),
+				    drop_caches(), !page_is_here(self->fd, 12))));
+	map = map_in_order(self, PAGES);
+	ASSERT_NE(NULL, map);
+	EXPECT_TRUE(all_are(map, 0, 205));
+	EXPECT_EQ(BUS_ADRERR, try_read(map + 205 * PAGE, NULL));
+	EXPECT_TRUE(all_are(map, 206, PAGES));
+	EXPECT_EQ(-1, pread(self->fd, page, PAGE, 205 * PAGE));
+	EXPECT_EQ(EIO, errno);
+	for (i = 204; i < 207; i += 2)
+		EXPECT_TRUE(reads(self, i, 7));
+	EXPECT_TRUE(some_are_large(map, 205, 1));
+	EXPECT_EQ(0, STAT(DATA_REQUESTS));
+	munmap(map, BYTES);
+}
 
 TEST_F(delegate, a_bad_block_is_one_bad_page)
 {

@@ -101,27 +101,7 @@ static long resident(struct worker *w)
 /* Pages of the range whose flags in /proc/kpageflags have all of @seed, a mask. */
 static long do_count_flags(struct order *o)
 {
-	int pagemap = open("/proc/self/pagemap", O_RDONLY);
-	int flags = open("/proc/kpageflags", O_RDONLY);
-	uint64_t entry, bits, at;
-	long nr = 0;
-
-	if (pagemap < 0 || flags < 0)
-		return -errno;
-	for (at = o->offset; at < o->offset + o->length; at += PAGE) {
-		uint64_t page = ((uintptr_t)o->map + at) / PAGE;
-
-		if (pread(pagemap, &entry, 8, page * 8) != 8)
-			return -EIO;
-		if (!(entry >> 63))
-			continue;
-		if (pread(flags, &bits, 8, (entry & ((1ULL << 55) - 1)) * 8) != 8)
-			return -EIO;
-		nr += (bits & o->seed) == o->seed;
-	}
-	close(pagemap);
-	close(flags);
-	return nr;
+	return pages_flagged((uint8_t *)o->map + o->offset, o->length / PAGE, o->seed);
 }
 
 static long flagged(struct worker *w, uint64_t mask)

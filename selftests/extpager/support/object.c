@@ -110,6 +110,32 @@ bool page_is_here(int fd, uint64_t index)
 	return here;
 }
 
+long pages_flagged(const void *map, uint64_t nr, uint64_t mask)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY);
+	int flags = open("/proc/kpageflags", O_RDONLY);
+	uint64_t entry, bits, page = (uintptr_t)map / PAGE, end = page + nr;
+	long found = 0;
+
+	if (pagemap < 0 || flags < 0)
+		found = -errno;
+	for (; page < end && found >= 0; page++) {
+		if (pread(pagemap, &entry, 8, page * 8) != 8)
+			found = -EIO;
+		else if (!(entry >> 63))
+			continue;
+		else if (pread(flags, &bits, 8, (entry & ((1ULL << 55) - 1)) * 8) != 8)
+			found = -EIO;
+		else
+			found += (bits & mask) == mask;
+	}
+	if (pagemap >= 0)
+		close(pagemap);
+	if (flags >= 0)
+		close(flags);
+	return found;
+}
+
 bool pages_are(int fd, uint64_t index, uint64_t nr, uint64_t seed)
 {
 	uint8_t page[PAGE];

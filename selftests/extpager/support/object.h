@@ -27,6 +27,11 @@ bool fill_pages(int fd, uint64_t base, uint64_t pages, uint64_t seed);
 /* The pager registers what @fd is, and closes it. */
 int pager_use(struct pager *p, int fd);
 bool page_is_here(int fd, uint64_t index);
+/*
+ * Of pages that the caller has mapped, and touched, those whose flags in /proc/kpageflags have
+ * all of @mask; or -errno.
+ */
+long pages_flagged(const void *map, uint64_t nr, uint64_t mask);
 /* They come by themselves, and have @seed's pattern; who reads what is here asks nobody. */
 bool pages_are(int fd, uint64_t index, uint64_t nr, uint64_t seed);
 /* Answer everything well until @c ends; its result. Counts DATA_REQUESTs. */
