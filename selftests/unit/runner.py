@@ -288,7 +288,11 @@ def behaviours_not_shown_are_missed():
     part = required.keys() - full
     # Some are shown in full on some kernels only, or not in the guests.
     assert {(1, "debug"), (145, "6.12"), (135, "host")} < full, required
-    assert {(123, "6.1"), (145, "debug"), (135, "6.12")} < part, required
+    assert {(123, "6.1"), (145, "debug"), (135, "6.12"), (121, "debug")} < part, required
+    # What takes long is shown in full by check-deep.
+    deep = behaviours.load(deep=True)
+    assert required.items() - deep.items() == {((121, place), False) for place in places[:3]}
+    assert deep[150, "debug"] and (150, "debug") not in required
     assert behaviours.missing(full, part, places, required) == []
     assert behaviours.missing(full - {(3, "debug")}, part, places, required) == [
         ("behaviour:3", "debug", "did not run")]

@@ -13,14 +13,17 @@ PATH = tree.SELFTESTS / "behaviours"
 KERNELS = ("6.1", "6.12", "debug")
 
 
-def load():
+def load(deep=False):
     """{(number, place): whether it must be shown in full there}. A line has numbers and
     ranges like 10-23, wanted on each kernel. A part is enough of 115?. Where a place
-    follows, as in 145?@debug, that is for this place, whatever was said of all."""
+    follows, as in 145?@debug, that is for this place, whatever was said of all; so is
+    121+, in full and everywhere, for check-deep."""
     required = {}
     for line in PATH.read_text().splitlines():
         for word in line.partition("#")[0].split():
-            match = re.fullmatch(r"(\d+)(?:-(\d+))?(\?)?(?:@(\S+))?", word)
+            if word.endswith("+") and not deep:
+                continue
+            match = re.fullmatch(r"(\d+)(?:-(\d+))?(\?)?(?:@(\S+)|\+)?", word)
             if not match or match.group(4) not in (None, "host", *KERNELS):
                 raise tree.BuildError(f"{PATH.name}: what is \"{word}\"?")
             first, last, part, place = match.groups()

@@ -317,7 +317,7 @@ class Session:
         if not self.only:
             unseen = behaviours.missing(self.shown_at, self.partly_at,
                                         [*places, *(["host"] if "unit" in kinds else [])],
-                                        behaviours.load(), self.sampled and not self.deep)
+                                        behaviours.load(self.deep), self.sampled)
             failures += unseen
             counts["failed"] += len(unseen)
         self.write_report()
