@@ -849,6 +849,7 @@ int extpager_request_page(struct extpager_object *obj, pgoff_t index, bool try_h
 #define EXTPAGER_GFP_SPARING	(__GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 bool extpager_await_memory(unsigned long *since);
 void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
+void extpager_wake_absent(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
 void extpager_folio_supplied(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_failed(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error);

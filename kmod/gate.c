@@ -122,14 +122,18 @@ static void waiter_add(struct extpager_waiter *w, struct extpager_object *obj, p
 }
 
 /*
- * Has an earlier pager been asked for the page? Then the present one is, in its turn: who
- * asked by itself would get ahead of others, or let them pass. Zeros and the spill have no turn.
+ * Has an earlier pager been asked for the page? Then the present one is, in its turn, by the
+ * target's worker: who asked by itself would get ahead of others, or let them pass. What the
+ * kernel has or has lost has no turn; nor has anything if no worker comes.
  */
 static bool comes_in_turn(struct extpager_object *obj, pgoff_t index)
 {
-	return unlikely(!list_empty(&obj->target->parked)) && !READ_ONCE(obj->zeros) &&
-	       !extpager_spilled(obj, index) &&
-	       extpager_request_recorded(obj, EXTPAGER_EV_DATA_REQUEST, index, 1);
+	struct extpager_target *t = obj->target;
+
+	return unlikely(!list_empty(&t->parked)) && !READ_ONCE(obj->zeros) &&
+	       !extpager_spilled(obj, index) && !extpager_lost(obj, index) &&
+	       extpager_request_recorded(obj, EXTPAGER_EV_DATA_REQUEST, index, 1) &&
+	       work_busy(&t->resend_work.work);
 }
 
 /* For the waiter itself: need it not ask for the page any more? */
@@ -704,6 +708,9 @@ static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, 
 /* A page that is here, in a large folio, becomes one by itself. False: its pager has it. */
 static bool split_here(struct extpager_object *obj, pgoff_t index)
 {
+	/* Then page_mkwrite refuses, and its neighbours stay. */
+	if (READ_ONCE(obj->state) == EXTPAGER_OBJECT_GONE || READ_ONCE(obj->target->draining))
+		return true;
 	extpager_split(obj, index);
 	if (extpager_page_uptodate(obj->inode.i_mapping, index))
 		return true;

@@ -573,13 +573,12 @@ again:
  * @index: first page
  * @nr: pages
  *
- * Does not wait. Whoever waits for a page that could not be asked for is woken
- * to try by itself.
+ * Does not wait. Some may not have been asked for: see extpager_wake_absent().
  */
 void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t nr)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
-	pgoff_t i, pages = object_pages(obj);
+	pgoff_t pages = object_pages(obj);
 
 	if (index >= pages)
 		return;
@@ -589,12 +588,22 @@ void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t 
 		DEFINE_READAHEAD(rac, NULL, &ra, mapping, index);
 
 		page_cache_ra_unbounded(&rac, nr, 0);
-	} else if (!extpager_request_page(obj, index, false)) {
-		return;
+	} else {
+		extpager_request_page(obj, index, false);
 	}
-	for (i = index; i < index + nr; i++)
-		if (page_absent(mapping, i))
-			extpager_gate_wake(obj, i, 1, -EAGAIN);
+}
+
+/**
+ * extpager_wake_absent() - have those who wait for what is missing try by themselves
+ * @obj: object
+ * @index: first page
+ * @nr: pages
+ */
+void extpager_wake_absent(struct extpager_object *obj, pgoff_t index, pgoff_t nr)
+{
+	for (; nr; nr--, index++)
+		if (page_absent(obj->inode.i_mapping, index))
+			extpager_gate_wake(obj, index, 1, -EAGAIN);
 }
 
 /**

@@ -478,7 +478,8 @@ void extpager_object_init_done(struct extpager_object *obj, int error, u32 attri
 	} else if (obj->initialised) {
 		/* Clients have lived through one pager: they wait for a better one. */
 		extpager_object_init_unsent(obj);
-		mod_delayed_work(extpager_wq, &t->resend_work, HZ);
+		/* What is due earlier stays so. */
+		queue_delayed_work(extpager_wq, &t->resend_work, HZ);
 	} else {
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_FAILED);
 	}

@@ -238,6 +238,9 @@ void extpager_requests_resend(struct extpager_target *t)
 			extpager_request_close(req, EXTPAGER_REQUEST_ENDED, -EAGAIN);
 			spin_unlock(&t->lock);
 			extpager_request_settle(req, EXTPAGER_REQUEST_ENDED);
+			/* Now that no record keeps them waiting for their turn. */
+			if (op == EXTPAGER_EV_DATA_REQUEST)
+				extpager_wake_absent(obj, req->index, req->nr);
 		} else {
 			spin_unlock(&t->lock);
 		}
