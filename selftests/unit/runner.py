@@ -164,7 +164,7 @@ def what_is_left_to_check_deep_is_run_there_or_when_it_is_asked_for():
         assert options.get("only") or {"sysfs", "death"} <= selected & expected
 
 
-def a_check_runs_each_program_on_one_of_the_sampled_kernels():
+def a_check_runs_each_program_on_one_sampled_kernel_at_most():
     kernels = {name: tree.Kernel(name, Path("/nowhere")) for name in ("6.1", "6.12", "debug")}
     seen = {"6.1": set(), "debug": set()}
     for seed in range(20):
@@ -447,7 +447,7 @@ def main():
              only_an_oops_of_the_emulator_is_forgiven,
              a_boot_that_never_came_to_us_is_repeated,
              what_is_left_to_check_deep_is_run_there_or_when_it_is_asked_for,
-             a_check_runs_each_program_on_one_of_the_sampled_kernels,
+             a_check_runs_each_program_on_one_sampled_kernel_at_most,
              shares_of_the_mutants_are_all_of_them,
              a_failed_test_is_quoted_from_its_beginning, a_failed_test_says_why,
              a_program_that_dies_names_its_test,

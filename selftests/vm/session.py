@@ -51,7 +51,7 @@ class Session:
     def __init__(self, seed=None, deep=False, only=(), quiet=False, sampled=False):
         self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
         self.deep, self.only, self.quiet = deep, tuple(only), quiet
-        self.sampled = sampled          # one of tree.SAMPLED will do for a program
+        self.sampled = sampled          # a program runs on one of tree.SAMPLED at most
         self.seen = {}                  # (test, place): pass, fail or skip
         self.why = {}                   # (test, place): [reason], of failures
         self.seconds = {}               # (test, place): how long it took, in a machine
