@@ -191,7 +191,7 @@ static bool is_sane(const struct operation *op, int result)
 /* Each, or in a usual run some of those of a long operation; every time others. */
 static unsigned int next_of(unsigned int n, uint64_t *random)
 {
-	return n + (n < FIRST ? 1 : 1 + test_random(random) % test_rounds(1, 1, 16));
+	return n + (n < FIRST ? 1 : 1 + test_random(random) % test_rounds(1, 1, 32));
 }
 
 static bool sweep(struct bench *b, const struct operation *op)
