@@ -87,8 +87,8 @@ static int check_file(struct file *file)
 		return -EINVAL;
 	/* Those of proc, sysfs, cgroup, debugfs and the like say what is so for who reads them. */
 	if (!file->f_op->read_iter || file->f_mapping->a_ops == &empty_aops ||
-	    (S_ISREG(mode) && file_inode(file)->i_sb->s_iflags &
-			      (SB_I_USERNS_VISIBLE | SB_I_NOEXEC)))
+	    (S_ISREG(mode) && (extpager_sb_restricted(file_inode(file)->i_sb) ||
+			       file_inode(file)->i_sb->s_iflags & SB_I_NOEXEC)))
 		return -EOPNOTSUPP;
 	/* Stacked on each other they would wait for pagers in a worker. */
 	if (file->f_mapping->a_ops == &extpager_aops ||

@@ -6,7 +6,6 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/highmem.h>
-#include <linux/pagevec.h>
 #include <linux/writeback.h>
 
 #include "delegate.h"
@@ -33,7 +32,7 @@ static bool io_begin(struct extpager_delegated_run *run, pgoff_t index, unsigned
 {
 	bool write = op_is_write(run->opf);
 	struct extpager_object *obj = run->obj;
-	const struct delegation *range;
+	const struct delegated_range *range;
 	struct extpager_delegations *d;
 	struct block_device *bdev = NULL;
 	struct delegated_io *io;

@@ -65,7 +65,7 @@ void extpager_delegations_unuse(struct extpager_delegations *d)
 	}
 }
 
-static void range_begin_at(struct delegation *range, pgoff_t index)
+static void range_begin_at(struct delegated_range *range, pgoff_t index)
 {
 	range->pos += (u64)(index - range->first) << PAGE_SHIFT;
 	range->first = index;
@@ -85,9 +85,9 @@ static bool table_flushes(const struct extpager_delegations *d, const struct blo
  * There is room, but for devices: too many are counted. Neighbours that go on where the last
  * one ends are one with it.
  */
-static void table_add(struct extpager_delegations *d, const struct delegation *range)
+static void table_add(struct extpager_delegations *d, const struct delegated_range *range)
 {
-	struct delegation *prev = d->nr ? &d->range[d->nr - 1] : NULL;
+	struct delegated_range *prev = d->nr ? &d->range[d->nr - 1] : NULL;
 
 	if (prev && prev->last + 1 == range->first && prev->backing == range->backing &&
 	    prev->read_only == range->read_only &&
@@ -106,15 +106,15 @@ static void table_add(struct extpager_delegations *d, const struct delegation *r
 
 /* The old ranges but for the given ones, which take their place unless they have no file. */
 static void table_merge(struct extpager_delegations *d, const struct extpager_delegations *old,
-			const struct delegation *given, unsigned int nr)
+			const struct delegated_range *given, unsigned int nr)
 {
-	const struct delegation *end = old ? old->range + old->nr : NULL;
-	const struct delegation *next = old ? old->range : NULL;
-	struct delegation cur = { .first = 1 };		/* none: it ends before it begins */
+	const struct delegated_range *end = old ? old->range + old->nr : NULL;
+	const struct delegated_range *next = old ? old->range : NULL;
+	struct delegated_range cur = { .first = 1 };		/* none: it ends before it begins */
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		const struct delegation *g = &given[i];
+		const struct delegated_range *g = &given[i];
 
 		for (;;) {
 			if (cur.first > cur.last) {
@@ -123,7 +123,7 @@ static void table_merge(struct extpager_delegations *d, const struct extpager_de
 				cur = *next++;
 			}
 			if (cur.first < g->first) {
-				struct delegation before = cur;
+				struct delegated_range before = cur;
 
 				before.last = min(cur.last, g->first - 1);
 				table_add(d, &before);
@@ -263,7 +263,7 @@ void extpager_delegations_free(struct extpager_object *obj)
 bool __extpager_delegated(struct extpager_object *obj, pgoff_t index, bool write)
 {
 	const struct extpager_delegations *d;
-	const struct delegation *range = NULL;
+	const struct delegated_range *range = NULL;
 	bool found;
 
 	rcu_read_lock();
@@ -304,7 +304,7 @@ pgoff_t extpager_delegated_pages(struct extpager_object *obj, pgoff_t index, boo
 
 /* One range of the caller's; a file comes with a reference. */
 static int check_range(struct extpager_port *port, const struct extpager_object *obj,
-		       const struct extpager_range *range, bool revoke, struct delegation *out)
+		       const struct extpager_range *range, bool revoke, struct delegated_range *out)
 {
 	u64 size = i_size_read(&obj->inode);
 	struct block_device *bdev;
@@ -346,12 +346,12 @@ static int check_range(struct extpager_port *port, const struct extpager_object 
 }
 
 /* Return: the ranges, as many as @arg says, or an ERR_PTR. */
-static struct delegation *take_ranges(struct extpager_port *port, struct extpager_object *obj,
-				      const struct extpager_delegate *arg)
+static struct delegated_range *take_ranges(struct extpager_port *port, struct extpager_object *obj,
+					   const struct extpager_delegate *arg)
 {
 	const struct extpager_range __user *from = u64_to_user_ptr(arg->ranges);
 	bool revoke = arg->flags & EXTPAGER_DELEGATE_REVOKE;
-	struct delegation *given;
+	struct delegated_range *given;
 	unsigned int i;
 	int ret = 0;
 
@@ -396,7 +396,7 @@ static int may_delegate(const struct extpager_port *port, const struct extpager_
  */
 static struct extpager_delegations *
 replace_table(struct extpager_port *port, struct extpager_object *obj,
-	      const struct delegation *given, const struct extpager_delegate *arg)
+	      const struct delegated_range *given, const struct extpager_delegate *arg)
 {
 	struct extpager_target *t = obj->target;
 	struct extpager_delegations *old, *d;
@@ -440,7 +440,7 @@ replace_table(struct extpager_port *port, struct extpager_object *obj,
 }
 
 /* What a pager was asked for is asked for again, and no pager then. */
-static void ask_anew(struct extpager_object *obj, const struct delegation *range)
+static void ask_anew(struct extpager_object *obj, const struct delegated_range *range)
 {
 	struct extpager_claim claim;
 
@@ -456,7 +456,7 @@ static int delegate(struct extpager_port *port, struct extpager_object *obj,
 		    const struct extpager_delegate *arg)
 {
 	struct extpager_delegations *old;
-	struct delegation *given;
+	struct delegated_range *given;
 	unsigned int i;
 	int ret = 0;
 

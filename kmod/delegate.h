@@ -5,7 +5,7 @@
 
 #include "extpager.h"
 
-struct delegation {
+struct delegated_range {
 	pgoff_t first, last;
 	u64 pos;			/* in the file, of the first page */
 	struct extpager_backing *backing;
@@ -25,7 +25,7 @@ struct extpager_delegations {
 	unsigned int nr_devices;
 	struct block_device *devices[DEVICES_MAX];	/* that are written to */
 	unsigned int nr;
-	struct delegation range[];
+	struct delegated_range range[];
 };
 
 /* The range that has the page, or the first one behind it; @d->nr: none. */
@@ -44,8 +44,8 @@ static inline unsigned int table_find(const struct extpager_delegations *d, pgof
 	return low;
 }
 
-static inline const struct delegation *table_lookup(const struct extpager_delegations *d,
-						    pgoff_t index)
+static inline const struct delegated_range *table_lookup(const struct extpager_delegations *d,
+							 pgoff_t index)
 {
 	unsigned int i = table_find(d, index);
 

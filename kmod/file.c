@@ -205,7 +205,7 @@ static struct folio *write_begin(struct extpager_object *obj, loff_t pos, size_t
 	if (IS_ERR(folio)) {
 		if (!whole_page(obj, pos, len))
 			return ERR_PTR(-EAGAIN);
-		folio = filemap_alloc_folio(gfp, 0);
+		folio = filemap_alloc_folio(gfp, 0, NULL);
 		if (!folio)
 			return ERR_PTR(-ENOMEM);
 		ret = filemap_add_folio(mapping, folio, index, gfp);
@@ -276,7 +276,7 @@ static ssize_t write_page(struct extpager_object *obj, loff_t pos, struct iov_it
 	folio = write_begin(obj, pos, len, how_hard);
 	if (IS_ERR(folio))
 		return PTR_ERR(folio);
-	copied = copy_page_from_iter_atomic(folio_page(folio, 0), offset_in_page(pos), len, from);
+	copied = copy_folio_from_iter_atomic(folio, offset_in_page(pos), len, from);
 	flush_dcache_folio(folio);
 	taken = write_end(obj, folio, pos, len, copied);
 	if (taken < (ssize_t)copied)

@@ -3,7 +3,6 @@
  * The page cache's side of an object: address_space_operations. Missing pages
  * become data requests, dirty ones data returns. It knows requests, not rings.
  */
-#include <linux/pagevec.h>
 #include <linux/sched/signal.h>
 #include <linux/writeback.h>
 
@@ -336,7 +335,7 @@ static __always_inline void page_in_add(struct page_in *in, struct folio *folio,
 /* A locked page of the cache, or NULL: somebody else's is there, or there is no memory. */
 static struct folio *add_page(struct address_space *mapping, pgoff_t index, gfp_t gfp)
 {
-	struct folio *folio = filemap_alloc_folio(gfp, 0);
+	struct folio *folio = filemap_alloc_folio(gfp, 0, NULL);
 
 	if (!folio)
 		return NULL;
@@ -437,7 +436,7 @@ static int request_page(struct extpager_object *obj, pgoff_t index, gfp_t gfp)
 	int ret = -ENOMEM, error;
 
 	filemap_invalidate_lock_shared(mapping);
-	folio = filemap_alloc_folio(gfp, 0);
+	folio = filemap_alloc_folio(gfp, 0, NULL);
 	if (!folio)
 		goto unlock;
 	ret = filemap_add_folio(mapping, folio, index, gfp);
@@ -635,7 +634,7 @@ int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 	    READ_ONCE(obj->generation) != generation)
 		goto out_unlock;
 	ret = -ENOMEM;
-	folio = filemap_alloc_folio(gfp, 0);
+	folio = filemap_alloc_folio(gfp, 0, NULL);
 	if (!folio)
 		goto out_unlock;
 	ret = -EFAULT;

@@ -153,7 +153,7 @@ static int object_sync_fs(struct super_block *sb, int wait)
 const struct super_operations extpager_object_sops = {
 	.alloc_inode	= object_alloc_inode,
 	.free_inode	= object_free_inode,
-	.drop_inode	= generic_delete_inode,
+	.drop_inode	= inode_just_drop,
 	.evict_inode	= object_evict_inode,
 	.sync_fs	= object_sync_fs,
 	.statfs		= simple_statfs,

@@ -144,7 +144,7 @@ static struct inode *pathfs_inode(struct super_block *sb, struct extpager_target
 		kfree(p);
 		return ERR_PTR(-ENOMEM);
 	}
-	if (!(inode->i_state & I_NEW)) {
+	if (!(inode_state_read_once(inode) & I_NEW)) {
 		kfree(p);
 		return inode;
 	}
@@ -184,8 +184,9 @@ static struct dentry *pathfs_lookup(struct inode *dir, struct dentry *dentry, un
 }
 
 /* The target may have gone, or be another one of the same name. */
-static int pathfs_d_revalidate(struct dentry *dentry, unsigned int flags)
+static int pathfs_d_revalidate(EXTPAGER_REVALIDATE_ARGS)
 {
+	const struct qstr *called = extpager_revalidate_name();
 	struct inode *inode = d_inode_rcu(dentry);
 	struct extpager_target *t;
 	char name[EXTPAGER_NAME_MAX + 1];
@@ -195,10 +196,10 @@ static int pathfs_d_revalidate(struct dentry *dentry, unsigned int flags)
 		return -ECHILD;
 	if (IS_ROOT(dentry))
 		return 1;
-	if (!inode || dentry->d_name.len > EXTPAGER_NAME_MAX)
+	if (!inode || called->len > EXTPAGER_NAME_MAX)
 		return 0;
-	memcpy(name, dentry->d_name.name, dentry->d_name.len);
-	name[dentry->d_name.len] = 0;
+	memcpy(name, called->name, called->len);
+	name[called->len] = 0;
 	t = extpager_target_find(name);
 	if (t) {
 		valid = inode->i_ino == PATHFS_ROOT_INO + t->id && !READ_ONCE(t->draining);
@@ -306,7 +307,7 @@ static int pathfs_sync_fs(struct super_block *sb, int wait)
 
 static const struct super_operations pathfs_sops = {
 	.evict_inode	= pathfs_evict_inode,
-	.drop_inode	= generic_delete_inode,
+	.drop_inode	= inode_just_drop,
 	.sync_fs	= pathfs_sync_fs,
 	.statfs		= simple_statfs,
 };
@@ -327,7 +328,7 @@ static int pathfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	sb->s_blocksize_bits = PAGE_SHIFT;
 	sb->s_magic = PATHFS_MAGIC;
 	sb->s_op = &pathfs_sops;
-	sb->s_d_op = &pathfs_dops;
+	set_default_d_op(sb, &pathfs_dops);
 	sb->s_time_gran = 1;
 	/* sync(2) reaches the targets' own super blocks by itself. */
 	sb->s_iflags |= SB_I_SKIP_SYNC;

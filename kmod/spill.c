@@ -17,7 +17,6 @@
  */
 #include <linux/highmem.h>
 #include <linux/memcontrol.h>
-#include <linux/pagevec.h>
 #include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
 #include <linux/shmem_fs.h>
@@ -247,7 +246,7 @@ static struct extpager_spill *spill_create(struct extpager_object *obj)
 	if (!s)
 		return NULL;
 	s->file = shmem_file_setup("extpager-spill", PAGE_ALIGN(i_size_read(&obj->inode)),
-				   VM_NORESERVE);
+				   mk_vma_flags(VMA_NORESERVE_BIT));
 	if (IS_ERR(s->file)) {
 		kfree(s);
 		return NULL;
@@ -501,7 +500,7 @@ static int spill_lose(struct extpager_object *obj, pgoff_t index, int error)
 	/* What is lost of a range that is zeroed is forgotten when nobody has this lock. */
 	if (!filemap_invalidate_trylock_shared(mapping))
 		return ret;
-	folio = filemap_alloc_folio(SPILL_GFP, 0);
+	folio = filemap_alloc_folio(SPILL_GFP, 0, NULL);
 	if (!folio)
 		goto out_unlock;
 	ret = filemap_add_folio(mapping, folio, index, SPILL_GFP);

@@ -3,7 +3,6 @@
  * Until it is in the store: who waits for dirty pages to be taken, for spilled
  * ones and zeroed ranges to follow, and for the pager's barrier.
  */
-#include <linux/pagevec.h>
 #include <linux/rcupdate_wait.h>
 #include <linux/sched/signal.h>
 #include <linux/writeback.h>

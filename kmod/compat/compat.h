@@ -17,25 +17,37 @@
 #include <linux/pagemap.h>
 #include <linux/uio.h>
 #include <net/genetlink.h>
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 1, 0)
+#include <linux/pagevec.h>
+#else
+#include <linux/folio_batch.h>
+#endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "extpager needs Linux 6.1 or newer"
 #endif
 
+/* 6.18: flags of pages have a type. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
+#define extpager_flags(folio) (&(folio)->flags)
+#else
+#define extpager_flags(folio) (&(folio)->flags.f)
+#endif
+
 /* Looks at a folio without a reference, which may be part of another one by now. */
 static inline bool extpager_peek_uptodate(struct folio *folio)
 {
-	return test_bit(PG_uptodate, &folio->flags);
+	return test_bit(PG_uptodate, extpager_flags(folio));
 }
 
 static inline bool extpager_peek_locked(struct folio *folio)
 {
-	return test_bit(PG_locked, &folio->flags);
+	return test_bit(PG_locked, extpager_flags(folio));
 }
 
 static inline bool extpager_peek_large(struct folio *folio)
 {
-	return test_bit(PG_head, &folio->flags);
+	return test_bit(PG_head, extpager_flags(folio));
 }
 
 /*
@@ -182,16 +194,79 @@ static inline struct user_namespace *file_mnt_idmap(struct file *file)
 }
 #endif
 
-/* 6.6: generic_fillattr() takes the request mask, update_time no time. */
+/* 6.6: generic_fillattr() takes the request mask. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
 #define extpager_fillattr(idmap, mask, inode, stat) generic_fillattr(idmap, inode, stat)
-#define EXTPAGER_UPDATE_TIME_ARGS struct inode *inode, struct timespec64 *now, int flags
-#define extpager_update_time(inode) generic_update_time(inode, now, flags)
 #else
 #define extpager_fillattr(idmap, mask, inode, stat) generic_fillattr(idmap, mask, inode, stat)
+#endif
+
+/* 6.6: update_time gets no time; 7.0: but is told which it is. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+#define EXTPAGER_UPDATE_TIME_ARGS struct inode *inode, struct timespec64 *now, int flags
+#define extpager_update_time(inode) generic_update_time(inode, now, flags)
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
 #define EXTPAGER_UPDATE_TIME_ARGS struct inode *inode, int flags
 #define extpager_update_time(inode) generic_update_time(inode, flags)
+#else
+#define EXTPAGER_UPDATE_TIME_ARGS struct inode *inode, enum fs_update_time type, unsigned int flags
+#define extpager_update_time(inode) generic_update_time(inode, type, flags)
 #endif
+
+/* 6.14: what is looked up is told beside the dentry, whose name may change. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+#define EXTPAGER_REVALIDATE_ARGS struct dentry *dentry, unsigned int flags
+#define extpager_revalidate_name() (&dentry->d_name)
+#else
+#define EXTPAGER_REVALIDATE_ARGS \
+	struct inode *dir, const struct qstr *qname, struct dentry *dentry, unsigned int flags
+#define extpager_revalidate_name() qname
+#endif
+
+/* 6.17: a super block's dentry operations have a setter. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+static inline void set_default_d_op(struct super_block *sb, const struct dentry_operations *ops)
+{
+	sb->s_d_op = ops;
+}
+#endif
+
+/* 6.18: atomic copies take folios, and inodes are dropped under another name. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
+#define inode_just_drop generic_delete_inode
+#endif
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#define copy_folio_from_iter_atomic(folio, offset, bytes, iter) \
+	copy_page_from_iter_atomic(folio_page(folio, 0), offset, bytes, iter)
+#endif
+
+/* 6.19: an inode's state is read by a function, and folios may follow a memory policy. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+#define inode_state_read_once(inode) READ_ONCE((inode)->i_state)
+
+static inline struct folio *extpager_filemap_alloc_folio(gfp_t gfp, unsigned int order)
+{
+	return filemap_alloc_folio(gfp, order);
+}
+#undef filemap_alloc_folio
+#define filemap_alloc_folio(gfp, order, policy) extpager_filemap_alloc_folio(gfp, order)
+#endif
+
+/* 7.1: a mapping's flags have a type. */
+#ifndef mk_vma_flags
+#define mk_vma_flags(bit) BIT(bit)
+#define VMA_NORESERVE_BIT ilog2(VM_NORESERVE)
+#endif
+
+/* Does the kernel make its files up? 7.1: the type says so, not each super block. */
+static inline bool extpager_sb_restricted(const struct super_block *sb)
+{
+#ifdef SB_I_USERNS_VISIBLE
+	return sb->s_iflags & SB_I_USERNS_VISIBLE;
+#else
+	return sb->s_type->fs_flags & FS_USERNS_MOUNT_RESTRICTED;
+#endif
+}
 
 /* 6.4: a class has no owner. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
