@@ -20,7 +20,7 @@ SHARED = ("timeout", "kernels", "module", "deep", "idle")
 SWITCHES = ("mem", "smp", "swap", "disk", "disks", "params", "cmdline")
 TIMEOUT = 120
 
-KERNELS = ("6.1", "6.12", "debug", "kcsan")
+KERNELS = ("6.1", "6.12", "debug", "kcsan", "newest")
 # What runs on kcsan, unless something else is asked for: where threads of ours meet.
 MEETING = ("deadlines", "death", "exerciser", "fuzz", "hostile", "lifecycle", "netlink", "observe",
            "pagein", "queues", "spill", "sysfs", "torture", "ways", "writeback")
