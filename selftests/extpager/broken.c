@@ -341,6 +341,27 @@ TEST_F(lost, neither_a_push_nor_a_successor_nor_the_end_of_use_hides_it)
 	EXPECT_EQ(0, worker_do(&self->w, do_check, AT, PAGE, 3));
 }
 
+/* The request for it is overdue, and the pager that is waited for is silent. */
+TEST_F(lost, who_reads_it_waits_for_no_pager)
+{
+	struct target_options wait = { .page_in_ms = 200, .page_in_action = EXTPAGER_ACTION_WAIT };
+	struct extpager_event ev;
+	struct worker first;
+
+	BEHAVIOURS(129);
+	ASSERT_EQ(0, target_set(NAME, &wait));
+	ASSERT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_RANDOM));
+	ASSERT_TRUE(worker_start(&first, self->fd, BYTES));
+	worker_begin(&first, do_read, AT, PAGE, 2);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_REQUEST, &ev, SOON));
+	ASSERT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_STALLED));
+	ASSERT_EQ((long)PAGE, worker_do(&self->w, do_write, AT, PAGE, 2));
+	EXPECT_EQ(0, worker_end(&first, WORKER_MS));
+	ASSERT_TRUE(breaks(&self->fd));
+	EXPECT_LOST(&self->w);
+	worker_stop(&first);
+}
+
 /* All of it, to a disk that has @SEED's pattern. */
 static bool hand_over(FIXTURE_DATA(lost) *self)
 {
