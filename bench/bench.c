@@ -54,8 +54,9 @@ static struct testcase testcases[] = {
 
 static const struct system *const systems[] = {
 	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &uffd_minor_system,
-	&fuse_system, &ublk_system, &extpager_copy_system, &extpager_file_system,
-	&extpager_delegate_system, &extpager_watched_system,
+	&fuse_system, &fuse_uring_system, &ublk_system,
+	&extpager_copy_system, &extpager_file_system, &extpager_delegate_system,
+	&extpager_watched_system,
 	/* Spoilt: measured only to see that their results are refused. */
 	&extpager_slow_system, &extpager_shifted_system,
 };
@@ -69,7 +70,7 @@ static struct testcase timed = {
 
 static const struct system *const timed_systems[] = {
 	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &uffd_minor_system,
-	&fuse_system, &ublk_system, &pagerd_copy_system, &pagerd_file_system,
+	&fuse_system, &fuse_uring_system, &ublk_system, &pagerd_copy_system, &pagerd_file_system,
 	&pagerd_delegate_system,
 };
 

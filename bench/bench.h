@@ -82,6 +82,7 @@ extern const struct system uffd_batched_system;
 extern const struct system uffd_sigbus_system;
 extern const struct system uffd_minor_system;
 extern const struct system fuse_system;
+extern const struct system fuse_uring_system;
 extern const struct system ublk_system;
 extern const struct system extpager_copy_system;
 extern const struct system extpager_file_system;

@@ -7,8 +7,8 @@ from plan import CASES
 
 COLOURS = {"mmap": "#8c8c8c", "userfaultfd": "#9ecae1", "userfaultfd-batched": "#6baed6",
            "userfaultfd-sigbus": "#3182bd", "userfaultfd-minor": "#08519c",
-           "fuse": "#fdae6b", "ublk": "#e6550d", "extpager-copy": "#31a354",
-           "extpager-file": "#006d2c", "extpager-delegate": "#00441b",
+           "fuse": "#fdae6b", "fuse-uring": "#fd8d3c", "ublk": "#e6550d",
+           "extpager-copy": "#31a354", "extpager-file": "#006d2c", "extpager-delegate": "#00441b",
            "extpager-watched": "#74c476", "extpager-slow": "#de2d26", "extpager-shifted": "#de2d26"}
 ROW, MARGIN, WIDTH = 24, 108, 900        # pixels
 CURVES_HEIGHT = 420
