@@ -965,6 +965,9 @@ struct extpager_waiter {
 
 void extpager_gate_init(void);
 void extpager_gate_exit(void);
+void extpager_gate_enter(struct extpager_waiter *w, struct extpager_object *obj, pgoff_t index,
+			 u32 access);
+int extpager_gate_leave(struct extpager_waiter *w);
 vm_fault_t extpager_fault(struct vm_fault *vmf);
 vm_fault_t extpager_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end);
 vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf);

@@ -151,6 +151,19 @@ static void waiter_count(const struct extpager_waiter *w)
 		extpager_count(w->object->target, OVERLAPS);
 }
 
+/**
+ * extpager_gate_enter() - be told the fate of a page, while waiting elsewhere
+ * @w: the waiter, until extpager_gate_leave()
+ * @obj: object
+ * @index: page
+ * @access: EXTPAGER_ACCESS_*
+ */
+void extpager_gate_enter(struct extpager_waiter *w, struct extpager_object *obj, pgoff_t index,
+			 u32 access)
+{
+	waiter_add(w, obj, index, access);
+}
+
 /* After this nobody touches @w any more. */
 static void waiter_del(struct extpager_waiter *w)
 {
@@ -160,6 +173,18 @@ static void waiter_del(struct extpager_waiter *w)
 	if (!w->done)
 		hlist_del(&w->node);
 	spin_unlock(&b->lock);
+}
+
+/**
+ * extpager_gate_leave() - end what extpager_gate_enter() began
+ * @w: the waiter
+ *
+ * Return: the failure that it was told of; -EAGAIN: of none.
+ */
+int extpager_gate_leave(struct extpager_waiter *w)
+{
+	waiter_del(w);
+	return w->done && w->error ? w->error : -EAGAIN;
 }
 
 /* The page's fate, or -EINTR. */
@@ -830,7 +855,9 @@ static int read_delegated(struct extpager_object *obj, pgoff_t index)
 	if (IS_ERR(folio))
 		return schedule_timeout_killable(1), fatal_signal_pending(current) ? -EINTR : 0;
 	ret = folio_wait_locked_killable(folio) ? -EINTR : 0;
-	failed = !ret && !folio_test_uptodate(folio);
+	/* One that has left the cache was still on its way from a pager: no device has failed. */
+	failed = !ret && !folio_test_uptodate(folio) &&
+		 READ_ONCE(folio->mapping) == obj->inode.i_mapping;
 	/* Of a large one another page may be the bad one: this is asked for by itself. */
 	if (failed && !folio_test_large(folio))
 		ret = -EIO;

@@ -524,6 +524,37 @@ static void read_singly(struct extpager_object *obj, struct folio *folio)
 }
 
 /*
+ * Ask a pager for a locked folio, and wait: of one that has left the cache the caller could
+ * not tell a pager that went from one that failed. 0: it is here; -EAGAIN: it may be asked
+ * for again.
+ */
+static int request_folio(struct extpager_object *obj, struct folio *folio)
+{
+	pgoff_t index = folio->index;
+	struct extpager_request *req;
+	struct extpager_waiter w;
+	int ret;
+
+	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
+	if (!req) {
+		extpager_folio_failed(obj, folio);
+		extpager_gate_wake(obj, index, 1, -EAGAIN);
+		return -EAGAIN;
+	}
+	req->folios[0] = folio;
+	extpager_gate_enter(&w, obj, index, EXTPAGER_ACCESS_READ);
+	ret = submit_data_request(obj, req, index, 1) ?: folio_wait_locked_killable(folio);
+	if (!ret && folio_test_uptodate(folio)) {
+		extpager_gate_leave(&w);
+		return 0;
+	}
+	/* A page that fails is gone before its waiter is told. */
+	schedule_timeout_killable(1);
+	ret = extpager_gate_leave(&w);
+	return ret == -EAGAIN ? extpager_object_status(obj) ?: ret : ret;
+}
+
+/*
  * The gate asks through readahead and waits by itself; this is for the rare
  * page that went between the gate and the generic function, and for what a device
  * could not read. A pause must not become an error then: AOP_TRUNCATED_PAGE sends the
@@ -532,11 +563,8 @@ static void read_singly(struct extpager_object *obj, struct folio *folio)
 static int extpager_read_folio(struct file *file, struct folio *folio)
 {
 	struct extpager_object *obj = extpager_object(folio->mapping->host);
-	struct extpager_request *req;
-	pgoff_t index = folio->index;
-	int ret;
+	int ret = 0;
 
-	ret = 0;
 	if (folio_test_large(folio)) {
 		read_singly(obj, folio);
 		goto again;
@@ -545,20 +573,11 @@ static int extpager_read_folio(struct file *file, struct folio *folio)
 		return ret;
 	if (!ret && folio_delegated(obj, folio))
 		return 0;
-	if (ret || folio_is_overdue(obj, folio))
-		goto again;
-	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
-	if (req) {
-		req->folios[0] = folio;
-		if (!submit_data_request(obj, req, index, 1))
-			return 0;
-	} else {
-		extpager_folio_failed(obj, folio);
-		extpager_gate_wake(obj, index, 1, -EAGAIN);
+	if (!ret && !folio_is_overdue(obj, folio)) {
+		ret = request_folio(obj, folio);
+		if (ret != -EAGAIN)
+			return ret;
 	}
-	ret = extpager_object_status(obj);
-	if (ret && ret != -EAGAIN)
-		return ret;
 again:
 	if (fatal_signal_pending(current))
 		return -EINTR;

@@ -9,6 +9,7 @@
 #include <linux/kernel-page-flags.h>
 #include <linux/loop.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -725,6 +726,74 @@ TEST_F(delegate, what_is_taken_back_is_asked_for_and_returned)
 	EXPECT_TRUE(WAIT_FOR(SOON, STAT(PAGES_WRITTEN) == 2));
 	EXPECT_TRUE(on_disk(self, 30, 0, 9));
 	EXPECT_TRUE(on_disk(self, 130, 0, 10));
+}
+
+#define TOGGLES		test_rounds(400, 40, 20)
+#define STRIDE		2UL
+
+/* What those who read as ranges are handed over do, and when. */
+struct readers {
+	int fd;
+	volatile unsigned int go;	/* a round each */
+	volatile unsigned int here;	/* how many have ended all rounds until now */
+	volatile int error;
+};
+
+static int read_as_handed_over(void *arg)
+{
+	struct readers *r = arg;
+	uint64_t random = getpid(), i;
+	unsigned int round = 0;
+	uint8_t page[PAGE];
+
+	for (;;) {
+		unsigned int pause;
+
+		__atomic_add_fetch(&r->here, 1, __ATOMIC_RELAXED);
+		while (r->go == round)
+			sched_yield();
+		round++;
+		for (pause = test_random(&random) % 20000; pause; pause--)
+			__asm__ volatile("" ::: "memory");
+		for (i = PAGES - STRIDE; i > PAGES - 64; i -= STRIDE)
+			if (pread(r->fd, page, PAGE, i * PAGE) != (ssize_t)PAGE)
+				r->error = errno;
+			else if (!page_is(page, 7, i))
+				r->error = EILSEQ;
+	}
+}
+
+/* Who finds it handed over while the page is still on its way from the pager is sent round. */
+TEST_F(delegate, a_read_as_it_is_handed_over_is_no_error)
+{
+	struct readers *r = shared_memory(sizeof(*r));
+	unsigned int i, round, rounds = TOGGLES;
+	struct client c[3];
+	struct extpager_event ev;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, ready(self));
+	ASSERT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_RANDOM));
+	r->fd = self->fd;
+	for (i = 0; i < ARRAY_SIZE(c); i++)
+		c[i] = client_start(read_as_handed_over, r);
+	for (round = 0; round < rounds && !r->error; round++) {
+		ASSERT_TRUE(WAIT_FOR(SOON, r->here == (round + 1) * ARRAY_SIZE(c)));
+		ASSERT_EQ(0, take_back(self, 0, PAGES));
+		ASSERT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_DONTNEED));
+		/* A request each: it takes a while to have them all back. */
+		for (i = 0; i < PAGES; i += STRIDE)
+			ASSERT_EQ(0, prefetch(self->fd, i, 1));
+		r->go++;
+		ASSERT_EQ(0, all_handed_over(self));
+		while (pager_event_on(&self->p, 0, &ev))
+			continue;
+	}
+	EXPECT_TRUE(WAIT_FOR(SOON, r->here == (round + 1) * ARRAY_SIZE(c)));
+	EXPECT_EQ(0, r->error) TH_LOG("round %u: %s", round, strerror(r->error));
+	for (i = 0; i < ARRAY_SIZE(c); i++)
+		client_kill(&c[i]);
+	munmap(r, sizeof(*r));
 }
 
 static void *take_all_back(void *arg)
