@@ -55,7 +55,8 @@ static int __init extpager_init(void)
 		return -ENOMEM;
 	extpager_slow_wq = alloc_workqueue("extpager_slow", WQ_UNBOUND, 0);
 	extpager_spill_wq = alloc_workqueue("extpager_spill", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	extpager_read_wq = alloc_workqueue("extpager_read", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
+	extpager_read_wq = alloc_workqueue("extpager_read",
+					   WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_PERCPU, 0);
 	ret = -ENOMEM;
 	if (!extpager_slow_wq || !extpager_spill_wq || !extpager_read_wq)
 		goto err_queues;

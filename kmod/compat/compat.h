@@ -231,6 +231,11 @@ static inline void set_default_d_op(struct super_block *sb, const struct dentry_
 }
 #endif
 
+/* 6.17: a workqueue says so if it has workers for each CPU. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#define WQ_PERCPU 0
+#endif
+
 /* 6.18: atomic copies take folios, and inodes are dropped under another name. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
 #define inode_just_drop generic_delete_inode
