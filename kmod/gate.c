@@ -844,13 +844,14 @@ vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf)
 static int read_delegated(struct extpager_object *obj, pgoff_t index)
 {
 	struct folio *folio;
-	bool failed;
+	bool own, failed;
 	int ret;
 
 	drop_leftover(obj, index);
 	ret = extpager_request_page(obj, index, true);
 	if (ret && ret != -EEXIST && ret != -EAGAIN)
 		return ret;
+	own = !ret;
 	folio = filemap_get_folio(obj->inode.i_mapping, index);
 	if (IS_ERR(folio))
 		return schedule_timeout_killable(1), fatal_signal_pending(current) ? -EINTR : 0;
@@ -858,8 +859,8 @@ static int read_delegated(struct extpager_object *obj, pgoff_t index)
 	/* One that has left the cache was still on its way from a pager: no device has failed. */
 	failed = !ret && !folio_test_uptodate(folio) &&
 		 READ_ONCE(folio->mapping) == obj->inode.i_mapping;
-	/* Of a large one another page may be the bad one: this is asked for by itself. */
-	if (failed && !folio_test_large(folio))
+	/* Of what others read another page may be the bad one, or nobody has begun to. */
+	if (failed && own && !folio_test_large(folio))
 		ret = -EIO;
 	folio_put(folio);
 	/* Whoever overwrites all of it need not have read it. */

@@ -761,6 +761,7 @@ static int read_as_handed_over(void *arg)
 			else if (!page_is(page, 7, i))
 				r->error = EILSEQ;
 	}
+	return 0;
 }
 
 /* Who finds it handed over while the page is still on its way from the pager is sent round. */
@@ -918,6 +919,31 @@ TEST_F(delegate, a_successor_begins_anew)
 }
 
 /* In use no more, it is no range of anybody's. */
+/* Whoever delegated that: afterwards the blocks are the pager's. */
+TEST_F(delegate, a_successor_that_takes_all_back_waits_for_what_is_under_way)
+{
+	struct extpager_range all = { .length = BYTES };
+	struct extpager_event ev;
+	struct pager next;
+
+	BEHAVIOURS(137);
+	/* All of this is to be over before. */
+	BEGIN_ON_FLAKY(2 * SLOW);
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_EQ(0, pager_open(&next, 1, 0));
+	ASSERT_TRUE(writes(self, 30, 9));
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+	ASSERT_EQ(0, pager_detach(&self->p, self->object));
+	ASSERT_TRUE(attach(&next, &ev));
+	ASSERT_EQ(0, pager_ready(&next, &ev, 0, EXTPAGER_ATTR_MAY_CACHE));
+	EXPECT_EQ(0, STAT(PAGES_WRITTEN));
+	ASSERT_EQ(0, pager_delegate(&next, self->object, ev.generation,
+				    EXTPAGER_DELEGATE_REVOKE, &all, 1));
+	EXPECT_EQ(1, STAT(PAGES_WRITTEN));
+	pager_close(&next);
+}
+
 TEST_F(delegate, with_the_last_use_it_ends)
 {
 	struct extpager_event ev;
@@ -1651,6 +1677,19 @@ TEST_F(delegate, a_bad_block_is_one_bad_page)
 	/* It is overwritten without having been read. */
 	EXPECT_TRUE(writes(self, 105, 9));
 	EXPECT_TRUE(reads(self, 105, 9));
+}
+
+/* Of what is read together all fail; who waits for a good page of them reads that anew. */
+TEST_F(delegate, a_bad_block_fails_no_write_to_its_neighbours)
+{
+	BEGIN_ON_FLAKY(SLOW);
+	ASSERT_TRUE(flaky_page_fails(BEGIN / PAGE + 105));
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_EQ(0, prefetch(self->fd, 90, 30));
+	EXPECT_EQ(4, pwrite(self->fd, "part", 4, 100 * PAGE));
+	EXPECT_LE(1, STAT(PAGES_FAILED));
+	EXPECT_TRUE(reads(self, 101, 7));
 }
 
 TEST_F(delegate, what_cannot_be_written_stays_dirty_and_is_written_later)
