@@ -35,6 +35,7 @@ static void table_free(struct extpager_delegations *d)
 {
 	unsigned int i;
 
+	kvfree(d->nothing);
 	for (i = 0; i < d->nr; i++)
 		extpager_backing_put(d->range[i].backing);
 	kvfree(d);
@@ -231,8 +232,12 @@ void extpager_delegations_ready(struct extpager_object *obj, int error)
 	struct extpager_delegations *d = extpager_delegations_of(obj);
 	bool own = d && d->generation == obj->generation;
 
-	if (d && own == !!error)
-		extpager_delegations_end(obj);
+	if (!d || own != !!error || !d->nothing)
+		return;
+	/* An empty one in its place: who revokes, or ends use, waits for what is under way. */
+	object_set_table(obj, d->nothing);
+	d->nothing = NULL;
+	extpager_delegations_unuse(d);
 }
 
 /* The same as its end, and nothing is under way any more. Waits for devices. */
@@ -412,7 +417,9 @@ replace_table(struct extpager_port *port, struct extpager_object *obj,
 		/* Each may split one of the old ones. */
 		nr = (base ? base->nr : 0) + 2 * arg->nr_ranges;
 		d = table_alloc(nr, arg->generation);
-		ret = d ? 0 : -ENOMEM;
+		if (d)
+			d->nothing = table_alloc(0, arg->generation);
+		ret = d && d->nothing ? 0 : -ENOMEM;
 		if (d)
 			table_merge(d, base, given, arg->nr_ranges);
 		if (d && (d->nr > EXTPAGER_RANGES_MAX || d->nr_devices > DEVICES_MAX))
@@ -471,7 +478,8 @@ static int delegate(struct extpager_port *port, struct extpager_object *obj,
 	for (i = 0; i < arg->nr_ranges; i++) {
 		if (!given[i].backing)
 			continue;
-		if (!ret && !fatal_signal_pending(current))
+		/* Even if the caller is about to die: what it was asked for is never supplied. */
+		if (!ret)
 			ask_anew(obj, &given[i]);
 		extpager_backing_put(given[i].backing);
 	}

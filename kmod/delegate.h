@@ -19,6 +19,7 @@ struct extpager_delegations {
 	refcount_t users;		/* the object, the predecessor, bios */
 	struct completion over;		/* no users are left */
 	struct extpager_delegations *next;	/* the successor, of which this is a user */
+	struct extpager_delegations *nothing;	/* for when it ends before its object's use */
 	struct rcu_work free_work;
 	u32 generation;			/* of the object */
 	bool unflushed;			/* its devices are for the pager to flush; set once */
