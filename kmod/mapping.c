@@ -551,7 +551,9 @@ static int request_folio(struct extpager_object *obj, struct folio *folio)
 	/* A page that fails is gone before its waiter is told. */
 	schedule_timeout_killable(1);
 	ret = extpager_gate_leave(&w);
-	return ret == -EAGAIN ? extpager_object_status(obj) ?: ret : ret;
+	if (ret == -EAGAIN && !extpager_needs_no_pager(obj, index))
+		ret = extpager_object_status(obj) ?: ret;
+	return ret;
 }
 
 /*

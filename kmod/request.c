@@ -555,12 +555,19 @@ static void lose_reads(struct extpager_request *req, pgoff_t first, pgoff_t last
 	}
 }
 
+/* What has been delegated meanwhile waits for no pager, and fails with none. */
+static int fate_of_page(struct extpager_object *obj, pgoff_t index, int error)
+{
+	return unlikely(extpager_needs_no_pager(obj, index)) ? -EAGAIN : error;
+}
+
 /* Hand back what is left of a data request: @error, or park it without a word. */
 static void settle_data_request(struct extpager_request *req, int error)
 {
 	struct extpager_target *t = req->target;
 	struct extpager_object *obj = req->object;
 	unsigned int i;
+	int fate;
 
 	for (i = 0; i < req->nr; i++) {
 		struct folio *folio;
@@ -575,8 +582,9 @@ static void settle_data_request(struct extpager_request *req, int error)
 		if (!folio)
 			continue;
 		extpager_folio_failed(obj, folio);
-		if (error)
-			extpager_gate_wake(obj, req->index + i, 1, error);
+		fate = fate_of_page(obj, req->index + i, error);
+		if (fate)
+			extpager_gate_wake(obj, req->index + i, 1, fate);
 	}
 	lose_reads(req, 0, -1, error);
 }
