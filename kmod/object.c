@@ -613,10 +613,11 @@ static void object_terminate(struct extpager_object *obj)
 		return;
 	}
 	extpager_requests_cancel(obj, -EAGAIN);
+	/* Before: what is delegated can be read in any state. */
+	extpager_delegations_quiesce(obj);
 	filemap_invalidate_lock(obj->inode.i_mapping);
 	truncate_inode_pages(obj->inode.i_mapping, 0);
 	filemap_invalidate_unlock(obj->inode.i_mapping);
-	extpager_delegations_quiesce(obj);
 	object_tell(req);
 	spin_lock(&t->lock);
 	extpager_object_init_unsent(obj);
