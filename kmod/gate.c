@@ -719,8 +719,8 @@ static vm_fault_t gate_fault(struct extpager_object *obj, struct vm_fault *vmf, 
 	}
 	trace_extpager_gate(obj, vmf->pgoff, fault_access(vmf), ret);
 	if (gf.pinned) {
-		/* A dying task needs no error. */
-		if (ret && ret != -EAGAIN && ret != -EINTR)
+		/* A dying task needs no error, and another may get its memory. */
+		if (ret && ret != -EAGAIN && ret != -EINTR && !fatal_signal_pending(current))
 			failure_note(obj, vmf->pgoff, ret);
 		fput(gf.pinned);
 		return VM_FAULT_RETRY | VM_FAULT_MAJOR;
@@ -1016,6 +1016,13 @@ static u64 pages_gone(struct extpager_target *t)
 	       atomic64_read(&t->stats[EXTPAGER_A_STATS_PAGES_SPILLED]);
 }
 
+/* A device is just slow; but others may have pages with the pager. */
+static bool needs_pager(struct extpager_target *t, struct extpager_object *obj)
+{
+	return extpager_target_asked(t, EXTPAGER_PHASE_RETURN) ||
+	       extpager_sync_needs_pager(obj, 0, ULONG_MAX);
+}
+
 /* Until the target may have one more dirty page; 0 or an error. */
 static int quota_wait(struct extpager_target *t, struct extpager_object *obj)
 {
@@ -1041,12 +1048,10 @@ static int quota_wait(struct extpager_target *t, struct extpager_object *obj)
 			since = jiffies;
 		else if (extpager_object_status(obj) != -EAGAIN &&
 			 jiffies_to_msecs(jiffies - since) >
-			 2 * READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
+			 2 * READ_ONCE(t->settings.timeout_ms[EXTPAGER_PHASE_RETURN]) &&
+			 needs_pager(t, obj))
 			return -EIO;
-		/* A device is just slow; but others may have pages with the pager. */
-		if (!ret && quota_waited(t, since) &&
-		    (extpager_target_asked(t, EXTPAGER_PHASE_RETURN) ||
-		     extpager_sync_needs_pager(obj, 0, ULONG_MAX)))
+		if (!ret && quota_waited(t, since) && needs_pager(t, obj))
 			extpager_target_squeezed(t, obj);
 		seen = now;
 		was = state;

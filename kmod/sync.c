@@ -47,14 +47,20 @@ int extpager_wait_returned(struct extpager_object *obj, pgoff_t index, pgoff_t l
 /* One call's patience: until nothing was acknowledged for a whole deadline of returns. */
 struct sync_wait {
 	unsigned long since;		/* jiffies */
-	u64 returned;
+	u64 taken;
 	int errors;
 };
+
+/* By the pager, or the devices that it has handed over to. */
+static u64 pages_taken(struct extpager_object *obj)
+{
+	return READ_ONCE(obj->returned) + atomic64_read(&obj->written);
+}
 
 static void sync_begin(struct extpager_object *obj, struct sync_wait *w)
 {
 	w->since = jiffies;
-	w->returned = READ_ONCE(obj->returned);
+	w->taken = pages_taken(obj);
 }
 
 /* Did something fail since the call? What failed before is no reason to give up. */
@@ -67,7 +73,7 @@ static int sync_failed(struct extpager_object *obj, const struct sync_wait *w)
 /* If so, all who sync are to hear of it, once. */
 static int sync_overdue(struct extpager_object *obj, struct sync_wait *w)
 {
-	if (READ_ONCE(obj->returned) != w->returned)
+	if (pages_taken(obj) != w->taken)
 		sync_begin(obj, w);
 	if (jiffies_to_msecs(jiffies - w->since) <
 	    READ_ONCE(obj->target->settings.timeout_ms[EXTPAGER_PHASE_RETURN]))
