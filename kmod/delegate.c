@@ -265,6 +265,19 @@ void extpager_delegations_free(struct extpager_object *obj)
 	spin_unlock(&obj->target->lock);
 }
 
+/* Is anything delegated now? extpager_delegates() may tell of what was. */
+bool extpager_delegates_some(struct extpager_object *obj)
+{
+	const struct extpager_delegations *d;
+	bool some;
+
+	rcu_read_lock();
+	d = rcu_dereference(obj->delegations);
+	some = d && d->nr;
+	rcu_read_unlock();
+	return some;
+}
+
 bool __extpager_delegated(struct extpager_object *obj, pgoff_t index, bool write)
 {
 	const struct extpager_delegations *d;

@@ -641,6 +641,7 @@ void extpager_delegations_ready(struct extpager_object *obj, int error);
 void extpager_delegations_end(struct extpager_object *obj);
 void extpager_delegations_quiesce(struct extpager_object *obj);
 void extpager_delegations_free(struct extpager_object *obj);
+bool extpager_delegates_some(struct extpager_object *obj);
 bool __extpager_delegated(struct extpager_object *obj, pgoff_t index, bool write);
 pgoff_t extpager_delegated_pages(struct extpager_object *obj, pgoff_t index, bool write);
 

@@ -574,7 +574,7 @@ static int writer_status(struct extpager_object *obj)
 {
 	int status = extpager_object_status(obj);
 
-	return status == -EIO && extpager_delegates(obj) ? -EAGAIN : status;
+	return status == -EIO && extpager_delegates_some(obj) ? -EAGAIN : status;
 }
 
 /* Wait for room in the target's quota. */

@@ -492,6 +492,23 @@ TEST_F(delegate, a_full_quota_is_made_emptier_by_the_device)
 
 /* ---- which bytes ---- */
 
+/* What was delegated once, and is no more, is no reason to wait for who is dead. */
+TEST_F(delegate, taken_back_it_lets_no_writer_wait_for_a_pager_that_failed)
+{
+	struct client c;
+
+	BEGIN_ON_DISK(.quota = MIB / 2, .policy = "fail", .return_ms = 10 * LONG);
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_EQ(0, take_back(self, 0, PAGES));
+	pager_close(&self->p);
+	ASSERT_TRUE(WAIT_FOR(SOON, target_state(NAME) == EXTPAGER_STATE_ORPHANED));
+	c = client_start(write_much, self);
+	EXPECT_EQ(1, client_result(&c, SOON));
+	client_kill(&c);
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+}
+
 TEST_F(delegate, each_range_has_its_place)
 {
 	/* Read forwards, and never where the object's own page would be. */
