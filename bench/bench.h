@@ -101,6 +101,9 @@ extern unsigned int servers;
 void begin_counting(struct counts *c, const struct system *s);
 void end_counting(struct counts *c, const struct system *s);
 
+/* fuse.c: have a mounted file system read ahead and cache writes as at its best. */
+void fuse_tune(const char *mountpoint);
+
 /* store.c */
 void store_open(const char *path);
 const char *store_path(void);

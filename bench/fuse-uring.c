@@ -17,7 +17,6 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -318,22 +317,6 @@ static void mount_it(void)
 		die(MOUNTPOINT);
 }
 
-/* As fuse.c does. */
-static void tune(void)
-{
-	char bdi[32], path[128];
-	struct stat st;
-
-	if (stat(MOUNTPOINT, &st))
-		die(MOUNTPOINT);
-	snprintf(bdi, sizeof(bdi), "%u:%u", major(st.st_dev), minor(st.st_dev));
-	set_readahead(bdi, REQUEST_MAX);
-	snprintf(path, sizeof(path), "/sys/class/bdi/%s/max_ratio", bdi);
-	set(path, "100");
-	snprintf(path, sizeof(path), "/sys/class/bdi/%s/strict_limit", bdi);
-	set(path, "0");
-}
-
 static void start(const struct testcase *t)
 {
 	mount_it();
@@ -343,7 +326,7 @@ static void start(const struct testcase *t)
 	if (!server)
 		serve(sysconf(_SC_NPROCESSORS_CONF));
 	close(asking);
-	tune();
+	fuse_tune(MOUNTPOINT);
 	/* A kernel that caches writes does not ask for the size. */
 	if (truncate(MOUNTPOINT, STORE_BYTES))
 		die(MOUNTPOINT);

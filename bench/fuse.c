@@ -138,13 +138,13 @@ static void set_bdi(const char *bdi, const char *name, const char *value)
 }
 
 /* The kernel's default limits such a device's dirty pages to so few that it stalls. */
-static void tune(void)
+void fuse_tune(const char *mountpoint)
 {
 	char bdi[32];
 	struct stat st;
 
-	if (stat(MOUNTPOINT, &st))
-		die(MOUNTPOINT);
+	if (stat(mountpoint, &st))
+		die(mountpoint);
 	snprintf(bdi, sizeof(bdi), "%u:%u", major(st.st_dev), minor(st.st_dev));
 	set_readahead(bdi, READAHEAD);
 	set_bdi(bdi, "max_ratio", "100");
@@ -172,7 +172,7 @@ static void start(const struct testcase *t)
 	if (!server)
 		serve(session);
 	close(fuse_session_fd(session));
-	tune();
+	fuse_tune(MOUNTPOINT);
 	/* A kernel that caches writes does not ask for the size. */
 	if (truncate(MOUNTPOINT, STORE_BYTES))
 		die(MOUNTPOINT);
