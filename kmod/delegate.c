@@ -472,6 +472,22 @@ static void ask_anew(struct extpager_object *obj, const struct delegated_range *
 	extpager_request_lose_reads(obj, range->first, range->last - range->first + 1);
 }
 
+/*
+ * A pager has just been asked for pages, by somebody who may have looked before the table was
+ * replaced. Either ask_anew() has found the request, or the table is to be seen here.
+ */
+void __extpager_delegated_meanwhile(struct extpager_object *obj, pgoff_t index, unsigned int nr)
+{
+	struct delegated_range page;
+
+	for (; nr; nr--, index++) {
+		page.first = index;
+		page.last = index;
+		if (extpager_needs_no_pager(obj, index))
+			ask_anew(obj, &page);
+	}
+}
+
 static int delegate(struct extpager_port *port, struct extpager_object *obj,
 		    const struct extpager_delegate *arg)
 {

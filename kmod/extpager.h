@@ -642,6 +642,7 @@ void extpager_delegations_end(struct extpager_object *obj);
 void extpager_delegations_quiesce(struct extpager_object *obj);
 void extpager_delegations_free(struct extpager_object *obj);
 bool extpager_delegates_some(struct extpager_object *obj);
+void __extpager_delegated_meanwhile(struct extpager_object *obj, pgoff_t index, unsigned int nr);
 bool __extpager_delegated(struct extpager_object *obj, pgoff_t index, bool write);
 pgoff_t extpager_delegated_pages(struct extpager_object *obj, pgoff_t index, bool write);
 
@@ -853,6 +854,7 @@ void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t 
 void extpager_wake_absent(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
 void extpager_folio_supplied(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_failed(struct extpager_object *obj, struct folio *folio);
+void extpager_folio_refused(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error);
 int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 		  const void __user *buf);
@@ -928,6 +930,13 @@ static inline bool extpager_needs_no_pager(struct extpager_object *obj, pgoff_t 
 	       !extpager_spilled(obj, index);
 }
 
+static inline void extpager_delegated_meanwhile(struct extpager_object *obj, pgoff_t index,
+						unsigned int nr)
+{
+	if (unlikely(extpager_delegates(obj)))
+		__extpager_delegated_meanwhile(obj, index, nr);
+}
+
 /* Who paid for the folio pays for what is done for it; to be put. */
 static inline struct mem_cgroup *extpager_folio_payer(struct folio *folio)
 {
@@ -968,6 +977,7 @@ void extpager_gate_init(void);
 void extpager_gate_exit(void);
 void extpager_gate_enter(struct extpager_waiter *w, struct extpager_object *obj, pgoff_t index,
 			 u32 access);
+bool extpager_gate_told(struct extpager_waiter *w, long timeout);
 int extpager_gate_leave(struct extpager_waiter *w);
 vm_fault_t extpager_fault(struct vm_fault *vmf);
 vm_fault_t extpager_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end);

@@ -188,6 +188,17 @@ static bool whole_page(struct extpager_object *obj, loff_t pos, size_t len)
 	       (len == PAGE_SIZE || pos + len == i_size_read(&obj->inode));
 }
 
+/* It is as good as a new one to who overwrites all of it. */
+static bool leftover_lock(struct address_space *mapping, struct folio *folio)
+{
+	if (!folio_trylock(folio))
+		return false;
+	if (folio->mapping == mapping && !folio_test_uptodate(folio) && !folio_test_large(folio))
+		return true;
+	folio_unlock(folio);
+	return false;
+}
+
 /*
  * The page to write to, locked; -EAGAIN: the gate has to bring it in, or wait
  * for whoever has it. @how_hard: of __GFP_*, what memory is worth.
@@ -217,6 +228,8 @@ static struct folio *write_begin(struct extpager_object *obj, loff_t pos, size_t
 	}
 	/* An unlocked page not up to date is a leftover; the gate clears it away. */
 	if (!folio_test_uptodate(folio)) {
+		if (whole_page(obj, pos, len) && leftover_lock(mapping, folio))
+			return folio;
 		folio_put(folio);
 		return ERR_PTR(-EAGAIN);
 	}

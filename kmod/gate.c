@@ -164,6 +164,24 @@ void extpager_gate_enter(struct extpager_waiter *w, struct extpager_object *obj,
 	waiter_add(w, obj, index, access);
 }
 
+/**
+ * extpager_gate_told() - wait for the page's fate, but not for ever
+ * @w: the waiter
+ * @timeout: jiffies
+ *
+ * Return: false if it was not told; too early, if the caller is being killed.
+ */
+bool extpager_gate_told(struct extpager_waiter *w, long timeout)
+{
+	set_current_state(TASK_KILLABLE);
+	/* Pairs with extpager_gate_wake(). */
+	if (!smp_load_acquire(&w->done))
+		schedule_timeout(timeout);
+	__set_current_state(TASK_RUNNING);
+	/* As above. */
+	return smp_load_acquire(&w->done);
+}
+
 /* After this nobody touches @w any more. */
 static void waiter_del(struct extpager_waiter *w)
 {

@@ -69,6 +69,19 @@ void extpager_folio_failed(struct extpager_object *obj, struct folio *folio)
 	folio_put(folio);
 }
 
+/*
+ * Its pager has failed it. Who waits for its lock is in a generic function, and would take one
+ * that left for truncated, and have it asked for again, and so on: for him it stays, and
+ * read_folio asks, and tells. The gate clears away what nobody wants.
+ */
+void extpager_folio_refused(struct extpager_object *obj, struct folio *folio)
+{
+	if (unlikely(folio_test_waiters(folio)))
+		folio_unlock(folio);
+	else
+		extpager_folio_failed(obj, folio);
+}
+
 /* With an error the page stays dirty; under write-back nobody can take it away. */
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error)
 {
@@ -257,8 +270,10 @@ static int submit_data_request(struct extpager_object *obj, struct extpager_requ
 		req->flags |= EXTPAGER_EVF_PREFETCH;
 	}
 	ret = extpager_request_submit(req);
-	if (!ret)
+	if (!ret) {
+		extpager_delegated_meanwhile(obj, index, nr);
 		return 0;
+	}
 	for (i = 0; i < nr; i++)
 		extpager_folio_failed(obj, req->folios[i]);
 	extpager_request_put(req);
@@ -523,16 +538,21 @@ static void read_singly(struct extpager_object *obj, struct folio *folio)
 	page_in_send(&in);
 }
 
+/* Whoever is told nothing looks so often whether there is still something to wait for. */
+#define FOLIO_PATIENCE	(HZ / 10)
+
 /*
  * Ask a pager for a locked folio, and wait: of one that has left the cache the caller could
  * not tell a pager that went from one that failed. 0: it is here; -EAGAIN: it may be asked
- * for again.
+ * for again, or others wait for the invalidate_lock that the caller holds.
  */
 static int request_folio(struct extpager_object *obj, struct folio *folio)
 {
+	struct rw_semaphore *lock = &obj->inode.i_mapping->invalidate_lock;
 	pgoff_t index = folio->index;
 	struct extpager_request *req;
 	struct extpager_waiter w;
+	bool locked = true;
 	int ret;
 
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
@@ -543,14 +563,16 @@ static int request_folio(struct extpager_object *obj, struct folio *folio)
 	}
 	req->folios[0] = folio;
 	extpager_gate_enter(&w, obj, index, EXTPAGER_ACCESS_READ);
-	ret = submit_data_request(obj, req, index, 1) ?: folio_wait_locked_killable(folio);
-	if (!ret && folio_test_uptodate(folio)) {
-		extpager_gate_leave(&w);
-		return 0;
+	ret = submit_data_request(obj, req, index, 1);
+	/* A page that fails is unlocked before its waiter is told. */
+	while (!ret && locked && !rwsem_is_contended(lock) && !fatal_signal_pending(current)) {
+		locked = folio_test_locked(folio);
+		if (extpager_gate_told(&w, FOLIO_PATIENCE))
+			break;
 	}
-	/* A page that fails is gone before its waiter is told. */
-	schedule_timeout_killable(1);
 	ret = extpager_gate_leave(&w);
+	if (folio_test_uptodate(folio))
+		return 0;
 	if (ret == -EAGAIN && !extpager_needs_no_pager(obj, index))
 		ret = extpager_object_status(obj) ?: ret;
 	return ret;

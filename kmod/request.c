@@ -581,8 +581,11 @@ static void settle_data_request(struct extpager_request *req, int error)
 		spin_unlock(&t->lock);
 		if (!folio)
 			continue;
-		extpager_folio_failed(obj, folio);
 		fate = fate_of_page(obj, req->index + i, error);
+		if (fate && fate != -EAGAIN)
+			extpager_folio_refused(obj, folio);
+		else
+			extpager_folio_failed(obj, folio);
 		if (fate)
 			extpager_gate_wake(obj, req->index + i, 1, fate);
 	}
@@ -868,7 +871,7 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 		if (unlikely(lost))
 			error = 0;
 		else if (error)
-			extpager_folio_failed(obj, claim->folios[i]);
+			extpager_folio_refused(obj, claim->folios[i]);
 		else
 			extpager_folio_supplied(obj, claim->folios[i]);
 		nr++;

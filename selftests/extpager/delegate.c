@@ -852,6 +852,66 @@ TEST_F(delegate, who_comes_as_it_is_taken_back_is_not_forgotten)
 	EXPECT_EQ(0, pager_supply(&self->p, &ev, 7));
 }
 
+/* Reads a page that is not here, again and again; each time it comes or fails. */
+static int read_absent(void *arg)
+{
+	struct readers *r = arg;
+	uint8_t page[PAGE];
+	uint64_t i = 0;
+
+	for (;; i = (i + 1) % PAGES) {
+		ssize_t n = pread(r->fd, page, PAGE, i * PAGE);
+
+		if (n < 0 ? errno != EIO : !page_is(page, 7, i))
+			r->error = n < 0 ? errno : EILSEQ;
+		__atomic_add_fetch(&r->here, 1, __ATOMIC_RELAXED);
+		posix_fadvise(r->fd, i * PAGE, PAGE, POSIX_FADV_DONTNEED);
+	}
+	return 0;
+}
+
+/* Fails what is asked for until the readers have got on; false: they ask, and ask again. */
+static bool fails_until(FIXTURE_DATA(delegate) *self, struct readers *r, unsigned int here)
+{
+	unsigned int failed = 0;
+	struct extpager_event ev;
+
+	while (r->here < here && failed < 1000)
+		if (pager_event(&self->p, &ev, QUIET) &&
+		    !pager_error(&self->p, &ev, ev.offset, ev.length, EIO))
+			failed++;
+	return r->here >= here;
+}
+
+/* Who finds it taken back between the look and the read is told what the pager says. */
+TEST_F(delegate, a_read_as_it_is_taken_back_fails_with_its_pager)
+{
+	struct readers *r = shared_memory(sizeof(*r));
+	unsigned int round, rounds = 25 * TOGGLES;
+	uint64_t random = test_seed(7);
+	struct client c;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, ready(self));
+	ASSERT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_RANDOM));
+	r->fd = self->fd;
+	c = client_start(read_absent, r);
+	for (round = 0; round < rounds && !r->error; round++) {
+		unsigned int here = r->here, pause = test_random(&random) % 20000;
+
+		ASSERT_EQ(0, all_handed_over(self));
+		/* No pager is asked any more. */
+		ASSERT_TRUE(WAIT_FOR(SOON, r->here > here)) TH_LOG("round %u", round);
+		for (; pause; pause--)
+			__asm__ volatile("" ::: "memory");
+		ASSERT_EQ(0, take_back(self, 0, PAGES));
+		ASSERT_TRUE(fails_until(self, r, r->here + 2)) TH_LOG("round %u", round);
+	}
+	EXPECT_EQ(0, r->error) TH_LOG("round %u: %s", round, strerror(r->error));
+	client_kill(&c);
+	munmap(r, sizeof(*r));
+}
+
 /* What a pager pushes may be older than what the kernel has written. */
 TEST_F(delegate, nothing_is_pushed_where_the_kernel_writes)
 {
