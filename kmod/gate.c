@@ -40,6 +40,7 @@ static struct gate_bucket gate[1 << GATE_BITS];
 struct gate_failure {
 	struct hlist_node node;
 	const struct task_struct *task;	/* compared only */
+	u64 born;			/* its start_time: tasks' memory is used again */
 	u64 object;
 	pgoff_t index;
 	int error;
@@ -50,6 +51,7 @@ struct gate_failure {
 #define FAILURE_LIFE	(5 * HZ)
 
 static struct gate_bucket failures[1 << GATE_BITS];
+static atomic_t nr_failures;
 
 /*
  * Who waits at a quota. A pager that does, because its store is in somebody's object, gives
@@ -208,9 +210,16 @@ int extpager_gate_leave(struct extpager_waiter *w)
 /* The page's fate, or -EINTR. */
 static int waiter_wait(struct extpager_waiter *w)
 {
+	struct extpager_target *t = w->object->target;
 	int ret = 0;
 
 	extpager_waits_for_pager();
+	/* Of whom nothing is pending nobody looks whether he was forgotten. */
+	if (unlikely(!waiter_asked(w)) && !READ_ONCE(t->tick_armed)) {
+		spin_lock(&t->lock);
+		extpager_deadline_arm(t, jiffies + HZ);
+		spin_unlock(&t->lock);
+	}
 	for (;;) {
 		set_current_state(TASK_KILLABLE);
 		/* Pairs with extpager_gate_wake(), for @woken. */
@@ -224,7 +233,7 @@ static int waiter_wait(struct extpager_waiter *w)
 	}
 	__set_current_state(TASK_RUNNING);
 	if (!ret && w->woken)
-		extpager_latency_woken(w->object->target, w->woken);
+		extpager_latency_woken(t, w->woken);
 	return ret;
 }
 
@@ -412,7 +421,8 @@ static struct gate_failure *failure_take(struct gate_bucket *b)
 		if (f->task != current && time_before(jiffies, f->expires))
 			continue;
 		hlist_del(&f->node);
-		if (f->task == current && !mine)
+		atomic_dec(&nr_failures);
+		if (f->task == current && f->born == current->start_time && !mine)
 			mine = f;
 		else
 			kfree(f);
@@ -429,6 +439,7 @@ static void failure_note(struct extpager_object *obj, pgoff_t index, int error)
 	if (!f)
 		return;
 	f->task = current;
+	f->born = current->start_time;
 	f->object = obj->id;
 	f->index = index;
 	f->error = error;
@@ -436,6 +447,19 @@ static void failure_note(struct extpager_object *obj, pgoff_t index, int error)
 	spin_lock(&b->lock);
 	kfree(failure_take(b));
 	hlist_add_head(&f->node, &b->waiters);
+	atomic_inc(&nr_failures);
+	spin_unlock(&b->lock);
+}
+
+/* Somebody has brought the page: it has not failed. Or the caller is elsewhere, and asks anew. */
+static void failure_forget(void)
+{
+	struct gate_bucket *b = failure_bucket();
+
+	if (likely(!atomic_read(&nr_failures)))
+		return;
+	spin_lock(&b->lock);
+	kfree(failure_take(b));
 	spin_unlock(&b->lock);
 }
 
@@ -785,8 +809,10 @@ vm_fault_t extpager_fault(struct vm_fault *vmf)
 	}
 	if (here && dirties && unlikely(extpager_page_large(obj, vmf->pgoff)))
 		here = split_here(obj, vmf->pgoff);
-	if (here && (!dirties || !extpager_target_over_quota(obj->target)))
+	if (here && (!dirties || !extpager_target_over_quota(obj->target))) {
+		failure_forget();
 		return filemap_fault(vmf);
+	}
 	return gate_fault(obj, vmf, here, dirties);
 }
 
@@ -806,18 +832,23 @@ vm_fault_t extpager_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct extpager_object *obj = extpager_file_object(vma->vm_file);
+	vm_fault_t ret;
 
 	if (vma->vm_flags & VM_RAND_READ) {
 		/* It came meanwhile: nearly always. */
-		if (vmf->flags & FAULT_FLAG_TRIED)
-			return filemap_map_pages(vmf, vmf->pgoff, vmf->pgoff);
-		if (!READ_ONCE(obj->found)) {
+		if (vmf->flags & FAULT_FLAG_TRIED) {
+			start = vmf->pgoff;
+			end = vmf->pgoff;
+		} else if (!READ_ONCE(obj->found)) {
 			if (!extpager_page_uptodate(obj->inode.i_mapping, vmf->pgoff))
 				return 0;
 			WRITE_ONCE(obj->found, true);
 		}
 	}
-	return filemap_map_pages(vmf, start, end);
+	ret = filemap_map_pages(vmf, start, end);
+	if (ret & VM_FAULT_NOPAGE)
+		failure_forget();
+	return ret;
 }
 
 /**

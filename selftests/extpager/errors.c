@@ -547,6 +547,34 @@ TEST_F(errors, failed_access_asks_once_and_the_next_one_anew)
 	EXPECT_EQ(0, worker_end(w, WORKER_MS));
 }
 
+/* What the access was told of is over once it has its page. */
+TEST_F(errors, a_failure_is_forgotten_if_the_page_comes_all_the_same)
+{
+	struct worker *w = &self->w[0];
+	struct extpager_event ev;
+	uint32_t done;
+
+	PARTIAL(37);
+	worker_begin(w, do_touch_read, 3 * PAGE, 1, 0);
+	ASSERT_TRUE(asked_for(&self->p, &ev, 3 * PAGE));
+	/* It is told, and stopped before it can come again. */
+	ASSERT_EQ(0, kill(w->c.pid, SIGSTOP));
+	ASSERT_EQ(0, fail(&self->p, &ev, EIO));
+	ASSERT_TRUE(WAIT_FOR(WORKER_MS, client_is_stopped(&w->c)));
+	ASSERT_EQ(0, pager_push(&self->p, self->object, ev.generation, 1, 3 * PAGE, PAGE, &done));
+	ASSERT_EQ(PAGE, done);
+	ASSERT_EQ(0, kill(w->c.pid, SIGCONT));
+	ASSERT_EQ(0, worker_end(w, WORKER_MS));
+	ASSERT_EQ(0, w->order->code);
+
+	ASSERT_TRUE(worker_evicts(w, 3 * PAGE, PAGE));
+	worker_begin(w, do_touch_read, 3 * PAGE, 1, 0);
+	ASSERT_TRUE(asked_for(&self->p, &ev, 3 * PAGE));
+	ASSERT_EQ(0, pager_supply(&self->p, &ev, 1));
+	ASSERT_EQ(0, worker_end(w, WORKER_MS));
+	EXPECT_EQ(0, w->order->code);
+}
+
 TEST_F(errors, failing_twice_is_harmless)
 {
 	struct worker *w = &self->w[0];

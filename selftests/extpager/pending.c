@@ -590,21 +590,6 @@ static int touch_io(void *arg)
 	return !page_is(map + io->offset, io->seed, io->offset / PAGE);
 }
 
-static char task_state(pid_t pid)
-{
-	char path[40], buf[256] = "";
-	const char *at;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY);
-	if (read(fd, buf, sizeof(buf) - 1) < 0)
-		buf[0] = 0;
-	close(fd);
-	at = strrchr(buf, ')');
-	return at ? at[2] : 0;
-}
-
 TEST_F(pending, a_stop_takes_effect_when_the_fault_is_answered)
 {
 	struct io io = { self->fd, 30 * PAGE, 0, 100 };
@@ -616,10 +601,10 @@ TEST_F(pending, a_stop_takes_effect_when_the_fault_is_answered)
 	ASSERT_TRUE(next_request(&self->p, &ev));
 	ASSERT_TRUE(WAIT_FOR(SOON, tasks_waiting(client.pid) == 1));
 	ASSERT_EQ(0, kill(client.pid, SIGSTOP));
-	EXPECT_FALSE(WAIT_FOR(QUIET, task_state(client.pid) == 'T'));
+	EXPECT_FALSE(WAIT_FOR(QUIET, client_is_stopped(&client)));
 	EXPECT_EQ(1, tasks_waiting(client.pid));
 	ASSERT_EQ(0, pager_supply(&self->p, &ev, 100));
-	EXPECT_TRUE(WAIT_FOR(SOON, task_state(client.pid) == 'T'));
+	EXPECT_TRUE(WAIT_FOR(SOON, client_is_stopped(&client)));
 	EXPECT_EQ(CLIENT_RUNNING, client_result(&client, QUIET));
 	ASSERT_EQ(0, kill(client.pid, SIGCONT));
 	EXPECT_EQ(0, client_result(&client, SOON));

@@ -195,6 +195,11 @@ bool client_stands(const struct client *c)
 	return task_state("", c->pid) == 'D';
 }
 
+bool client_is_stopped(const struct client *c)
+{
+	return task_state("", c->pid) == 'T';
+}
+
 bool worker_stands(const char *queue)
 {
 	char line[STAT_LINE], name[32];

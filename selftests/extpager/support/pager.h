@@ -186,6 +186,7 @@ int client_result(struct client *c, unsigned int ms);
 void client_kill(struct client *c);
 /* Does it wait where no signal ends that, or just one that kills? */
 bool client_stands(const struct client *c);
+bool client_is_stopped(const struct client *c);
 /* Does a kernel worker of the workqueue that is so called? */
 bool worker_stands(const char *queue);
 /* Does this thread of ours sleep? It sets @tid when there is one thing left to sleep in. */
