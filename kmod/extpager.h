@@ -854,7 +854,7 @@ void extpager_request_pages(struct extpager_object *obj, pgoff_t index, pgoff_t 
 void extpager_wake_absent(struct extpager_object *obj, pgoff_t index, pgoff_t nr);
 void extpager_folio_supplied(struct extpager_object *obj, struct folio *folio);
 void extpager_folio_failed(struct extpager_object *obj, struct folio *folio);
-void extpager_folio_refused(struct extpager_object *obj, struct folio *folio);
+void extpager_folio_refused(struct extpager_object *obj, struct folio *folio, int error);
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error);
 int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 		  const void __user *buf);
@@ -977,6 +977,7 @@ void extpager_gate_init(void);
 void extpager_gate_exit(void);
 void extpager_gate_enter(struct extpager_waiter *w, struct extpager_object *obj, pgoff_t index,
 			 u32 access);
+void extpager_drop_leftover(struct extpager_object *obj, pgoff_t index);
 bool extpager_gate_told(struct extpager_waiter *w, long timeout);
 int extpager_gate_leave(struct extpager_waiter *w);
 vm_fault_t extpager_fault(struct vm_fault *vmf);

@@ -399,7 +399,7 @@ static ssize_t object_write_iter(struct kiocb *iocb, struct iov_iter *from)
 
 			ret = extpager_gate_page(obj, NULL, iocb->ki_pos >> PAGE_SHIFT, 1,
 						 EXTPAGER_ACCESS_WRITE);
-			/* What is overwritten need not have been read; the failed page is gone. */
+			/* What is overwritten need not be read; a failed page is nobody's. */
 			if (ret && !(whole && ret != -EINTR && ++stuck < 8))
 				break;
 			continue;

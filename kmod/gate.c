@@ -341,6 +341,8 @@ bool extpager_gate_sweep(struct extpager_target *t)
 	bool found = false;
 	unsigned int i;
 
+	/* Pairs with waiter_add(): who is not seen has seen the clock stand. */
+	smp_mb();
 	for (i = 0; i < ARRAY_SIZE(gate); i++) {
 		if (hlist_empty(&gate[i].waiters))
 			continue;
@@ -484,7 +486,7 @@ static int failure_of(struct extpager_object *obj, pgoff_t index)
 /* ---- asking ---- */
 
 /* A page that some read left behind, unlocked and not up to date, is given up. */
-static void drop_leftover(struct extpager_object *obj, pgoff_t index)
+void extpager_drop_leftover(struct extpager_object *obj, pgoff_t index)
 {
 	struct folio *folio = filemap_get_folio(obj->inode.i_mapping, index);
 
@@ -699,7 +701,7 @@ static int gate_fault_page(struct extpager_object *obj, struct gate_fault *gf, b
 	}
 	if (state == EXTPAGER_PAGE_COMING) {
 		look_ahead(obj, file, index, vm_flags);
-		drop_leftover(obj, index);
+		extpager_drop_leftover(obj, index);
 		state = extpager_page_state(obj->inode.i_mapping, index);
 	}
 	if (state == EXTPAGER_PAGE_ABSENT) {
@@ -873,6 +875,7 @@ vm_fault_t extpager_page_mkwrite(struct vm_fault *vmf)
 		unmap_mapping_pages(mapping, vmf->pgoff, 1, false);
 		return VM_FAULT_NOPAGE;
 	}
+	failure_forget();
 	file_update_time(file);
 	folio_lock(folio);
 	if (folio->mapping != mapping) {
@@ -896,7 +899,7 @@ static int read_delegated(struct extpager_object *obj, pgoff_t index)
 	bool own, failed;
 	int ret;
 
-	drop_leftover(obj, index);
+	extpager_drop_leftover(obj, index);
 	ret = extpager_request_page(obj, index, true);
 	if (ret && ret != -EEXIST && ret != -EAGAIN)
 		return ret;
@@ -908,13 +911,16 @@ static int read_delegated(struct extpager_object *obj, pgoff_t index)
 	/* One that has left the cache was still on its way from a pager: no device has failed. */
 	failed = !ret && !folio_test_uptodate(folio) &&
 		 READ_ONCE(folio->mapping) == obj->inode.i_mapping;
-	/* Of what others read another page may be the bad one, or nobody has begun to. */
-	if (failed && own && !folio_test_large(folio))
+	/*
+	 * Of what others read another page may be the bad one, or nobody has begun to; and what
+	 * was taken back its pager may have failed.
+	 */
+	if (failed && own && !folio_test_large(folio) && extpager_needs_no_pager(obj, index))
 		ret = -EIO;
 	folio_put(folio);
 	/* Whoever overwrites all of it need not have read it. */
 	if (failed)
-		drop_leftover(obj, index);
+		extpager_drop_leftover(obj, index);
 	return ret;
 }
 
@@ -953,7 +959,7 @@ int extpager_gate_page(struct extpager_object *obj, struct file *file, pgoff_t i
 			break;
 		waiter_add(&w, obj, index, access);
 		if (!page_absent(obj, index))
-			drop_leftover(obj, index);
+			extpager_drop_leftover(obj, index);
 		in_turn = comes_in_turn(obj, index);
 		if (!in_turn && page_absent(obj, index)) {
 			if (!again && file && file->f_ra.ra_pages &&

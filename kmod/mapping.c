@@ -70,13 +70,14 @@ void extpager_folio_failed(struct extpager_object *obj, struct folio *folio)
 }
 
 /*
- * Its pager has failed it. Who waits for its lock is in a generic function, and would take one
- * that left for truncated, and have it asked for again, and so on: for him it stays, and
- * read_folio asks, and tells. The gate clears away what nobody wants.
+ * Its pager has failed it, or is to be asked again: -EAGAIN. Who waits for the lock of one that
+ * failed is in a generic function, and would take one that left for truncated, and have it
+ * asked for again, and so on: for him it stays, and read_folio asks, and tells. The gate clears
+ * away what nobody wants.
  */
-void extpager_folio_refused(struct extpager_object *obj, struct folio *folio)
+void extpager_folio_refused(struct extpager_object *obj, struct folio *folio, int error)
 {
-	if (unlikely(folio_test_waiters(folio)))
+	if (unlikely(error && error != -EAGAIN && folio_test_waiters(folio)))
 		folio_unlock(folio);
 	else
 		extpager_folio_failed(obj, folio);
@@ -542,17 +543,28 @@ static void read_singly(struct extpager_object *obj, struct folio *folio)
 #define FOLIO_PATIENCE	(HZ / 10)
 
 /*
+ * Who punches tries to have the invalidate_lock, or waits for it. It is given up once for a
+ * folio, which is marked: not every caller of read_folio lets go of it, and who did not wait
+ * would never be told.
+ */
+static bool must_let_go(struct extpager_object *obj, struct folio *folio)
+{
+	return !folio_test_checked(folio) &&
+	       (READ_ONCE(obj->zeros) ||
+		rwsem_is_contended(&obj->inode.i_mapping->invalidate_lock));
+}
+
+/*
  * Ask a pager for a locked folio, and wait: of one that has left the cache the caller could
  * not tell a pager that went from one that failed. 0: it is here; -EAGAIN: it may be asked
- * for again, or others wait for the invalidate_lock that the caller holds.
+ * for again, or others want the invalidate_lock that the caller holds.
  */
 static int request_folio(struct extpager_object *obj, struct folio *folio)
 {
-	struct rw_semaphore *lock = &obj->inode.i_mapping->invalidate_lock;
+	bool locked = true;
 	pgoff_t index = folio->index;
 	struct extpager_request *req;
 	struct extpager_waiter w;
-	bool locked = true;
 	int ret;
 
 	req = extpager_request_alloc(obj, EXTPAGER_EV_DATA_REQUEST, 1);
@@ -565,8 +577,12 @@ static int request_folio(struct extpager_object *obj, struct folio *folio)
 	extpager_gate_enter(&w, obj, index, EXTPAGER_ACCESS_READ);
 	ret = submit_data_request(obj, req, index, 1);
 	/* A page that fails is unlocked before its waiter is told. */
-	while (!ret && locked && !rwsem_is_contended(lock) && !fatal_signal_pending(current)) {
+	while (!ret && locked && !fatal_signal_pending(current)) {
 		locked = folio_test_locked(folio);
+		if (must_let_go(obj, folio)) {
+			folio_set_checked(folio);
+			break;
+		}
 		if (extpager_gate_told(&w, FOLIO_PATIENCE))
 			break;
 	}
@@ -667,6 +683,8 @@ int extpager_push(struct extpager_object *obj, u32 generation, pgoff_t index,
 	struct folio *folio;
 	int ret;
 
+	if (extpager_page_state(mapping, index) == EXTPAGER_PAGE_COMING)
+		extpager_drop_leftover(obj, index);
 	if (!page_absent(mapping, index))
 		return -EEXIST;
 	if (!filemap_invalidate_trylock_shared(mapping))

@@ -582,10 +582,7 @@ static void settle_data_request(struct extpager_request *req, int error)
 		if (!folio)
 			continue;
 		fate = fate_of_page(obj, req->index + i, error);
-		if (fate && fate != -EAGAIN)
-			extpager_folio_refused(obj, folio);
-		else
-			extpager_folio_failed(obj, folio);
+		extpager_folio_refused(obj, folio, fate);
 		if (fate)
 			extpager_gate_wake(obj, req->index + i, 1, fate);
 	}
@@ -871,7 +868,7 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 		if (unlikely(lost))
 			error = 0;
 		else if (error)
-			extpager_folio_refused(obj, claim->folios[i]);
+			extpager_folio_refused(obj, claim->folios[i], error);
 		else
 			extpager_folio_supplied(obj, claim->folios[i]);
 		nr++;
@@ -914,7 +911,7 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 	for (i = done; i < claim->span && over; i++) {
 		if (!claim->folios[i])
 			continue;
-		extpager_folio_failed(obj, claim->folios[i]);
+		extpager_folio_refused(obj, claim->folios[i], over_error);
 		extpager_gate_wake(obj, index + i, 1, over_error ?: -EAGAIN);
 	}
 	spin_lock(&t->lock);
