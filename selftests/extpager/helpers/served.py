@@ -76,6 +76,7 @@ class Target:
     def __exit__(self, kind, *_):
         """pagerd is told to stop and writes back what is dirty; only then the target goes."""
         if kind:
+            self.tell()
             return
         self.pagerd.terminate()
         said = self.pagerd.communicate(timeout=60)[1]
@@ -83,6 +84,16 @@ class Target:
         left = show(self.name)
         assert left["dirty"] == left["spilled"] == 0, said
         run("pagerctl", "target", "del", self.name)
+
+    def tell(self):
+        """What there is to be seen of it, for who wonders why a test failed."""
+        for words in (("target", "show", self.name), ("pending", self.name),
+                      ("stats", self.name)):
+            said = subprocess.run(["pagerctl", *words], stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=60)
+            print("# " + said.stdout.rstrip().replace("\n", "\n# "))
+        os.set_blocking(self.pagerd.stderr.fileno(), False)
+        print("# pagerd: " + (self.pagerd.stderr.read() or "").replace("\n", "\n# "), flush=True)
 
     def must_hold(self, file):
         """The raw device, past every cache, has the bytes of this file."""
@@ -102,14 +113,15 @@ def shows(*numbers, partial=()):
 
 def clean_up():
     """After a failure: the next test must not suffer. Only this machine's pagerd is ours."""
+    # What lies on a target needs its pager to go.
+    subprocess.run(["umount", "-l", "/tmp/mounted"], stderr=subprocess.DEVNULL)
+    subprocess.run(["losetup", "-D"], stderr=subprocess.DEVNULL)
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             if os.readlink(f"/proc/{pid}/exe").endswith("/bin/pagerd"):
                 os.kill(int(pid), signal.SIGKILL)
         except OSError:
             pass
-    subprocess.run(["umount", "-l", "/tmp/mounted"], stderr=subprocess.DEVNULL)
-    subprocess.run(["losetup", "-D"], stderr=subprocess.DEVNULL)
     listed = subprocess.run(["pagerctl", "-j", "target", "list"], capture_output=True, text=True)
     for target in json.loads(listed.stdout or '{"targets":[]}')["targets"]:
         subprocess.run(["pagerctl", "target", "del", target["name"], "--discard"],
