@@ -960,7 +960,7 @@ static bool any_busy(struct worker *w)
 
 TEST_F_TIMEOUT(queues, page_under_return_is_never_asked_for, 100)
 {
-	unsigned int rounds = test_rounds(12000, 1500, 150), i, page, requests = 0, returns = 0;
+	unsigned int rounds = test_rounds(20000, 1500, 150), i, page, requests = 0, returns = 0;
 	unsigned int with_requests = 0, with_returns = 0;
 	struct churn_store *s = calloc(1, sizeof(*s));
 	struct churn_thread t[QUEUES];
