@@ -167,11 +167,14 @@ static uint64_t proc_number(const char *path, const char *key, int first, int la
 /* Subtract what was counted so far, or add it: twice called, the difference is left. */
 static void count(struct counts *c, const struct system *s, int sign)
 {
+	uint64_t watching;
+
 	c->idle += sign * proc_number("/proc/stat", "cpu", 3, 4);
 	c->read_kib += sign * proc_number("/proc/vmstat", "pgpgin", 0, 0);
 	c->written_kib += sign * proc_number("/proc/vmstat", "pgpgout", 0, 0);
 	c->requests += sign * (s->requests ? s->requests() : requests_noted());
-	c->watches += sign * watches_noted();
+	c->watches += sign * watches_noted(&watching);
+	c->watching += sign * watching;
 }
 
 void begin_counting(struct counts *c, const struct system *s)
@@ -438,7 +441,8 @@ static int measure(const struct testcase *t, const struct system *s, const uint6
 	printf("\"%s_per_page\": %.1f, \"p50\": %lu, \"p99\": %lu, ",
 	       by_clock ? "nanoseconds" : "instructions", (double)counts.cost / pages,
 	       cost[n / 2], cost[n * 99 / 100]);
-	printf("\"requests\": %lu, \"watches\": %lu, ", counts.requests, counts.watches);
+	printf("\"requests\": %lu, \"watches\": %lu, \"watching\": %lu, ", counts.requests,
+	       counts.watches, counts.watching);
 	printf("\"store_read_kib\": %lu, \"store_written_kib\": %lu, ",
 	       counts.read_kib / devices, counts.written_kib / devices);
 	printf("\"idle\": %lu, \"sum\": %s}\n", counts.idle, good ? "true" : "false");

@@ -48,6 +48,7 @@ struct counts {
 	uint64_t written_kib;
 	uint64_t requests;
 	uint64_t watches;
+	uint64_t watching;	/* what the watches cost: CPU time, like cost */
 	uint64_t cost;		/* instructions; by the clock, nanoseconds */
 };
 
@@ -125,8 +126,8 @@ void *shared(size_t length);
 void note_request(void);
 uint64_t requests_noted(void);
 /* And those who read statistics meanwhile. */
-void note_watch(void);
-uint64_t watches_noted(void);
+void note_watch(uint64_t cost);
+uint64_t watches_noted(uint64_t *cost);
 /* Is this one of the pages that others are left to wait for? */
 bool is_held(const struct testcase *t, uint64_t offset);
 /* As the case needs to open what it maps: a mapping that cannot be written costs less. */

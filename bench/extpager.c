@@ -286,6 +286,16 @@ static void watch(struct extpager_ctl *c, const glob_t *files)
 	}
 }
 
+/* Of this process, in ns: where each instruction takes one, what it and the kernel did. */
+static uint64_t cpu_time(void)
+{
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t))
+		die("clock_gettime");
+	return t.tv_sec * 1000000000UL + t.tv_nsec;
+}
+
 static noreturn void be_watcher(const struct testcase *t)
 {
 	const struct timespec interval = { .tv_nsec = t->pages * INTERVAL };
@@ -298,8 +308,10 @@ static noreturn void be_watcher(const struct testcase *t)
 	    glob("/sys/fs/extpager/" TARGET "/stats/*", GLOB_APPEND, NULL, &files))
 		die("/sys/fs/extpager");
 	for (;;) {
+		uint64_t before = cpu_time();
+
 		watch(c, &files);
-		note_watch();
+		note_watch(cpu_time() - before);
 		nanosleep(&interval, NULL);
 	}
 }

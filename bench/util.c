@@ -56,13 +56,15 @@ uint64_t requests_noted(void)
 	return noted[0];
 }
 
-void note_watch(void)
+void note_watch(uint64_t cost)
 {
 	noted[1]++;
+	noted[2] += cost;
 }
 
-uint64_t watches_noted(void)
+uint64_t watches_noted(uint64_t *cost)
 {
+	*cost = noted[2];
 	return noted[1];
 }
 
