@@ -287,17 +287,19 @@ static void job_begin(struct job *job)
 
 /* ---- Requests ---------------------------------------------------------- */
 
-/*
- * Return: false if it is for us to write. While the kernel writes it returns nothing else of
- * the range: that need not be noted here.
- */
+static bool kernel_may_write(const struct job *job)
+{
+	const struct target *t = job->target;
+
+	return t->write_file && !(job->length % t->store->block) && !extpager_req_zero(job->req);
+}
+
+/* Return: false if it is for us to write. */
 static bool kernel_writes(const struct job *job)
 {
 	const struct target *t = job->target;
 
-	return t->write_file && !(job->length % t->store->block) &&
-	       !extpager_req_zero(job->req) &&
-	       !is_refused(extpager_return_file(job->req, t->write_file,
+	return !is_refused(extpager_return_file(job->req, t->write_file,
 						t->store->start + job->offset));
 }
 
@@ -340,6 +342,17 @@ static void zeros_done(struct store_io *io)
 	return_end(job);
 }
 
+/* Return: false if it has ended: an earlier write is in its way. */
+static bool return_begin(struct job *job)
+{
+	if (target_write_begin(job->target, &job->write, job->offset, job->length))
+		return true;
+	target_note_overlap(job->target, job->offset);
+	extpager_return_done(job->req, ETIMEDOUT);
+	job_free(job);
+	return false;
+}
+
 void job_data_return(struct jobs *jobs, struct extpager_req *req)
 {
 	struct job *job = job_new(jobs, req);
@@ -348,16 +361,20 @@ void job_data_return(struct jobs *jobs, struct extpager_req *req)
 		extpager_return_done(req, EIO);
 		return;
 	}
-	if (!target_write_begin(job->target, &job->write, job->offset, job->length)) {
-		target_note_overlap(job->target, job->offset);
-		extpager_return_done(req, ETIMEDOUT);
-		job_free(job);
+	if (!return_begin(job))
 		return;
-	}
-	if (kernel_writes(job)) {
+	if (kernel_may_write(job)) {
+		/*
+		 * It returns nothing else of the range while it writes; and may have written, and
+		 * have returned the pages anew to another thread, before it is back here.
+		 */
 		target_write_end(job->target, &job->write);
-		job_free(job);
-		return;
+		if (kernel_writes(job)) {
+			job_free(job);
+			return;
+		}
+		if (!return_begin(job))
+			return;
 	}
 	job->class = CLASS_RETURN;
 	if (!extpager_req_zero(req)) {

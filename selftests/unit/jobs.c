@@ -37,7 +37,10 @@ struct extpager_req {
 	/* and to write */
 	unsigned int written_to;
 	int refuse_file;
+	struct extpager_req *anew;	/* sent when it has been written */
 };
+
+static struct jobs jobs;
 
 uint64_t extpager_req_object(const struct extpager_req *req) { return req->object; }
 uint64_t extpager_req_offset(const struct extpager_req *req) { return req->offset; }
@@ -96,6 +99,8 @@ int extpager_return_file(struct extpager_req *req, unsigned int file, uint64_t p
 	req->ended = true;
 	req->written_to = file;
 	req->pos = pos;
+	if (req->anew)
+		job_data_return(&jobs, req->anew);
 	return 0;
 }
 
@@ -228,7 +233,6 @@ static unsigned int count(enum store_op op)
 
 /* ---- Fixture -------------------------------------------------------------- */
 
-static struct jobs jobs;
 static struct target *target;
 static struct store store;
 
@@ -335,7 +339,7 @@ static void the_kernel_writes(void **state)
 {
 	struct store plain = { .block = 512, .is_plain = true, .start = 1 << 20 };
 	struct target *t = target_new("p", &plain);
-	struct extpager_req req = request(8192, 2 << 20), other = request(4096, 8192);
+	struct extpager_req req = request(8192, 2 << 20), other = request(4096, 8192), again;
 
 	(void)state;
 	t->file = 5;
@@ -350,6 +354,17 @@ static void the_kernel_writes(void **state)
 	assert_int_equal(req.written_to, 6);
 	assert_int_equal(req.pos, (1 << 20) + 8192);
 	assert_true(LIST_EMPTY(&t->writes));
+
+	/* Its pages may be dirty and returned anew, to any thread, before it was told so. */
+	again = request(8192, 4096);
+	again.object = OBJECT + 1;
+	req = request(8192, 4096);
+	req.object = OBJECT + 1;
+	req.anew = &again;
+	job_data_return(&jobs, &req);
+	assert_true(req.ended && again.ended);
+	assert_int_equal(again.error, 0);
+	assert_int_equal(again.written_to, 6);
 
 	/* What it refuses is for us to write. */
 	req = request(8192, 4096);
