@@ -83,6 +83,33 @@ void extpager_folio_refused(struct extpager_object *obj, struct folio *folio, in
 		extpager_folio_failed(obj, folio);
 }
 
+/* Who syncs is to send it, even if a writer has only begun to mark it dirty. */
+static void tag_for_sync(struct address_space *mapping, pgoff_t index)
+{
+	unsigned long flags;
+
+	xa_lock_irqsave(&mapping->i_pages, flags);
+	__xa_set_mark(&mapping->i_pages, index, PAGECACHE_TAG_TOWRITE);
+	xa_unlock_irqrestore(&mapping->i_pages, flags);
+}
+
+/*
+ * A locked page that is clean has nothing to be sent: the tag came from somebody who marks
+ * pages dirty without their lock, after they were written. Who syncs would wait for it.
+ */
+static void untag_clean(struct address_space *mapping, struct folio *folio)
+{
+	unsigned long flags;
+
+	xa_lock_irqsave(&mapping->i_pages, flags);
+	/* Who marks it dirty from here on tags it when we have unlocked. */
+	if (!folio_test_dirty(folio)) {
+		__xa_clear_mark(&mapping->i_pages, folio->index, PAGECACHE_TAG_DIRTY);
+		__xa_clear_mark(&mapping->i_pages, folio->index, PAGECACHE_TAG_TOWRITE);
+	}
+	xa_unlock_irqrestore(&mapping->i_pages, flags);
+}
+
 /* With an error the page stays dirty; under write-back nobody can take it away. */
 void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, int error)
 {
@@ -94,7 +121,7 @@ void extpager_folio_returned(struct extpager_object *obj, struct folio *folio, i
 		__extpager_spill_acknowledged(obj, folio->index);
 	/* Nothing was said of it: who waits for its return goes on waiting. */
 	if (error == -EAGAIN)
-		tag_pages_for_writeback(mapping, folio->index, folio->index);
+		tag_for_sync(mapping, folio->index);
 	folio_end_writeback(folio);
 }
 
@@ -787,10 +814,16 @@ static bool run_extend(struct return_run *run, pgoff_t index)
 static bool run_add(struct return_run *run, struct folio *folio, bool *full)
 {
 	struct extpager_object *obj = run->obj;
+	struct address_space *mapping = obj->inode.i_mapping;
 	pgoff_t index = folio->index;
 
-	if (folio->mapping != obj->inode.i_mapping || !folio_test_dirty(folio) ||
-	    folio_test_writeback(folio) || extpager_zeros_overlap(obj, index, index) ||
+	if (folio->mapping != mapping)
+		return false;
+	if (unlikely(!folio_test_dirty(folio))) {
+		untag_clean(mapping, folio);
+		return false;
+	}
+	if (folio_test_writeback(folio) || extpager_zeros_overlap(obj, index, index) ||
 	    extpager_page_detached(obj, index) || extpager_delegated_for_write(obj, index))
 		return false;
 	if (!run_extend(run, index)) {

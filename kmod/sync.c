@@ -186,13 +186,14 @@ int extpager_wait_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t last
 static int barrier_request(struct extpager_object *obj)
 {
 	struct extpager_request *req;
+	unsigned long short_since = 0;
 	int ret;
 
 	if (!extpager_object_unsynced(obj))
 		return 0;
-	req = extpager_request_alloc(obj, EXTPAGER_EV_SYNC, 0);
-	if (!req)
-		return -ENOMEM;
+	while (!(req = extpager_request_alloc(obj, EXTPAGER_EV_SYNC, 0)))
+		if (!extpager_await_memory(&short_since))
+			return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 	req->length = i_size_read(&obj->inode);
 	extpager_request_get(req);
 	ret = extpager_request_submit(req);
