@@ -89,7 +89,7 @@ check: deps ## all tests: static checks, unit tests, VMs, canaries, mutants
 	@selftests/check
 check-debug: deps ## the tests on the debug kernel alone
 	@selftests/run --kernel debug
-check-deep: deps ## all of it; PART=stock|debug|kcsan|mutants|packages alone, SHARE=1/3 of mutants
+check-deep: deps ## all of it; PART=6.1|6.12|debug|kcsan|mutants|packages alone, SHARE=1/3 of mutants
 	@selftests/check --deep $(addprefix --part=,$(PART)) $(addprefix --share=,$(SHARE))
 check-packages: deps ## the packages in a real Debian guest: run, kill, upgrade, purge
 	@selftests/packages
