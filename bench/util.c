@@ -58,14 +58,17 @@ uint64_t requests_noted(void)
 
 void note_watch(uint64_t cost)
 {
-	noted[1]++;
+	/* Who looks in between finds a cost too many, not one that is missing. */
 	noted[2] += cost;
+	noted[1]++;
 }
 
 uint64_t watches_noted(uint64_t *cost)
 {
+	uint64_t watches = noted[1];
+
 	*cost = noted[2];
-	return noted[1];
+	return watches;
 }
 
 void set_readahead(const char *bdi, size_t bytes)

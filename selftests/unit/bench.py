@@ -214,6 +214,7 @@ def a_void_result_is_noticed():
     for good, change in ((GOOD, {"sum": False}), (GOOD, {"idle": 1}), (GOOD, {"requests": 99}),
                          (GOOD, {"store_read_kib": 396}), (GOOD, {"instructions": 21000}),
                          (GOOD, {"instructions": 0}), (GOOD, {"system": "extpager-watched"}),
+                         (GOOD, {"system": "extpager-watched", "watches": 1}),
                          (GOOD, {"watches": 1}), (CACHED, {"requests": 1}),
                          (CACHED, {"store_read_kib": 4}), (WRITE, {"store_written_kib": 396}),
                          (WRITE, {"store_read_kib": 4}), (SUCCESSION, {"requests": 99}),
