@@ -4,6 +4,7 @@
  * each time: it is looked for by kmemleak where there is one, else by the kernel's sums.
  */
 /* vm: timeout=400 */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,10 +34,35 @@ static bool load(void)
 	return ok;
 }
 
-/* What a pager or a client has left is still being torn down. */
+/*
+ * What a pager or a client has left is still being torn down. That waits for grace periods,
+ * which on a slow kernel may take as long as its watchdog lets them.
+ */
 static bool unload(void)
 {
-	return WAIT_FOR(SOON, !syscall(SYS_delete_module, "extpager", O_NONBLOCK));
+	return WAIT_FOR(3 * SOON, !syscall(SYS_delete_module, "extpager", O_NONBLOCK));
+}
+
+/* What has kept it: how many references, and whose super blocks are still there. */
+static const char *holders(void)
+{
+	static char text[256];
+	FILE *f = fopen("/sys/module/extpager/refcnt", "r");
+	DIR *d = opendir("/sys/class/bdi");
+	struct dirent *e;
+
+	if (!f || !fgets(text, 16, f))
+		strcpy(text, "?");
+	text[strcspn(text, "\n")] = 0;
+	while (d && (e = readdir(d)))
+		if (!strncmp(e->d_name, "extpager-", 9) &&
+		    strlen(text) + strlen(e->d_name) + 2 < sizeof(text))
+			strcat(strcat(text, " "), e->d_name);
+	if (f)
+		fclose(f);
+	if (d)
+		closedir(d);
+	return text;
 }
 
 /* A client maps, reads, writes, syncs, punches; its own process, for the pager is another. */
@@ -116,7 +142,7 @@ TEST_F_TIMEOUT(reload, loaded_and_unloaded_with_traffic_in_between_it_leaves_not
 	for (i = 0; i < rounds; i++) {
 		ASSERT_TRUE(load());
 		EXPECT_TRUE(traffic());
-		ASSERT_TRUE(unload());
+		ASSERT_TRUE(unload()) TH_LOG("references: %s", holders());
 		EXPECT_FALSE(cache_left());
 		/* The first rounds make what stays, as names in sysfs and files of workers. */
 		if (i == rounds / 10)

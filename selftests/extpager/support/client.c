@@ -88,6 +88,18 @@ void test_pause(void)
 	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 }
 
+bool test_patience(uint64_t *left, uint64_t *then)
+{
+	uint64_t passed;
+
+	test_pause();
+	passed = now_ms() - *then;
+	*then += passed;
+	passed = passed < 1000 ? passed : 1000;
+	*left -= passed < *left ? passed : *left;
+	return *left;
+}
+
 void fill_page(void *page, uint64_t seed, uint64_t index)
 {
 	uint64_t *word = page;

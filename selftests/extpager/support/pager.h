@@ -33,13 +33,18 @@ unsigned int kernel_version(void);
 uint64_t now_ms(void);
 /* By the kernel's ticks, of which a deadline is so many: for what must not come before. */
 uint64_t ticked_ms(void);
-/* Poll @cond up to @ms milliseconds; false if it did not come true. */
+/*
+ * Poll @cond up to @ms milliseconds; false if it did not come true. A machine may stand still,
+ * and with it what is waited for: of the time between two looks at most a second is counted.
+ */
 #define WAIT_FOR(ms, cond) ({						\
-	uint64_t __end = now_ms() + (ms);				\
+	uint64_t __left = (ms), __then = now_ms();			\
 	bool __ok;							\
-	while (!(__ok = (cond)) && now_ms() < __end)			\
-		test_pause();						\
+	while (!(__ok = (cond)) && test_patience(&__left, &__then))	\
+		;							\
 	__ok; })
+/* Pauses; false if nothing is left. @then: the last look. Both in milliseconds. */
+bool test_patience(uint64_t *left, uint64_t *then);
 void test_pause(void);		/* a millisecond */
 
 /* ---- patterns ---- */
