@@ -158,6 +158,7 @@ static noreturn void be_pager(int sock, const struct testcase *t, make_fn *make)
 		.size = sizeof(params),
 		.nr_queues = 1,
 		.ring_entries = ENTRIES,
+		.flags = EXTPAGER_PORT_LARGE,
 	};
 	const struct extpager_ops ops = {
 		.size = sizeof(ops),

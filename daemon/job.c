@@ -101,7 +101,9 @@ static struct job *job_new(struct jobs *jobs, struct extpager_req *req)
 	job->target = target;
 	job->offset = extpager_req_offset(req);
 	job->length = extpager_req_length(req);
-	job->nr = (unsigned int)((job->length + PIECE_BYTES - 1) / PIECE_BYTES);
+	job->base = job->offset - job->offset % PIECE_BYTES;
+	job->nr = (unsigned int)((job->offset + job->length - job->base + PIECE_BYTES - 1) /
+				 PIECE_BYTES);
 	return job;
 }
 
@@ -217,7 +219,8 @@ static void piece_begin(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
 	struct piece *piece = SLIST_FIRST(&jobs->free_pieces);
-	uint64_t skip = (uint64_t)piece_index(job, job->next) * PIECE_BYTES;
+	uint64_t start = job->base + (uint64_t)piece_index(job, job->next) * PIECE_BYTES;
+	uint64_t end = job->offset + job->length;
 	struct store_io *io = &piece->io;
 	int ret;
 
@@ -229,8 +232,8 @@ static void piece_begin(struct job *job)
 	piece->single = false;
 	io->store = job->target->store;
 	io->engine = jobs->engine;
-	io->offset = job->offset + skip;
-	io->length = job->length - skip < PIECE_BYTES ? job->length - skip : PIECE_BYTES;
+	io->offset = start > job->offset ? start : job->offset;
+	io->length = (end - start < PIECE_BYTES ? end : start + PIECE_BYTES) - io->offset;
 	io->buf = piece->buf;
 	if (job->class == CLASS_REQUEST) {
 		io->op = STORE_READ;
@@ -328,7 +331,7 @@ void job_data_request(struct jobs *jobs, struct extpager_req *req)
 	}
 	job->class = CLASS_REQUEST;
 	if (wanted >= job->offset && wanted - job->offset < job->length)
-		job->first = (unsigned int)((wanted - job->offset) / PIECE_BYTES);
+		job->first = (unsigned int)((wanted - job->base) / PIECE_BYTES);
 	job_begin(job);
 }
 

@@ -49,6 +49,8 @@ struct piece {
 /**
  * struct job - an unanswered request
  * @io: for operations without buffer
+ * @base: where the first piece would begin if it were whole: at a multiple of a piece's size,
+ *	as runs of pages do, which are answered as one
  * @next: pieces begun so far
  * @nr: pieces in all
  * @first: the piece to begin with
@@ -60,7 +62,7 @@ struct job {
 	struct extpager_req *req;
 	struct target *target;
 	enum job_class class;
-	uint64_t offset, length;
+	uint64_t offset, length, base;
 	unsigned int next, nr, first, busy;
 	int error;
 	struct target_write write;

@@ -38,7 +38,10 @@
 /* The port that a predecessor left with the service manager. */
 static int take_port_over(struct extpager **port, const struct options *o, struct queue *queues)
 {
-	struct extpager_params params = { .size = sizeof(params) };
+	struct extpager_params params = {
+		.size = sizeof(params),
+		.flags = EXTPAGER_PORT_LARGE,
+	};
 	int tries = TAKE_OVER_MS / TAKE_OVER_STEP_MS, ret;
 
 	params.port_fd = notify_stored_port();
@@ -71,6 +74,7 @@ static int open_port(struct extpager **port, const struct options *o, struct que
 	struct extpager_params params = {
 		.size = sizeof(params),
 		.nr_queues = o->nr_queues,
+		.flags = EXTPAGER_PORT_LARGE,
 	};
 	int ret = take_port_over(port, o, queues);
 

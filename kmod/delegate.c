@@ -514,12 +514,8 @@ static int delegate(struct extpager_port *port, struct extpager_object *obj,
 	}
 	kvfree(given);
 	if (!ret) {
-		struct address_space *mapping = obj->inode.i_mapping;
-
-		/* Only here are they of use: a pager is asked for single pages. */
-		if (!(arg->flags & EXTPAGER_DELEGATE_REVOKE) &&
-		    !mapping_large_folio_support(mapping))
-			extpager_mapping_allow_large(mapping);
+		if (!(arg->flags & EXTPAGER_DELEGATE_REVOKE))
+			extpager_large_allow(obj);
 		/* And what a silent pager is not asked for any more. */
 		spin_lock(&obj->target->lock);
 		extpager_requests_again(obj->target);

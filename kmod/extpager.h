@@ -112,6 +112,8 @@ enum extpager_request_state {
 
 #define EXTPAGER_INLINE_FOLIOS	32
 #define EXTPAGER_BATCH		32
+#define EXTPAGER_RUN_PAGES	(EXTPAGER_RUN_BYTES >> PAGE_SHIFT)
+static_assert(EXTPAGER_RUN_PAGES <= EXTPAGER_BATCH);
 #define EXTPAGER_REQUEST_PAGES	(EXTPAGER_REQUEST_MAX >> PAGE_SHIFT)
 
 struct extpager_request {
@@ -131,7 +133,8 @@ struct extpager_request {
 	loff_t wanted;
 	u64 covers;			/* SYNC: object->returned when it was sent */
 	u32 access;
-	struct folio **folios;		/* inline_folios, or kvmalloc'ed */
+	struct folio **folios;		/* inline_folios, or kvmalloc'ed; by their first page */
+	bool large;			/* some may stand for several pages */
 
 	/* protected by target->lock; written in request.c only */
 	enum extpager_request_state state;
@@ -145,7 +148,8 @@ struct extpager_request {
 	bool detached;			/* a return whose pages have gone another way */
 	unsigned int refs;		/* one while unanswered, one a claim or waiter */
 	unsigned int claims;		/* RETURN_FETCHes under way */
-	unsigned int left;		/* folios neither supplied, failed nor given back */
+	bool gave_up;			/* pages of large folios, which are asked for anew */
+	unsigned int left;		/* pages neither supplied, failed nor given back */
 	unsigned int nr_reading;	/* of them, that the kernel reads, lost ones too */
 	unsigned int nr_writing;	/* parts of a return that the kernel writes */
 	int write_error;		/* of those that are written */
@@ -174,13 +178,14 @@ struct extpager_request {
 struct extpager_claim {
 	struct extpager_request *req;
 	unsigned int first;		/* index in req->folios of the batch */
-	unsigned int span;		/* ends at a hole behind folios, too */
-	unsigned int nr;		/* folios in the batch */
+	unsigned int span;		/* pages; ends at a hole behind folios, too */
+	unsigned int nr;		/* of them, in folios of the batch */
+	bool gave_up;			/* large folios, of which it was to be a part, were */
 	bool reading;			/* the kernel does, and has a reference of each */
 	/* then, protected by target->lock */
 	bool lost;			/* they are not in the cache any more */
 	struct list_head node;		/* in req->reads, unless lost or split off */
-	struct folio *folios[EXTPAGER_BATCH];	/* NULL where already answered */
+	struct folio *folios[EXTPAGER_BATCH];	/* NULL where answered, or of the one before */
 };
 
 /* ---- objects ---- */
@@ -226,6 +231,7 @@ struct extpager_object {
 	unsigned int nr_writing;	/* returns that the kernel writes, given up or not */
 	atomic_t write_errors;		/* each is in the mapping's errseq too */
 	unsigned long retry_at;		/* jiffies: background returns pause until then */
+	unsigned long large_at;		/* and its pager is asked for single pages */
 	u64 nr_failures;
 	struct extpager_delegations __rcu *delegations;	/* delegate.c; set under the lock */
 	struct extpager_spill *spill;	/* spill.c; set once, read if @nr_spilled */
@@ -503,6 +509,7 @@ struct extpager_port {
 	/* The pager: an address space. @mm is compared, never used, once !@alive. */
 	struct mm_struct *mm;
 	bool alive;
+	bool large;			/* it has asked for large folios */
 	bool notifier_set;
 	struct mmu_notifier notifier;
 	struct work_struct death_work;
@@ -865,6 +872,10 @@ int extpager_return_range(struct extpager_object *obj, pgoff_t index, pgoff_t la
 void extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr);
 
 /* large.c */
+void extpager_large_allow(struct extpager_object *obj);
+bool extpager_large_wanted(struct extpager_object *obj, struct folio *folio);
+void extpager_large_pause(struct extpager_object *obj);
+void extpager_large_resume(struct extpager_object *obj);
 bool extpager_page_large(struct extpager_object *obj, pgoff_t index);
 void extpager_split(struct extpager_object *obj, pgoff_t index);
 

@@ -508,7 +508,7 @@ static void ask_for_fault(struct extpager_object *obj, struct file *file, pgoff_
 	struct file_ra_state *ra = &file->f_ra;
 	DEFINE_READAHEAD(rac, file, ra, mapping, index);
 	pgoff_t pages = DIV_ROUND_UP(i_size_read(&obj->inode), PAGE_SIZE);
-	unsigned int miss, size;
+	unsigned int miss, size, ahead;
 	pgoff_t start;
 
 	if (vm_flags & VM_RAND_READ || !ra->ra_pages) {
@@ -516,24 +516,30 @@ static void ask_for_fault(struct extpager_object *obj, struct file *file, pgoff_
 		return;
 	}
 	if (vm_flags & VM_SEQ_READ) {
-		page_cache_sync_ra(&rac, ra->ra_pages);
-		return;
-	}
-	miss = READ_ONCE(ra->mmap_miss);
-	if (miss < GATE_LOTSAMISS * 10)
-		WRITE_ONCE(ra->mmap_miss, ++miss);
-	if (miss > GATE_LOTSAMISS) {
-		extpager_request_page(obj, index, false);
-		return;
+		if (!index) {
+			page_cache_sync_ra(&rac, ra->ra_pages);
+			return;
+		}
+		/* Elsewhere it would read once, and look ahead no more. */
+		start = index;
+	} else {
+		miss = READ_ONCE(ra->mmap_miss);
+		if (miss < GATE_LOTSAMISS * 10)
+			WRITE_ONCE(ra->mmap_miss, ++miss);
+		if (miss > GATE_LOTSAMISS) {
+			extpager_request_page(obj, index, false);
+			return;
+		}
+		start = index > ra->ra_pages / 2 ? index - ra->ra_pages / 2 : 0;
 	}
 	/* Others may share @ra: what is asked for comes from here. */
-	start = index > ra->ra_pages / 2 ? index - ra->ra_pages / 2 : 0;
 	size = min_t(pgoff_t, ra->ra_pages, pages - start);
+	ahead = vm_flags & VM_SEQ_READ ? size / 2 : size / 4;
 	WRITE_ONCE(ra->start, start);
 	WRITE_ONCE(ra->size, size);
-	WRITE_ONCE(ra->async_size, size / 4);
+	WRITE_ONCE(ra->async_size, ahead);
 	rac._index = start;
-	page_cache_ra_unbounded(&rac, size, size / 4);
+	page_cache_ra_unbounded(&rac, size, ahead);
 }
 
 /*
@@ -809,8 +815,12 @@ vm_fault_t extpager_fault(struct vm_fault *vmf)
 			WRITE_ONCE(obj->found, false);
 		here = extpager_needs_no_pager(obj, vmf->pgoff);
 	}
-	if (here && dirties && unlikely(extpager_page_large(obj, vmf->pgoff)))
+	if (here && dirties && unlikely(extpager_page_large(obj, vmf->pgoff))) {
+		/* It may have to wait. */
+		if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+			return VM_FAULT_RETRY;
 		here = split_here(obj, vmf->pgoff);
+	}
 	if (here && (!dirties || !extpager_target_over_quota(obj->target))) {
 		failure_forget();
 		return filemap_fault(vmf);

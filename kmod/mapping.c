@@ -77,7 +77,12 @@ void extpager_folio_failed(struct extpager_object *obj, struct folio *folio)
  */
 void extpager_folio_refused(struct extpager_object *obj, struct folio *folio, int error)
 {
-	if (unlikely(error && error != -EAGAIN && folio_test_waiters(folio)))
+	bool failed = error && error != -EAGAIN, large = folio_test_large(folio);
+
+	/* Who waits for a large one is told when its pages are asked for one by one. */
+	if (unlikely(failed && large))
+		extpager_large_pause(obj);
+	if (unlikely(failed && !large && folio_test_waiters(folio)))
 		folio_unlock(folio);
 	else
 		extpager_folio_failed(obj, folio);
@@ -170,7 +175,7 @@ static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 	while (extpager_request_take(obj, first, nr, 0, &claim)) {
 		for (i = 0; i < claim.span; i++)
 			if (claim.folios[i])
-				folio_zero_range(claim.folios[i], 0, PAGE_SIZE);
+				folio_zero_range(claim.folios[i], 0, folio_size(claim.folios[i]));
 		extpager_claim_end(&claim, claim.span, 0);
 	}
 	extpager_request_lose_reads(obj, first, nr);
@@ -180,14 +185,16 @@ static void serve_zeros(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
  * What is being returned cannot leave; it is zeros from now on. What leaves may be a large
  * folio with neighbours, which are as clean.
  */
-static void zero_folio(struct extpager_object *obj, struct folio *folio)
+static void zero_folio(struct extpager_object *obj, struct folio *folio, pgoff_t first,
+		       pgoff_t last)
 {
 	bool large = folio_test_large(folio);
 
+	first = max(first, folio->index);
+	last = min(last, folio_next_index(folio) - 1);
 	/* Who holds it copies; or waits for a device, or for an answer that is given here. */
 	while (!folio_trylock(folio)) {
-		if (!large)
-			serve_zeros(obj, folio->index, 1);
+		serve_zeros(obj, first, last - first + 1);
 		schedule_timeout_uninterruptible(1);
 	}
 	if (folio->mapping == obj->inode.i_mapping) {
@@ -239,7 +246,7 @@ void extpager_zero_pages(struct extpager_object *obj, pgoff_t first, pgoff_t nr)
 	folio_batch_init(&batch);
 	while (filemap_get_folios(mapping, &index, last, &batch)) {
 		for (i = 0; i < folio_batch_count(&batch); i++)
-			zero_folio(obj, batch.folios[i]);
+			zero_folio(obj, batch.folios[i], first, last);
 		folio_batch_release(&batch);
 		cond_resched();
 	}
@@ -303,7 +310,8 @@ static int submit_data_request(struct extpager_object *obj, struct extpager_requ
 		return 0;
 	}
 	for (i = 0; i < nr; i++)
-		extpager_folio_failed(obj, req->folios[i]);
+		if (req->folios[i])
+			extpager_folio_failed(obj, req->folios[i]);
 	extpager_request_put(req);
 	extpager_gate_wake(obj, index, nr, -EAGAIN);
 	return ret;
@@ -342,6 +350,37 @@ static void page_in_send(struct page_in *in)
 	page_in_request(in);
 }
 
+/* A locked folio of @nr pages that a pager is to be asked for. */
+static __always_inline void page_in_gather(struct page_in *in, struct folio *folio,
+					   unsigned int nr, unsigned int left)
+{
+	struct extpager_object *obj = in->obj;
+
+	if (nr > 1 && in->nr + nr > in->room)
+		page_in_request(in);
+	if (!in->nr) {
+		in->index = folio->index;
+		/* Nothing is kept waiting for memory. */
+		extpager_delegated_submit(&in->run);
+		in->req = data_request_alloc(obj, min_t(unsigned int, left,
+							EXTPAGER_REQUEST_PAGES));
+		if (!in->req) {
+			extpager_folio_failed(obj, folio);
+			extpager_gate_wake(obj, in->index, nr, -EAGAIN);
+			return;
+		}
+		in->room = in->req->nr;
+	}
+	in->req->folios[in->nr++] = folio;
+	if (nr > 1) {
+		in->req->large = true;
+		memset(in->req->folios + in->nr, 0, (nr - 1) * sizeof(folio));
+		in->nr += nr - 1;
+	}
+	if (in->nr == in->room)
+		page_in_request(in);
+}
+
 /*
  * A folio of one page, locked and in the cache; it ends up asked for, zero or gone. @left: it
  * and those that may follow.
@@ -353,26 +392,10 @@ static __always_inline void page_in_add(struct page_in *in, struct folio *folio,
 	int error;
 
 	if (folio_kept(obj, folio, &error) || extpager_delegated_read(&in->run, folio, left) ||
-	    folio_is_overdue(obj, folio)) {
+	    folio_is_overdue(obj, folio))
 		page_in_request(in);
-		return;
-	}
-	if (!in->nr) {
-		in->index = folio->index;
-		/* Nothing is kept waiting for memory. */
-		extpager_delegated_submit(&in->run);
-		in->req = data_request_alloc(obj, min_t(unsigned int, left,
-							EXTPAGER_REQUEST_PAGES));
-		if (!in->req) {
-			extpager_folio_failed(obj, folio);
-			extpager_gate_wake(obj, in->index, 1, -EAGAIN);
-			return;
-		}
-		in->room = in->req->nr;
-	}
-	in->req->folios[in->nr++] = folio;
-	if (in->nr == in->room)
-		page_in_request(in);
+	else
+		page_in_gather(in, folio, 1, left);
 }
 
 /* A locked page of the cache, or NULL: somebody else's is there, or there is no memory. */
@@ -424,15 +447,19 @@ static void page_in_singly(struct page_in *in, struct folio *folio, unsigned int
 }
 
 /*
- * All of a large folio is in one place of a device, or not: then its pages are to be had from
- * several, or from a pager, who answers for one page at a time.
+ * All of a large folio is in one place of a device, or to be had from a pager; or not: then
+ * its pages are to be had from several.
  */
 static void page_in_large(struct page_in *in, struct folio *folio, unsigned int left)
 {
-	if (extpager_object_excepts(in->obj) || !extpager_delegated_read(&in->run, folio, left))
-		page_in_singly(in, folio, left);
-	else
+	bool excepted = extpager_object_excepts(in->obj);
+
+	if (!excepted && extpager_delegated_read(&in->run, folio, left))
 		page_in_request(in);
+	else if (!excepted && extpager_large_wanted(in->obj, folio))
+		page_in_gather(in, folio, folio_nr_pages(folio), left);
+	else
+		page_in_singly(in, folio, left);
 }
 
 /* The folios are locked and in the cache; each ends up asked for, zero or gone. */
@@ -448,6 +475,8 @@ static void extpager_readahead(struct readahead_control *rac)
 	unsigned int left, nr;
 	struct folio *folio;
 
+	/* From the next window on. */
+	extpager_large_allow(obj);
 	for (left = readahead_count(rac); (folio = readahead_folio(rac)); left -= nr) {
 		/* Once it is being read it is not ours. */
 		nr = folio_nr_pages(folio);

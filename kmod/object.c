@@ -79,6 +79,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	atomic_set(&obj->write_errors, 0);
 	obj->terminating = false;
 	obj->retry_at = jiffies;
+	obj->large_at = jiffies;
 	obj->nr_failures = 0;
 	RCU_INIT_POINTER(obj->delegations, NULL);
 	obj->spill = NULL;
@@ -467,6 +468,7 @@ void extpager_object_init_done(struct extpager_object *obj, int error, u32 attri
 		obj->attributes = attributes;
 		obj->initialised = true;
 		WRITE_ONCE(obj->state, EXTPAGER_OBJECT_READY);
+		extpager_large_resume(obj);
 		if (!list_empty(&t->parked))
 			mod_delayed_work(extpager_wq, &t->resend_work, 0);
 		if (atomic_long_read(&obj->nr_spilled))

@@ -426,6 +426,7 @@ struct extpager_port *extpager_port_setup(struct extpager_port *port,
 		goto err_unlock;
 	}
 	port_answer(port, arg);
+	WRITE_ONCE(port->large, arg->features & EXTPAGER_FEATURE_LARGE);
 	mutex_unlock(&port->lock);
 	return port;
 

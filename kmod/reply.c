@@ -113,16 +113,20 @@ static int reply_supply(struct extpager_target *t, struct extpager_object *obj,
 		return ret;
 	while (nr) {
 		struct extpager_claim claim;
-		unsigned int i, filled = 0, done, span;
+		unsigned int i, filled = 0, done, span, stuck = 0;
 
 		ret = extpager_request_claim(t, re, index, nr, &claim);
+		found |= claim.gave_up;
 		if (ret)
 			break;
 		found |= claim.nr;
 		span = claim.span;
 		done = supply_claim(&claim, buf);
 		for (i = 0; i < done; i++)
-			filled += !!claim.folios[i];
+			if (claim.folios[i])
+				filled += folio_nr_pages(claim.folios[i]);
+		if (unlikely(done < span))
+			stuck = folio_nr_pages(claim.folios[done]);
 		if (buf)
 			extpager_count_add(t, PAGES_COPIED, filled);
 		else
@@ -138,7 +142,7 @@ static int reply_supply(struct extpager_target *t, struct extpager_object *obj,
 		if (done == span)
 			continue;
 		tries = done ? 0 : tries + 1;
-		if (tries == COPY_TRIES || !fault_in(buf, NULL, page_bytes(obj, index, 1)))
+		if (tries == COPY_TRIES || !fault_in(buf, NULL, page_bytes(obj, index, stuck)))
 			return -EFAULT;
 	}
 	return supply_result(re, found, ret);
@@ -174,6 +178,7 @@ static int reply_supply_file(struct extpager_port *port, struct extpager_target 
 		unsigned int span;
 
 		ret = extpager_request_claim(t, re, index, nr, claim);
+		found |= claim->gave_up;
 		if (ret) {
 			extpager_transfer_free(tr);
 			break;
@@ -239,6 +244,9 @@ static int reply_push(struct extpager_target *t, struct extpager_object *obj,
 		if (!ret) {
 			re->out_done += page_bytes(obj, index + i, 1);
 			installed++;
+		} else if (ret == -EEXIST && claim.gave_up) {
+			/* Who waits for it was sent to ask anew, and has. */
+			continue;
 		} else if (ret != -EEXIST) {
 			break;
 		}
@@ -254,6 +262,7 @@ static int reply_error(struct extpager_target *t, struct extpager_object *obj,
 		       struct extpager_reply *re)
 {
 	unsigned int nr, i;
+	bool gave_up = false;
 	pgoff_t index;
 	int ret;
 
@@ -270,25 +279,33 @@ static int reply_error(struct extpager_target *t, struct extpager_object *obj,
 
 		if (re->tag) {
 			ret = extpager_request_claim(t, re, index, nr, &claim);
+			gave_up |= claim.gave_up;
 			if (ret)
 				break;
-		} else if (!extpager_request_take(obj, index, nr, re->generation, &claim)) {
-			break;
+		} else {
+			bool taken = extpager_request_take(obj, index, nr, re->generation, &claim);
+
+			if (claim.gave_up)
+				extpager_large_pause(obj);
+			if (!taken)
+				break;
 		}
 		/* Without a tag the next one may lie before it. */
 		next = re->tag ? claim.req->index + claim.first + claim.span : index;
 		extpager_count_add(t, PAGES_FAILED, claim.nr);
 		for (i = 0; i < claim.span; i++)
 			if (claim.folios[i])
-				re->out_done += page_bytes(obj, claim.folios[i]->index, 1);
+				re->out_done += page_bytes(obj, claim.folios[i]->index,
+							   folio_nr_pages(claim.folios[i]));
 		extpager_claim_end(&claim, claim.span, -(int)re->error);
 		nr -= min_t(pgoff_t, nr, next - index);
 		index = next;
 	}
-	if (ret == -ENOENT && re->out_done)
+	/* What was given up is asked for again. */
+	if (ret == -ENOENT && (re->out_done || gave_up))
 		ret = 0;
 	/* Untagged, it may be about pages that nobody waits for. */
-	if (!ret && re->tag && !re->out_done)
+	if (!ret && re->tag && !re->out_done && !gave_up)
 		ret = -ENOENT;
 	return ret;
 }

@@ -2,8 +2,8 @@
 /*
  * Requests: what a pager is asked, from the asking to the answer or the end.
  * Every change of a request's state is made in this file, under target->lock;
- * the states are drawn in extpager.h. It knows of folios only that they are
- * handed back one by one, of the ring only that it takes a request.
+ * the states are drawn in extpager.h. It knows of folios only how many pages they have and
+ * that they are handed back one by one, of the ring only that it takes a request.
  */
 #include <linux/ktime.h>
 #include <linux/sched/signal.h>
@@ -150,6 +150,8 @@ struct extpager_request *extpager_request_alloc(struct extpager_object *obj, u8 
 	data_race(memcpy(req->comm, current->comm, sizeof(req->comm)));
 	req->refs = 1;
 	req->claims = 0;
+	req->large = false;
+	req->gave_up = false;
 	req->nr_reading = 0;
 	req->left = 0;
 	/* Now: a trace of it tells who it is, not who it was. */
@@ -442,6 +444,29 @@ void extpager_request_posted(struct extpager_request *req, u64 tag)
 	spin_unlock(&t->lock);
 }
 
+/* ---- slots ---- */
+
+/* Pages that the folio in slot @i stands for. The caller has the folio, or target->lock. */
+static unsigned int slot_pages(const struct extpager_request *req, unsigned int i)
+{
+	struct folio *folio = req->folios[i];
+
+	return unlikely(req->large) && folio ? folio_nr_pages(folio) : 1;
+}
+
+/* target->lock held: in which slot is the folio of page @i, if it is not answered yet? */
+static unsigned int page_slot(const struct extpager_request *req, unsigned int i)
+{
+	unsigned int back;
+
+	if (likely(!req->large))
+		return i;
+	for (back = 0; back < EXTPAGER_BATCH && back <= i; back++)
+		if (req->folios[i - back])
+			return slot_pages(req, i - back) > back ? i - back : i;
+	return i;
+}
+
 /* ---- ending ---- */
 
 /*
@@ -545,12 +570,15 @@ static void lose_reads(struct extpager_request *req, pgoff_t first, pgoff_t last
 		}
 		spin_unlock(&t->lock);
 		for (i = 0; i < span; i++) {
+			unsigned int nr;
+
 			if (!folios[i])
 				continue;
+			nr = folio_nr_pages(folios[i]);
 			extpager_folio_failed(req->object, folios[i]);
 			folio_put(folios[i]);
 			if (error)
-				extpager_gate_wake(req->object, index + i, 1, error);
+				extpager_gate_wake(req->object, index + i, nr, error);
 		}
 	}
 }
@@ -566,25 +594,29 @@ static void settle_data_request(struct extpager_request *req, int error)
 {
 	struct extpager_target *t = req->target;
 	struct extpager_object *obj = req->object;
-	unsigned int i;
+	unsigned int i, nr;
 	int fate;
 
 	for (i = 0; i < req->nr; i++) {
 		struct folio *folio;
+		pgoff_t index = req->index + i;
 
 		spin_lock(&t->lock);
 		folio = req->folios[i];
+		nr = slot_pages(req, i);
 		if (folio) {
 			req->folios[i] = NULL;
-			req->left--;
+			req->left -= nr;
 		}
 		spin_unlock(&t->lock);
 		if (!folio)
 			continue;
-		fate = fate_of_page(obj, req->index + i, error);
-		extpager_folio_refused(obj, folio, fate);
-		if (fate)
-			extpager_gate_wake(obj, req->index + i, 1, fate);
+		extpager_folio_refused(obj, folio, fate_of_page(obj, index, error));
+		for (; nr; nr--, index++) {
+			fate = fate_of_page(obj, index, error);
+			if (fate)
+				extpager_gate_wake(obj, index, 1, fate);
+		}
 	}
 	lose_reads(req, 0, -1, error);
 }
@@ -660,28 +692,48 @@ static struct extpager_request *request_find(struct extpager_target *t,
 	return NULL;
 }
 
-/* target->lock held. */
-static void request_claim(struct extpager_request *req, unsigned int first, unsigned int span,
+/*
+ * target->lock held. False: what is wanted begins or ends within a large folio, and the
+ * claim is of all of that: to be given up, and tried again.
+ */
+static bool request_claim(struct extpager_request *req, unsigned int first, unsigned int span,
 			  struct extpager_claim *claim)
 {
-	unsigned int i;
+	unsigned int i, nr, slot = page_slot(req, first);
+	bool whole = slot == first && slot_pages(req, slot) <= span;
 
 	claim->req = req;
-	claim->first = first;
-	claim->span = min_t(unsigned int, span, EXTPAGER_BATCH);
+	claim->first = slot;
+	claim->span = whole ? min_t(unsigned int, span, EXTPAGER_BATCH) : slot_pages(req, slot);
 	claim->nr = 0;
 	claim->reading = false;
 	claim->lost = false;
-	for (i = 0; i < claim->span; i++) {
-		claim->folios[i] = req->folios[first + i];
-		if (claim->folios[i]) {
-			req->folios[first + i] = NULL;
-			claim->nr++;
-		} else if (claim->nr) {
+	req->gave_up |= !whole;
+	claim->gave_up = req->gave_up;
+	for (i = 0; i < claim->span; i += nr) {
+		struct folio *folio = req->folios[slot + i];
+
+		nr = slot_pages(req, slot + i);
+		if (folio ? i + nr > claim->span : claim->nr) {
 			claim->span = i;
+			break;
 		}
+		claim->folios[i] = folio;
+		if (!folio)
+			continue;
+		req->folios[slot + i] = NULL;
+		claim->nr += nr;
+		if (unlikely(nr > 1))
+			memset(claim->folios + i + 1, 0, (nr - 1) * sizeof(folio));
 	}
 	req->refs++;
+	return whole;
+}
+
+/* A large folio is here as a whole or not at all: its pages are asked for anew. */
+static void claim_give_up(struct extpager_claim *claim)
+{
+	extpager_claim_end(claim, claim->span, -EAGAIN);
 }
 
 /* target->lock held. */
@@ -708,7 +760,7 @@ static void claim_reads(struct extpager_claim *claim)
  * While claimed, folios belong to the caller: a deadline or the pager's death
  * passes them over, and whoever gives them back finds the request ended.
  *
- * Return: 0, -ENOENT, -ESTALE or -ERANGE.
+ * Return: 0, -ENOENT, -ESTALE or -ERANGE; @claim->gave_up is set in any case.
  */
 int extpager_request_claim(struct extpager_target *t, const struct extpager_reply *re,
 			   pgoff_t index, unsigned int nr, struct extpager_claim *claim)
@@ -716,6 +768,8 @@ int extpager_request_claim(struct extpager_target *t, const struct extpager_repl
 	struct extpager_request *req;
 	int ret;
 
+	claim->gave_up = false;
+again:
 	spin_lock(&t->lock);
 	req = request_find(t, re, EXTPAGER_EV_DATA_REQUEST, &ret);
 	if (!req)
@@ -723,7 +777,13 @@ int extpager_request_claim(struct extpager_target *t, const struct extpager_repl
 	ret = -ERANGE;
 	if (index < req->index || nr > req->nr || index - req->index > req->nr - nr)
 		goto out;
-	request_claim(req, index - req->index, nr, claim);
+	if (unlikely(!request_claim(req, index - req->index, nr, claim))) {
+		spin_unlock(&t->lock);
+		/* Only a part of it is answered. The others had better come one by one. */
+		extpager_large_pause(req->object);
+		claim_give_up(claim);
+		goto again;
+	}
 	if (re->flags & EXTPAGER_REF_FILE)
 		claim_reads(claim);
 	ret = 0;
@@ -740,60 +800,78 @@ out:
  * @generation: the taker's idea of it; 0: any
  * @claim: out
  *
- * Return: true if some were claimed.
+ * Return: true if some were claimed; @claim->gave_up is set in any case.
  */
 bool extpager_request_take(struct extpager_object *obj, pgoff_t index, pgoff_t nr,
 			   u32 generation, struct extpager_claim *claim)
 {
 	struct extpager_target *t = obj->target;
 	struct extpager_request *req;
+	bool gave_up = false;
 
+again:
 	spin_lock(&t->lock);
 	list_for_each_entry(req, &t->pending[EXTPAGER_PHASE_PAGE_IN], node) {
-		pgoff_t first, end;
+		unsigned int first, slot, end;
+		bool whole;
 
 		if (req->object != obj || index >= req->index + req->nr ||
 		    index + nr <= req->index)
 			continue;
 		if (generation && req->generation != generation)
 			continue;
-		first = max(index, req->index);
-		end = min(index + nr, req->index + req->nr);
-		while (first < end && !req->folios[first - req->index])
-			first++;
-		if (first == end)
+		first = max(index, req->index) - req->index;
+		end = min(index + nr, req->index + req->nr) - req->index;
+		for (slot = page_slot(req, first); slot < end && !req->folios[slot]; slot++)
+			;
+		if (slot == end)
 			continue;
-		request_claim(req, first - req->index, end - first, claim);
+		first = max(first, slot);
+		whole = request_claim(req, first, end - first, claim);
 		spin_unlock(&t->lock);
-		return true;
+		if (likely(whole)) {
+			claim->gave_up = gave_up;
+			return true;
+		}
+		claim_give_up(claim);
+		gave_up = true;
+		goto again;
 	}
 	spin_unlock(&t->lock);
+	claim->gave_up = gave_up;
 	return false;
 }
 
+/* Pages of the folio in slot @i. */
+static unsigned int claim_pages(const struct extpager_claim *claim, unsigned int i)
+{
+	return unlikely(claim->req->large) ? folio_nr_pages(claim->folios[i]) : 1;
+}
+
 /**
- * extpager_claim_split() - take the first slot off a claim
- * @claim: of several slots
- * @head: out: a claim of that slot alone, to be ended by itself
+ * extpager_claim_split() - take the first folio, or hole, off a claim
+ * @claim: of several
+ * @head: out: a claim of that alone, to be ended by itself
  */
 void extpager_claim_split(struct extpager_claim *claim, struct extpager_claim *head)
 {
 	struct extpager_target *t = claim->req->target;
+	unsigned int nr = claim->folios[0] ? claim_pages(claim, 0) : 1;
 
 	head->req = claim->req;
 	head->first = claim->first;
-	head->span = 1;
-	head->nr = !!claim->folios[0];
+	head->span = nr;
+	head->nr = claim->folios[0] ? nr : 0;
 	head->reading = claim->reading;
 	INIT_LIST_HEAD(&head->node);
-	head->folios[0] = claim->folios[0];
+	memcpy(head->folios, claim->folios, nr * sizeof(claim->folios[0]));
 	spin_lock(&t->lock);
 	head->lost = claim->lost;
 	claim->req->refs++;
-	claim->first++;
-	claim->span--;
+	claim->first += nr;
+	claim->span -= nr;
 	claim->nr -= head->nr;
-	memmove(claim->folios, claim->folios + 1, claim->span * sizeof(claim->folios[0]));
+	memmove(claim->folios, claim->folios + nr, claim->span * sizeof(claim->folios[0]));
 	spin_unlock(&t->lock);
 }
 
@@ -854,8 +932,8 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 	struct extpager_request *req = claim->req;
 	struct extpager_target *t = req->target;
 	struct extpager_object *obj = req->object;
-	pgoff_t index = req->index + claim->first;
-	unsigned int i, nr = 0;
+	/* Holes come first: of them others are told, who may have asked again. */
+	unsigned int i, nr = 0, holes = claim->span - claim->nr, first = claim->first + holes;
 	bool over = false;
 	int over_error = 0;
 	bool lost = claim_stop_reading(claim);
@@ -865,22 +943,22 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 	for (i = 0; i < done; i++) {
 		if (!claim->folios[i])
 			continue;
+		nr += claim_pages(claim, i);
 		if (unlikely(lost))
 			error = 0;
 		else if (error)
 			extpager_folio_refused(obj, claim->folios[i], error);
 		else
 			extpager_folio_supplied(obj, claim->folios[i]);
-		nr++;
 	}
 	if (nr && !lost)
-		now = extpager_gate_wake(obj, index, done, error);
+		now = extpager_gate_wake(obj, req->index + first, nr, error);
 
 	spin_lock(&t->lock);
 	if (unlikely(error) && nr)
-		extpager_failure_note(obj, req->op, index,
-				      min(req->length - ((u64)claim->first << PAGE_SHIFT),
-					  (u64)done << PAGE_SHIFT), error);
+		extpager_failure_note(obj, req->op, req->index + first,
+				      min(req->length - ((u64)first << PAGE_SHIFT),
+					  (u64)nr << PAGE_SHIFT), error);
 	if (nr < claim->nr) {
 		over = req->state != EXTPAGER_REQUEST_PENDING;
 		over_error = req->state == EXTPAGER_REQUEST_PARKED ? -EAGAIN : req->error;
@@ -911,8 +989,10 @@ void extpager_claim_end(struct extpager_claim *claim, unsigned int done, int err
 	for (i = done; i < claim->span && over; i++) {
 		if (!claim->folios[i])
 			continue;
+		nr = claim_pages(claim, i);
 		extpager_folio_refused(obj, claim->folios[i], over_error);
-		extpager_gate_wake(obj, index + i, 1, over_error ?: -EAGAIN);
+		extpager_gate_wake(obj, req->index + claim->first + i, nr,
+				   over_error ?: -EAGAIN);
 	}
 	spin_lock(&t->lock);
 	more = request_put(req);

@@ -560,6 +560,8 @@ static int unspill_page(struct extpager_object *obj, pgoff_t index)
 		if (folio_test_large(folio)) {
 			folio_put(folio);
 			extpager_split(obj, index);
+			/* Unless somebody is reading it. */
+			schedule_timeout_uninterruptible(1);
 			continue;
 		}
 		folio_lock(folio);

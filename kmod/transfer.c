@@ -38,7 +38,13 @@ struct extpager_transfer {
 /* Devices give back what their reserve has lent; files may hang. */
 static struct bio_set device_transfers, file_transfers;
 
-/* ---- one page after the other, when all together failed ---- */
+/* -EAGAIN is our own: pages of a large folio, one of which is bad, are asked for one by one. */
+static int read_error(int error)
+{
+	return error == -EAGAIN ? -EIO : error;
+}
+
+/* ---- one folio after the other, when all together failed ---- */
 
 /* Bytes of the object from the folio's first on, as far as @most. */
 static u32 object_bytes(const struct extpager_object *obj, struct folio *folio, u32 most)
@@ -46,16 +52,16 @@ static u32 object_bytes(const struct extpager_object *obj, struct folio *folio, 
 	return min_t(u64, most, i_size_read(&obj->inode) - folio_pos(folio));
 }
 
-static int page_read(struct extpager_transfer *tr, struct folio *folio, u64 pos)
+static int folio_read(struct extpager_transfer *tr, struct folio *folio, u64 pos)
 {
 	struct extpager_backing *backing = tr->backing;
-	u32 needed = object_bytes(tr->object, folio, PAGE_SIZE);
-	struct bio_vec vec = { .bv_page = folio_page(folio, 0), .bv_len = PAGE_SIZE };
+	u32 size = folio_size(folio), needed = object_bytes(tr->object, folio, size);
+	struct bio_vec vec = { .bv_page = folio_page(folio, 0), .bv_len = size };
 	struct bio bio;
 	int ret;
 
 	if (!backing->bdev)
-		return extpager_file_io(backing, ITER_DEST, pos, &vec, 1, PAGE_SIZE, needed);
+		return extpager_file_io(backing, ITER_DEST, pos, &vec, 1, size, needed);
 	bio_init(&bio, backing->bdev, &vec, 1, REQ_OP_READ);
 	bio.bi_iter.bi_sector = pos >> SECTOR_SHIFT;
 	__bio_add_page(&bio, folio_page(folio, 0), round_up(needed, backing->align), 0);
@@ -69,10 +75,10 @@ static int page_read(struct extpager_transfer *tr, struct folio *folio, u64 pos)
 /* The last page of an object need not be full. */
 static void zero_tail(const struct extpager_object *obj, struct folio *folio)
 {
-	u32 bytes = object_bytes(obj, folio, PAGE_SIZE);
+	u32 bytes = object_bytes(obj, folio, folio_size(folio));
 
-	if (unlikely(bytes < PAGE_SIZE))
-		folio_zero_segment(folio, bytes, PAGE_SIZE);
+	if (unlikely(bytes < folio_size(folio)))
+		folio_zero_segment(folio, bytes, folio_size(folio));
 	flush_dcache_folio(folio);
 }
 
@@ -98,11 +104,11 @@ static void claim_done(struct extpager_object *obj, struct extpager_claim *claim
 
 	if (READ_ONCE(claim->lost)) {
 		error = 0;
-	} else if (error) {
+	} else if (error && error != -EAGAIN) {
 		extpager_count_add(t, PAGES_FAILED, claim->nr);
 		extpager_transfer_tell(obj, claim->req->index + claim->first, claim->nr, error);
 		error = extpager_transfer_error(error);
-	} else {
+	} else if (!error) {
 		extpager_count_add(t, PAGES_READ, claim->nr);
 		for (i = 0; i < claim->span; i++)
 			if (claim->folios[i])
@@ -134,12 +140,21 @@ static void read_singly(struct extpager_transfer *tr)
 	struct extpager_claim one;
 
 	for (;;) {
-		tr->error = page_read(tr, tr->claim.folios[0], tr->pos);
-		if (tr->claim.span == 1 || READ_ONCE(tr->claim.lost))
+		struct folio *folio = tr->claim.folios[0];
+		unsigned int nr = folio_nr_pages(folio);
+
+		tr->error = folio_read(tr, folio, tr->pos);
+		if (tr->error && nr > 1) {
+			extpager_large_pause(tr->object);
+			tr->error = -EAGAIN;
+		} else {
+			tr->error = read_error(tr->error);
+		}
+		if (tr->claim.span == nr || READ_ONCE(tr->claim.lost))
 			break;
 		extpager_claim_split(&tr->claim, &one);
 		claim_done(tr->object, &one, tr->error);
-		tr->pos += PAGE_SIZE;
+		tr->pos += (u64)nr << PAGE_SHIFT;
 	}
 }
 
@@ -153,8 +168,9 @@ static void transfer_work(struct work_struct *work)
 
 	/* Once it is lost nobody waits. */
 	if (!backing->bdev && !READ_ONCE(tr->claim.lost))
-		tr->error = extpager_file_io(backing, ITER_DEST, tr->pos, bio->bi_io_vec,
-					     bio->bi_vcnt, tr->bytes, tr->needed);
+		tr->error = read_error(extpager_file_io(backing, ITER_DEST, tr->pos,
+							bio->bi_io_vec, bio->bi_vcnt,
+							tr->bytes, tr->needed));
 	if (tr->error && tr->claim.nr > 1 && !READ_ONCE(tr->claim.lost))
 		read_singly(tr);
 	if (!backing->bdev)
@@ -166,7 +182,7 @@ static void transfer_end_io(struct bio *bio)
 {
 	struct extpager_transfer *tr = container_of(bio, struct extpager_transfer, bio);
 
-	tr->error = blk_status_to_errno(bio->bi_status);
+	tr->error = read_error(blk_status_to_errno(bio->bi_status));
 	if (atomic_xchg(&tr->state, DONE) == LEFT)
 		queue_work(extpager_read_wq, &tr->job.work);
 }
@@ -237,8 +253,10 @@ void extpager_transfer_read(struct extpager_transfer *tr, u64 pos)
 	if (tr->backing->bdev)
 		tr->bytes = round_up(tr->needed, tr->backing->align);
 	for (i = 0; i < claim->nr; i++)
-		__bio_add_page(bio, folio_page(claim->folios[i], 0),
-			       min_t(u32, PAGE_SIZE, tr->bytes - (i << PAGE_SHIFT)), 0);
+		if (claim->folios[i])
+			__bio_add_page(bio, folio_page(claim->folios[i], 0),
+				       min_t(u32, folio_size(claim->folios[i]),
+					     tr->bytes - (i << PAGE_SHIFT)), 0);
 	if (!tr->backing->bdev) {
 		tr->job.wq = tr->port->files_wq;
 		extpager_file_job_begin(tr->backing, ITER_DEST, &tr->job);

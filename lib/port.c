@@ -87,6 +87,7 @@ static int setup_port(struct extpager *p, const struct extpager_params *params)
 		.abi_version = EXTPAGER_ABI_VERSION,
 		.nr_queues = params->nr_queues,
 		.ring_entries = params->ring_entries,
+		.features = params->flags & EXTPAGER_PORT_LARGE ? EXTPAGER_FEATURE_LARGE : 0,
 	};
 	int ret;
 
@@ -115,6 +116,9 @@ int extpager_open(struct extpager **pp, const struct extpager_params *params,
 	if (params) {
 		ret = xp_copy_sized(&par, sizeof(par), params, params->size);
 		if (ret)
+			goto err_free;
+		ret = -EINVAL;
+		if (par.flags & ~(uint64_t)EXTPAGER_PORT_LARGE)
 			goto err_free;
 	}
 	ret = xp_copy_sized(&p->ops, sizeof(p->ops), ops, ops->size);

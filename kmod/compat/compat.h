@@ -53,17 +53,42 @@ static inline bool extpager_peek_large(struct folio *folio)
 /*
  * mapping_set_large_folios() is for an inode that nobody uses yet: it does not expect that
  * others set flags at the same time. Before 6.12, where it is a range of orders, there are
- * none: some of 6.1's own lose track of pages when large folios are split or leave.
+ * none: some of 6.1's own lose track of pages when large folios are split or leave. It is
+ * never lowered: huge pages of a mapping that supports none are counted, of others not, and
+ * when they leave it has to be the same as when they came.
  */
-static inline void extpager_mapping_allow_large(struct address_space *mapping)
+#ifdef AS_FOLIO_ORDER_MASK
+#define EXTPAGER_ORDER_MAX MAX_PAGECACHE_ORDER
+#else
+#define EXTPAGER_ORDER_MAX 0
+#endif
+
+static inline void extpager_mapping_allow_large(struct address_space *mapping, unsigned int order)
 {
 #ifdef AS_FOLIO_ORDER_MASK
-	unsigned long orders = (unsigned long)MAX_PAGECACHE_ORDER << AS_FOLIO_ORDER_MAX;
+	unsigned long was, orders = (unsigned long)order << AS_FOLIO_ORDER_MAX;
 
-	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
-		set_mask_bits(&mapping->flags, AS_FOLIO_ORDER_MASK, orders);
+#ifdef CONFIG_READ_ONLY_THP_FOR_FS
+	if (filemap_nr_thps(mapping))
+		return;
+#endif
+	do {
+		was = READ_ONCE(mapping->flags);
+		if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ||
+		    mapping_max_folio_order(mapping) >= order)
+			return;
+	} while (cmpxchg(&mapping->flags, was, (was & ~AS_FOLIO_ORDER_MASK) | orders) != was);
 #endif
 }
+
+/* 6.10: modules may ask how often a folio is mapped, here one of a single page. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+static inline int extpager_folio_mapcount(struct folio *folio)
+{
+	return atomic_read(&folio->_mapcount) + 1;
+}
+#define folio_mapcount extpager_folio_mapcount
+#endif
 
 /* 6.3: a miss is an error pointer, not NULL. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)

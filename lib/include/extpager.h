@@ -25,6 +25,12 @@ struct extpager;
 /* An unanswered INIT, DATA_REQUEST, DATA_RETURN or SYNC. */
 struct extpager_req;
 
+/*
+ * Pages may be asked for in runs, which each lie between two multiples of 128 KiB and are best
+ * answered as a whole: one that is answered in parts is asked for again, page by page.
+ */
+#define EXTPAGER_PORT_LARGE	(1U << 0)
+
 /**
  * struct extpager_params - how to open a port; zero means default
  * @size: sizeof(struct extpager_params)
@@ -32,12 +38,14 @@ struct extpager_req;
  * @ring_entries: entries of each ring, default 256
  * @port_fd: a port fd inherited from a predecessor, or 0 to open the device
  *	(an inherited fd that is 0 must be dup'ed first)
+ * @flags: EXTPAGER_PORT_LARGE or 0
  */
 struct extpager_params {
 	size_t size;
 	unsigned int nr_queues;
 	unsigned int ring_entries;
 	int port_fd;
+	uint64_t flags;
 };
 
 /**
@@ -89,7 +97,7 @@ struct extpager_ops {
  *
  * Return: 0; -ENOENT, -ENODEV: the module is not loaded; -EPERM: may not be
  * a pager; -EPROTONOSUPPORT: the module speaks another version; -EINVAL,
- * -E2BIG: a @size is wrong. On failure an inherited fd stays the caller's.
+ * -E2BIG: a @size is wrong; -EINVAL: a flag is. On failure an inherited fd stays the caller's.
  */
 int extpager_open(struct extpager **pp, const struct extpager_params *params,
 		  const struct extpager_ops *ops, void *user);

@@ -6,7 +6,6 @@
 /* vm: swap=64M */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kernel-page-flags.h>
 #include <linux/loop.h>
 #include <pthread.h>
 #include <sched.h>
@@ -1197,20 +1196,6 @@ TEST_F(delegate, a_write_to_the_file_behind_the_device_from_a_mapping_ends_or_is
 
 /* ---- in large folios ---- */
 
-static long in_large_folios(const uint8_t *map, uint64_t nr)
-{
-	return pages_flagged(map, nr, 1UL << KPF_COMPOUND_HEAD) +
-	       pages_flagged(map, nr, 1UL << KPF_COMPOUND_TAIL);
-}
-
-/* At least @least pages are in large folios; where the kernel module has none, none is. */
-static bool some_are_large(const uint8_t *map, uint64_t nr, long least)
-{
-	long large = in_large_folios(map, nr);
-
-	return kernel_version() < 612 ? !large : large >= least;
-}
-
 /* The object, mapped, whose reader says that he reads it in order. */
 static uint8_t *map_in_order(FIXTURE_DATA(delegate) *self, uint64_t nr)
 {
@@ -1509,21 +1494,6 @@ TEST_F(delegate, a_read_that_begins_in_a_large_folio_ends_with_what_is_here)
 	munmap(map, GAP * PAGE);
 }
 
-/* Has the page's memory a reference that is not the cache's? In a pipe it has. */
-static bool pin(const uint8_t *page, int *pipe_end)
-{
-	struct iovec one = { .iov_base = (void *)page, .iov_len = PAGE };
-	int fd[2];
-
-	if (pipe(fd))
-		return false;
-	*pipe_end = fd[0];
-	if (vmsplice(fd[1], &one, 1, 0) != (ssize_t)PAGE)
-		return false;
-	close(fd[1]);
-	return true;
-}
-
 static int store(void *arg)
 {
 	fill_page(*(uint8_t **)arg + 301 * PAGE, 9, 301);
@@ -1673,28 +1643,38 @@ static long huge_kib(void)
 	return read_number("/proc/self/smaps_rollup", "FilePmdMapped:");
 }
 
-/* 2 MiB of memory in one piece may not be there at once. */
+#define HUGE_BYTES	(3 * MIB)
+
+/*
+ * All of an object of HUGE_BYTES handed over and mapped, its first 2 MiB as one; the kernel maps
+ * so only what does not reach to the end. 2 MiB of memory in one piece may not be there at once.
+ */
+static uint8_t *map_huge(FIXTURE_DATA(delegate) *self)
+{
+	struct extpager_range r = pages_at(self, 0, HUGE_BYTES / PAGE, 0);
+	uint8_t *map;
+
+	if (hand_over(self, &r, 1) || ready(self))
+		return NULL;
+	map = mmap(NULL, HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
+	if (map == MAP_FAILED || (uintptr_t)map % (2 * MIB) ||
+	    madvise(map, HUGE_BYTES, MADV_HUGEPAGE))
+		return NULL;
+	return WAIT_FOR(SOON, (madvise(map, HUGE_BYTES, MADV_DONTNEED),
+			       posix_fadvise(self->fd, 0, 0, POSIX_FADV_DONTNEED),
+			       drop_caches(), page_is(map + 100 * PAGE, 7, 100)) &&
+			huge_kib() == 2048) ? map : NULL;
+}
+
 TEST_F(delegate, an_aligned_2_mib_is_mapped_as_one_and_read_as_one)
 {
-	const uint64_t bytes = 3 * MIB;
-	struct extpager_range r;
 	uint8_t *map;
 
 	if (kernel_version() < 612)
 		SKIP(return, "no large folios before 6.12");
-	/* The kernel maps so only what does not reach to the end. */
-	BEGIN_ON_DISK(.bytes = bytes);
-	r = pages_at(self, 0, bytes / PAGE, 0);
-	ASSERT_EQ(0, hand_over(self, &r, 1));
-	ASSERT_EQ(0, ready(self));
-	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
-	ASSERT_NE(MAP_FAILED, map);
-	EXPECT_EQ(0, (uintptr_t)map % (2 * MIB));
-	ASSERT_EQ(0, madvise(map, bytes, MADV_HUGEPAGE));
-	ASSERT_TRUE(WAIT_FOR(SOON, (madvise(map, bytes, MADV_DONTNEED),
-				    posix_fadvise(self->fd, 0, 0, POSIX_FADV_DONTNEED),
-				    drop_caches(), page_is(map + 100 * PAGE, 7, 100)) &&
-			     huge_kib() == 2048));
+	BEGIN_ON_DISK(.bytes = HUGE_BYTES);
+	map = map_huge(self);
+	ASSERT_NE(NULL, map);
 	EXPECT_TRUE(all_are(map, 0, PAGES));
 	EXPECT_EQ((long)PAGES, in_large_folios(map, PAGES));
 	/* The first store ends that, for that page alone. */
@@ -1705,7 +1685,24 @@ TEST_F(delegate, an_aligned_2_mib_is_mapped_as_one_and_read_as_one)
 	EXPECT_TRUE(page_is(map + 77 * PAGE, 9, 77));
 	ASSERT_EQ(0, fsync(self->fd));
 	EXPECT_EQ(1, STAT(PAGES_WRITTEN));
-	munmap(map, bytes);
+	munmap(map, HUGE_BYTES);
+}
+
+/* The kernel would complain if the object were one for small pages only by then. */
+TEST_F(delegate, two_mib_that_came_as_one_can_go_when_they_are_the_pagers)
+{
+	uint8_t *map;
+
+	if (kernel_version() < 612)
+		SKIP(return, "no large folios before 6.12");
+	BEGIN_ON_DISK(.bytes = HUGE_BYTES);
+	map = map_huge(self);
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, take_back(self, 0, HUGE_BYTES / PAGE));
+	EXPECT_EQ((long)PAGES, in_large_folios(map, PAGES));
+	munmap(map, HUGE_BYTES);
+	EXPECT_TRUE(WAIT_FOR(SOON, (posix_fadvise(self->fd, 0, 0, POSIX_FADV_DONTNEED),
+				    drop_caches(), !page_is_here(self->fd, 100))));
 }
 
 /* ---- a device that fails ---- */

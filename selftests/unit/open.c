@@ -71,6 +71,7 @@ static void sizes(void **state)
 	struct extpager_ops older = { .size = offsetof(struct extpager_ops, sync) };
 	struct extpager_ops none = { .size = 0 };
 	struct extpager_params bad = { .size = 4 };
+	struct extpager_params unknown = { .size = sizeof(unknown), .flags = 2 };
 	struct extpager *p;
 
 	(void)state;
@@ -82,6 +83,7 @@ static void sizes(void **state)
 	extpager_close(p);
 	assert_int_equal(extpager_open(&p, NULL, &none, NULL), -EINVAL);
 	assert_int_equal(extpager_open(&p, &bad, &no_ops, NULL), -EINVAL);
+	assert_int_equal(extpager_open(&p, &unknown, &no_ops, NULL), -EINVAL);
 	assert_int_equal(fake.open, 0);
 }
 

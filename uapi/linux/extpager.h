@@ -36,6 +36,7 @@
 #define EXTPAGER_ABI_VERSION	1
 #define EXTPAGER_NAME_MAX	63
 #define EXTPAGER_REQUEST_MAX	(2U << 20)
+#define EXTPAGER_RUN_BYTES	(128U << 10)
 #define EXTPAGER_QUEUES_MAX	64
 #define EXTPAGER_RING_MAX	4096
 
@@ -87,7 +88,9 @@ struct extpager_setup {
 
 #define EXTPAGER_FEATURE_FILES		(1ULL << 0) /* REGISTER, and replies flagged FILE */
 #define EXTPAGER_FEATURE_DELEGATE	(1ULL << 1) /* DELEGATE */
-#define EXTPAGER_FEATURES_KNOWN		(EXTPAGER_FEATURE_FILES | EXTPAGER_FEATURE_DELEGATE)
+#define EXTPAGER_FEATURE_LARGE		(1ULL << 2) /* asked for runs of pages: see DATA_REQUEST */
+#define EXTPAGER_FEATURES_KNOWN		(EXTPAGER_FEATURE_FILES | EXTPAGER_FEATURE_DELEGATE | \
+					 EXTPAGER_FEATURE_LARGE)
 
 /**
  * struct extpager_enter - submit replies and wait for events (EXTPAGER_IOC_ENTER)
@@ -424,7 +427,10 @@ struct extpager_accept {
  * @EXTPAGER_EV_INIT: the object is used for the first time in this generation;
  *	@length is its size. Wants READY.
  * @EXTPAGER_EV_DATA_REQUEST: pages are missing. Wants SUPPLY or ERROR for all
- *	of @offset, @length, in any number of parts.
+ *	of @offset, @length, in any number of parts. Of a port with
+ *	EXTPAGER_FEATURE_LARGE parts had better begin and end at multiples of
+ *	EXTPAGER_RUN_BYTES: a run of pages between two of them may come or fail as one,
+ *	and is asked for again, page by page, if a part of it is answered alone.
  * @EXTPAGER_EV_DATA_RETURN: dirty pages come back (or, flagged ZERO, a range
  *	that now reads as zeros). Wants RETURN_DONE.
  * @EXTPAGER_EV_SYNC: make every return of the object that was done before

@@ -103,10 +103,13 @@ static int crowd_main(void *arg)
 	struct crowd *c = arg;
 	struct member *members = calloc(c->nr, sizeof(*members));
 	pthread_attr_t attr;
+	int prot = PROT_READ;
 	unsigned int i;
 	uint8_t *map;
 
-	map = mmap(NULL, c->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
+	if ((fcntl(c->fd, F_GETFL) & O_ACCMODE) == O_RDWR)
+		prot |= PROT_WRITE;
+	map = mmap(NULL, c->bytes, prot, MAP_SHARED, c->fd, 0);
 	if (!members || map == MAP_FAILED || madvise(map, c->bytes, c->advice))
 		return 1;
 	sigaction(SIGBUS, &sa, NULL);

@@ -2,8 +2,10 @@
 /* The pager's first and usual steps with an object. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kernel-page-flags.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "object.h"
@@ -134,6 +136,33 @@ long pages_flagged(const void *map, uint64_t nr, uint64_t mask)
 	if (flags >= 0)
 		close(flags);
 	return found;
+}
+
+bool pin(const uint8_t *page, int *pipe_end)
+{
+	struct iovec one = { .iov_base = (void *)page, .iov_len = PAGE };
+	int fd[2];
+
+	if (pipe(fd))
+		return false;
+	*pipe_end = fd[0];
+	if (vmsplice(fd[1], &one, 1, 0) != (ssize_t)PAGE)
+		return false;
+	close(fd[1]);
+	return true;
+}
+
+long in_large_folios(const uint8_t *map, uint64_t nr)
+{
+	return pages_flagged(map, nr, 1UL << KPF_COMPOUND_HEAD) +
+	       pages_flagged(map, nr, 1UL << KPF_COMPOUND_TAIL);
+}
+
+bool some_are_large(const uint8_t *map, uint64_t nr, long least)
+{
+	long large = in_large_folios(map, nr);
+
+	return kernel_version() < 612 ? !large : large >= least;
 }
 
 bool pages_are(int fd, uint64_t index, uint64_t nr, uint64_t seed)

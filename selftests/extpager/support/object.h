@@ -32,6 +32,11 @@ bool page_is_here(int fd, uint64_t index);
  * all of @mask; or -errno.
  */
 long pages_flagged(const void *map, uint64_t nr, uint64_t mask);
+/* The page's memory has a reference that is not the cache's until the pipe is closed. */
+bool pin(const uint8_t *page, int *pipe_end);
+long in_large_folios(const uint8_t *map, uint64_t nr);
+/* At least @least pages are in large folios; where the kernel module has none, none is. */
+bool some_are_large(const uint8_t *map, uint64_t nr, long least);
 /* They come by themselves, and have @seed's pattern; who reads what is here asks nobody. */
 bool pages_are(int fd, uint64_t index, uint64_t nr, uint64_t seed);
 /* Answer everything well until @c ends; its result. Counts DATA_REQUESTs. */

@@ -34,7 +34,8 @@ static int pager_map(struct pager *p)
 	return 0;
 }
 
-int pager_open_fd(struct pager *p, int fd, unsigned int queues, unsigned int entries)
+static int open_fd(struct pager *p, int fd, unsigned int queues, unsigned int entries,
+		   uint64_t features)
 {
 	int ret;
 
@@ -45,6 +46,7 @@ int pager_open_fd(struct pager *p, int fd, unsigned int queues, unsigned int ent
 		.abi_version = EXTPAGER_ABI_VERSION,
 		.nr_queues = queues,
 		.ring_entries = entries,
+		.features = features,
 	};
 	if (ioctl(fd, EXTPAGER_IOC_SETUP, &p->setup))
 		return -errno;
@@ -55,17 +57,32 @@ int pager_open_fd(struct pager *p, int fd, unsigned int queues, unsigned int ent
 	return ret;
 }
 
-int pager_open(struct pager *p, unsigned int queues, unsigned int entries)
+int pager_open_fd(struct pager *p, int fd, unsigned int queues, unsigned int entries)
+{
+	return open_fd(p, fd, queues, entries, 0);
+}
+
+static int open_new(struct pager *p, unsigned int queues, unsigned int entries, uint64_t features)
 {
 	int fd = open(EXTPAGER_DEVICE, O_RDWR | O_CLOEXEC);
 	int ret;
 
 	if (fd < 0)
 		return -errno;
-	ret = pager_open_fd(p, fd, queues, entries);
+	ret = open_fd(p, fd, queues, entries, features);
 	if (ret)
 		close(fd);
 	return ret;
+}
+
+int pager_open(struct pager *p, unsigned int queues, unsigned int entries)
+{
+	return open_new(p, queues, entries, 0);
+}
+
+int pager_open_large(struct pager *p)
+{
+	return open_new(p, 1, 0, EXTPAGER_FEATURE_LARGE);
 }
 
 void pager_close(struct pager *p)

@@ -75,6 +75,8 @@ struct pager {
 
 /* 0 or -errno. Queues and entries may be 0: the kernel's choice. */
 int pager_open(struct pager *p, unsigned int queues, unsigned int entries);
+/* One queue; it may be asked for runs of pages. */
+int pager_open_large(struct pager *p);
 /* On an inherited or received port fd. */
 int pager_open_fd(struct pager *p, int fd, unsigned int queues, unsigned int entries);
 void pager_close(struct pager *p);

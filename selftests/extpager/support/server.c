@@ -247,13 +247,21 @@ static bool attach(struct pager *p, const char *target, uint64_t *object)
 	return !ret;
 }
 
+/* Each second one may be asked for runs, though it answers as it likes. */
+static int open_port(const struct server *s, struct pager *p)
+{
+	if (s->port)
+		return pager_open_fd(p, s->port, 1, 0);
+	return s->started % 2 ? pager_open_large(p) : pager_open(p, 1, 0);
+}
+
 /* In the new process; says so in @tell once its port is open, and once it is attached. */
 static void server_main(struct server *s, const char *target, int tell)
 {
 	struct pager p;
 	uint64_t object;
 
-	if (s->port ? pager_open_fd(&p, s->port, 1, 0) : pager_open(&p, 1, 0))
+	if (open_port(s, &p))
 		return;
 	s->registered = pager_register(&p, s->fd);
 	s->lent = s->device ? pager_register(&p, s->device) : 0;
