@@ -886,7 +886,7 @@ static bool fails_until(FIXTURE_DATA(delegate) *self, struct readers *r, unsigne
 TEST_F(delegate, a_read_as_it_is_taken_back_fails_with_its_pager)
 {
 	struct readers *r = shared_memory(sizeof(*r));
-	unsigned int round, rounds = 25 * TOGGLES;
+	unsigned int round, rounds = test_rounds(10000, 2000, 500);
 	uint64_t random = test_seed(7);
 	struct client c;
 
