@@ -5,6 +5,7 @@ mistake into the sources and names the tests that must notice:
   Tests: ring:ring.wraps, object:object.dies
   Kernel: 6.12            (or 6.1, debug, host)
   Expect: splat           (optional: the kernel's complaint counts as well)
+  Rounds: all             (optional: fewer, as in a check, may miss it)
   Why the mistake matters, in a line or two.
 
   --- a/kmod/ring.c
@@ -35,18 +36,20 @@ class Mutant:
     tests: list
     kernel: str
     splat: bool
+    deep: bool = False
 
 
 def load():
     found = []
     for patch in sorted(DIRECTORY.glob("*.patch")):
         text = patch.read_text().split("\n--- ")[0]
-        header = dict(re.findall(r"^(Tests|Kernel|Expect): *(.+)$", text, re.M))
+        header = dict(re.findall(r"^(Tests|Kernel|Expect|Rounds): *(.+)$", text, re.M))
         tests = re.split(r"\s*,\s*", header.get("Tests", "").strip())
         if not all(":" in test for test in tests) or "Kernel" not in header:
             raise tree.BuildError(f"{patch.name}: no Tests: or no Kernel:")
         found.append(Mutant(patch.stem, patch, tests, header["Kernel"].strip(),
-                            header.get("Expect", "").strip() == "splat"))
+                            header.get("Expect", "").strip() == "splat",
+                            header.get("Rounds", "").strip() == "all"))
     return found
 
 
@@ -72,9 +75,10 @@ def verdict(session, mutant, work):
     results.unlink(missing_ok=True)
     place = ["--host"] if mutant.kernel == "host" else ["--kernel", mutant.kernel]
     only = [word for test in mutant.tests for word in ("--only", test)]
+    rounds = ["--deep"] if mutant.deep else []
     # One at a time: for one of guest.PROCESSORS.
-    done = subprocess.run([work / "selftests/run", *place, *only, "--seed", str(session.seed),
-                           "--machines", "1"],
+    done = subprocess.run([work / "selftests/run", *place, *only, *rounds,
+                           "--seed", str(session.seed), "--machines", "1"],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     log = work.parent / f"{mutant.name}.log"
     log.write_text(done.stdout)
