@@ -562,6 +562,14 @@ TEST_F(large, a_hole_in_what_is_asked_for_is_zeros_at_once)
 	crowd_free(c);
 }
 
+/* The object's bytes on a device, which is registered; its name, or -errno. */
+static int content_at(FIXTURE_DATA(large) *self, const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	return fill_pages(fd, 0, PAGES, 7) ? pager_use(&self->p, fd) : -EIO;
+}
+
 /* Pages of the file that is registered, until @c has ended. */
 static bool serve_from_file(FIXTURE_DATA(large) *self, struct crowd *c, unsigned int file)
 {
@@ -580,15 +588,12 @@ TEST_F(large, it_is_read_from_a_file_as_a_whole)
 {
 	struct extpager_event ev;
 	struct crowd *c;
-	int file, fd;
+	int file;
 
 	PARTIAL(115);
 	BEGIN();
 	ASSERT_TRUE(disk_ready());
-	fd = open(DISK, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, fd);
-	ASSERT_TRUE(fill_pages(fd, 0, PAGES, 7));
-	file = pager_use(&self->p, fd);
+	file = content_at(self, DISK);
 	ASSERT_LT(0, file);
 	ASSERT_TRUE(asked_for_large(self, &ev));
 	c = two_wait(self, FIRST, END - 1);
@@ -606,15 +611,12 @@ TEST_F(large, a_bad_block_is_of_one_of_several)
 {
 	struct extpager_event ev;
 	struct crowd *c;
-	int file, fd;
+	int file;
 
 	BEGIN();
 	self->device = true;
 	ASSERT_TRUE(flaky_make(8 * MIB, 0));
-	fd = open(FLAKY, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, fd);
-	ASSERT_TRUE(fill_pages(fd, 0, PAGES, 7));
-	file = pager_use(&self->p, fd);
+	file = content_at(self, FLAKY);
 	ASSERT_LT(0, file);
 	ASSERT_TRUE(flaky_page_fails(TWO + HALF + 3));
 	ASSERT_TRUE(asked_for_window(self, TWO, &ev));
@@ -633,15 +635,12 @@ TEST_F(large, a_bad_block_is_one_bad_page)
 {
 	struct extpager_event ev;
 	struct crowd *c;
-	int file, fd;
+	int file;
 
 	BEGIN();
 	self->device = true;
 	ASSERT_TRUE(flaky_make(8 * MIB, 0));
-	fd = open(FLAKY, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, fd);
-	ASSERT_TRUE(fill_pages(fd, 0, PAGES, 7));
-	file = pager_use(&self->p, fd);
+	file = content_at(self, FLAKY);
 	ASSERT_LT(0, file);
 	ASSERT_TRUE(flaky_page_fails(FIRST + 5));
 	ASSERT_TRUE(asked_for_large(self, &ev));
@@ -684,15 +683,13 @@ TEST_F(large, a_part_that_is_handed_over_comes_from_there)
 	struct extpager_range r = { .offset = (FIRST + 16) * PAGE, .length = 16 * PAGE };
 	struct extpager_event ev;
 	struct crowd *c;
-	int fd;
+	int file;
 
 	BEGIN();
 	ASSERT_TRUE(disk_ready());
-	fd = open(DISK, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, fd);
-	ASSERT_TRUE(fill_pages(fd, 0, PAGES, 7));
-	r.file = pager_use(&self->p, fd);
-	ASSERT_LT(0, r.file);
+	file = content_at(self, DISK);
+	ASSERT_LT(0, file);
+	r.file = file;
 	r.pos = r.offset;
 	ASSERT_TRUE(asked_for_large(self, &ev));
 	c = two_wait(self, FIRST + 5, FIRST + 17);
