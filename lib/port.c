@@ -151,6 +151,8 @@ void extpager_close(struct extpager *p)
 {
 	if (!p)
 		return;
+	if (xp_deferring && xp_deferring->p == p)
+		xp_deferring = NULL;
 	for (unsigned int i = 0; i < p->nr_queues; i++) {
 		extpager_submit(p, i);
 		queue_close(&p->queues[i]);

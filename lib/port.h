@@ -36,6 +36,13 @@ struct extpager_req {
 	uint64_t answered[XP_REQ_PAGES / 64];
 };
 
+/* Of a reply whose outcome no caller waits for. */
+struct xp_deferred {
+	bool is;
+	int *result;			/* NULL, or who is told */
+	struct extpager_req *ends;	/* NULL, or what ends by it, unless it is refused */
+};
+
 struct xp_req_chunk;
 
 struct xp_queue {
@@ -52,7 +59,7 @@ struct xp_queue {
 	/* protected by lock */
 	uint64_t bad_replies;		/* the dispatching thread's: refusals known of */
 	uint32_t reaped;		/* replies whose outcome was looked at */
-	bool *deferred;			/* by entry: nobody waits for its outcome */
+	struct xp_deferred *deferred;	/* by entry */
 	struct extpager_req *free;
 	struct xp_req_chunk *chunks;
 } __attribute__((aligned(64)));
@@ -82,14 +89,15 @@ struct extpager {
 /* queue.c: replies on their way to the kernel */
 int xp_enter(struct xp_queue *q, uint32_t to_submit, uint32_t min_complete,
 	     uint64_t timeout_ns);
-int xp_queue_defer(struct xp_queue *q, const struct extpager_reply *reply);
+int xp_queue_defer(struct xp_queue *q, const struct extpager_reply *reply,
+		   const struct xp_deferred *how);
 int xp_queue_answer(struct xp_queue *q, struct extpager_reply *reply);
 int xp_queue_submit(struct xp_queue *q);
 void xp_queue_reap(struct xp_queue *q);
 struct xp_queue *xp_queue_any(struct extpager *p);
 
-/* serve.c */
-extern _Thread_local struct xp_queue *xp_dispatching;
+/* serve.c: the queues whose callbacks this thread runs, and over which it defers answers */
+extern _Thread_local struct xp_queue *xp_dispatching, *xp_deferring;
 
 /* request.c: with q->lock held */
 struct extpager_req *xp_req_new(struct xp_queue *q, const struct extpager_event *ev);

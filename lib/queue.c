@@ -3,7 +3,7 @@
  * How replies reach the kernel. A reply is either *answered*: submitted at
  * once, its outcome read by the caller; or *deferred*: left in the ring for
  * the next ENTER of whatever thread, its outcome seen by xp_queue_reap() only.
- * Knows nothing of requests.
+ * Of requests it knows that one may end by a deferred reply.
  *
  * Several threads may reply over one queue. q->lock orders them and is held
  * over the ENTER of an answered reply, so that its entry is not reused before
@@ -52,7 +52,8 @@ static void fail_supply(struct xp_queue *q, const struct extpager_reply *supply)
 		.error = EIO,
 	};
 
-	q->deferred[q->ring.reply_tail & q->ring.reply_mask] = true;
+	q->deferred[q->ring.reply_tail & q->ring.reply_mask] =
+		(struct xp_deferred){ .is = true };
 	xp_ring_put(&q->ring, &error);
 }
 
@@ -70,11 +71,16 @@ void xp_queue_reap(struct xp_queue *q)
 
 	while (q->reaped != head) {
 		uint32_t pos = q->reaped++;
+		const struct xp_deferred *d = &q->deferred[pos & q->ring.reply_mask];
 		struct extpager_reply reply;
 
-		if (!q->deferred[pos & q->ring.reply_mask])
+		if (!d->is)
 			continue;
 		reply = *xp_ring_reply(&q->ring, pos);
+		if (d->result)
+			*d->result = reply.out_result;
+		if (d->ends && !extpager_refused(reply.out_result))
+			xp_req_free(d->ends);
 		/* There is room: the entry just reaped is free. */
 		if (reply.op == EXTPAGER_RE_SUPPLY && reply.out_result &&
 		    reply.out_result != -ENOENT && reply.out_result != -ESTALE)
@@ -92,7 +98,8 @@ int xp_queue_submit(struct xp_queue *q)
 {
 	uint32_t pending;
 
-	while ((pending = xp_ring_pending(&q->ring))) {
+	/* Also of what other threads' ENTERs took; reaping may add to what is pending. */
+	while (xp_queue_reap(q), (pending = xp_ring_pending(&q->ring))) {
 		int ret = xp_enter(q, pending, 0, 0);
 
 		if (ret == -EINTR)
@@ -102,28 +109,38 @@ int xp_queue_submit(struct xp_queue *q)
 		/* The tail stood still under q->lock: no fewer is no progress. */
 		if (xp_ring_pending(&q->ring) == pending)
 			return -EPROTO;
-		xp_queue_reap(q);
 	}
 	return 0;
 }
 
-static int put(struct xp_queue *q, const struct extpager_reply *reply, bool deferred)
+/* An entry is free when its outcome was looked at, which is after the kernel took it. */
+static int put(struct xp_queue *q, const struct extpager_reply *reply,
+	       const struct xp_deferred *deferred)
 {
-	xp_queue_reap(q);
-	if (xp_ring_pending(&q->ring) > q->ring.reply_mask) {
+	while (xp_queue_reap(q), q->ring.reply_tail - q->reaped > q->ring.reply_mask) {
 		int ret = xp_queue_submit(q);
 
 		if (ret)
 			return ret;
 	}
-	q->deferred[q->ring.reply_tail & q->ring.reply_mask] = deferred;
+	q->deferred[q->ring.reply_tail & q->ring.reply_mask] = *deferred;
 	return xp_ring_put(&q->ring, reply) ? 0 : -EPROTO;
 }
 
-/** xp_queue_defer - write a reply that the next ENTER takes; @q is locked. */
-int xp_queue_defer(struct xp_queue *q, const struct extpager_reply *reply)
+/**
+ * xp_queue_defer - write a reply that the next ENTER takes
+ * @q: queue, locked
+ * @reply: to be copied
+ * @how: what becomes of its outcome; its result is -EINPROGRESS until then
+ *
+ * Return: 0, or why replies before it could not be submitted.
+ */
+int xp_queue_defer(struct xp_queue *q, const struct extpager_reply *reply,
+		   const struct xp_deferred *how)
 {
-	return put(q, reply, true);
+	if (how->result)
+		*how->result = -EINPROGRESS;
+	return put(q, reply, how);
 }
 
 /**
@@ -139,7 +156,7 @@ int xp_queue_answer(struct xp_queue *q, struct extpager_reply *reply)
 	uint32_t pos;
 	int ret;
 
-	ret = put(q, reply, false);
+	ret = put(q, reply, &(struct xp_deferred){ .is = false });
 	if (ret)
 		return ret;
 	pos = q->ring.reply_tail - 1;
@@ -179,6 +196,8 @@ struct xp_queue *xp_queue_any(struct extpager *p)
 
 	if (xp_dispatching && xp_dispatching->p == p)
 		return xp_dispatching;
+	if (xp_deferring && xp_deferring->p == p)
+		return xp_deferring;
 	cpu = sched_getcpu();
 	return &p->queues[cpu < 0 ? 0 : (unsigned int)cpu % p->nr_queues];
 }

@@ -13,7 +13,7 @@
 enum when {
 	NOW,		/* submit and tell the outcome */
 	LATER,		/* leave it for the next ENTER */
-	AFTER_CALLBACK,	/* LATER inside a callback, else NOW */
+	AFTER_CALLBACK,	/* LATER inside a callback, and of who defers; else NOW */
 };
 
 /* Errors of the protocol; clients would not know what to make of others. */
@@ -35,13 +35,6 @@ static uint32_t protocol_error(int error)
 	}
 }
 
-/* Did the kernel refuse the answer, so that the pager has to give another? */
-static bool refused(int ret)
-{
-	return ret == -EINVAL || ret == -ERANGE || ret == -EFAULT || ret == -ENOMEM ||
-	       ret == -EBADF;
-}
-
 static void fill(const struct extpager_req *req, struct extpager_reply *reply)
 {
 	reply->generation = req->ev.generation;
@@ -49,8 +42,18 @@ static void fill(const struct extpager_req *req, struct extpager_reply *reply)
 	reply->object = req->ev.object;
 }
 
+/* A deferred reply whose outcome nobody wants to be told. */
+static const struct xp_deferred unwatched = { .is = true };
+
+bool extpager_refused(int ret)
+{
+	return ret == -EINVAL || ret == -ERANGE || ret == -EFAULT || ret == -ENOMEM ||
+	       ret == -EBADF;
+}
+
 /* Give @reply for @req; q->lock held. A deferred one counts as taken. */
-static int give(struct extpager_req *req, struct extpager_reply *reply, enum when when)
+static int give(struct extpager_req *req, struct extpager_reply *reply, enum when when,
+		const struct xp_deferred *how)
 {
 	int ret;
 
@@ -58,12 +61,12 @@ static int give(struct extpager_req *req, struct extpager_reply *reply, enum whe
 		return -ENOENT;
 	fill(req, reply);
 	if (when == AFTER_CALLBACK)
-		when = xp_dispatching == req->q ? LATER : NOW;
+		when = xp_dispatching == req->q || xp_deferring == req->q ? LATER : NOW;
 	if (when == LATER)
-		ret = xp_queue_defer(req->q, reply);
+		ret = xp_queue_defer(req->q, reply, how);
 	else
 		ret = xp_queue_answer(req->q, reply);
-	if (ret && !refused(ret))
+	if (ret && !extpager_refused(ret))
 		req->over = true;
 	return ret;
 }
@@ -93,10 +96,10 @@ static int answer_part(struct extpager_req *req, struct extpager_reply *reply,
 		}
 	}
 	reply->length = length;
-	ret = give(req, reply, when);
-	if (refused(ret))
+	ret = give(req, reply, when, &unwatched);
+	if (extpager_refused(ret))
 		length = reply->out_done - reply->out_done % q->p->page_size;
-	if (whole && !refused(ret))
+	if (whole && !extpager_refused(ret))
 		xp_req_free(req);
 	else if (length)
 		xp_req_answer(req, reply->offset, length);
@@ -167,9 +170,9 @@ int extpager_error(struct extpager_req *req, uint64_t offset, uint64_t length, i
 	return answer_part(req, &reply, length, AFTER_CALLBACK);
 }
 
-/* The one answer that ends a request of @op. */
+/* The one answer that ends a request of @op; if deferred and refused, it does not. */
 static int answer_whole(struct extpager_req *req, struct extpager_reply *reply, uint16_t op,
-			enum when when)
+			enum when when, const struct xp_deferred *how)
 {
 	struct xp_queue *q = req->q;
 	int ret;
@@ -179,8 +182,8 @@ static int answer_whole(struct extpager_req *req, struct extpager_reply *reply, 
 		ret = req->ev.op ? -EINVAL : -ENOENT;
 		goto unlock;
 	}
-	ret = give(req, reply, when);
-	if (!refused(ret))
+	ret = give(req, reply, when, how);
+	if (ret ? !extpager_refused(ret) : !how->ends)
 		xp_req_free(req);
 unlock:
 	pthread_mutex_unlock(&q->lock);
@@ -197,7 +200,7 @@ int extpager_ready(struct extpager_req *req, int error, uint32_t attributes)
 
 	if (error < 0)
 		return -EINVAL;
-	return answer_whole(req, &reply, EXTPAGER_EV_INIT, AFTER_CALLBACK);
+	return answer_whole(req, &reply, EXTPAGER_EV_INIT, AFTER_CALLBACK, &unwatched);
 }
 
 int extpager_return_done(struct extpager_req *req, int error)
@@ -209,11 +212,11 @@ int extpager_return_done(struct extpager_req *req, int error)
 
 	if (error < 0)
 		return -EINVAL;
-	return answer_whole(req, &reply, EXTPAGER_EV_DATA_RETURN, AFTER_CALLBACK);
+	return answer_whole(req, &reply, EXTPAGER_EV_DATA_RETURN, AFTER_CALLBACK, &unwatched);
 }
 
-/* At once: if it is refused the caller has the bytes to fetch. */
-int extpager_return_file(struct extpager_req *req, unsigned int file, uint64_t pos)
+static int return_file(struct extpager_req *req, unsigned int file, uint64_t pos,
+		       enum when when, const struct xp_deferred *how)
 {
 	struct extpager_reply reply = {
 		.op = EXTPAGER_RE_RETURN_DONE,
@@ -224,7 +227,21 @@ int extpager_return_file(struct extpager_req *req, unsigned int file, uint64_t p
 		.file = file,
 	};
 
-	return answer_whole(req, &reply, EXTPAGER_EV_DATA_RETURN, NOW);
+	return answer_whole(req, &reply, EXTPAGER_EV_DATA_RETURN, when, how);
+}
+
+/* At once: if it is refused the caller has the bytes to fetch. */
+int extpager_return_file(struct extpager_req *req, unsigned int file, uint64_t pos)
+{
+	return return_file(req, file, pos, NOW, &unwatched);
+}
+
+int extpager_return_file_deferred(struct extpager_req *req, unsigned int file, uint64_t pos,
+				  int *result)
+{
+	const struct xp_deferred how = { .is = true, .result = result, .ends = req };
+
+	return result ? return_file(req, file, pos, LATER, &how) : -EINVAL;
 }
 
 int extpager_sync_done(struct extpager_req *req, int error)
@@ -236,10 +253,11 @@ int extpager_sync_done(struct extpager_req *req, int error)
 
 	if (error < 0)
 		return -EINVAL;
-	return answer_whole(req, &reply, EXTPAGER_EV_SYNC, AFTER_CALLBACK);
+	return answer_whole(req, &reply, EXTPAGER_EV_SYNC, AFTER_CALLBACK, &unwatched);
 }
 
-int extpager_fetch(struct extpager_req *req, uint64_t offset, void *buf, size_t length)
+static int fetch(struct extpager_req *req, uint64_t offset, void *buf, size_t length,
+		 enum when when, const struct xp_deferred *how)
 {
 	struct extpager_reply reply = {
 		.op = EXTPAGER_RE_RETURN_FETCH,
@@ -256,9 +274,22 @@ int extpager_fetch(struct extpager_req *req, uint64_t offset, void *buf, size_t 
 	if (req->ev.op != EXTPAGER_EV_DATA_RETURN)
 		ret = req->ev.op ? -EINVAL : -ENOENT;
 	else
-		ret = give(req, &reply, NOW);
+		ret = give(req, &reply, when, how);
 	pthread_mutex_unlock(&q->lock);
 	return ret;
+}
+
+int extpager_fetch(struct extpager_req *req, uint64_t offset, void *buf, size_t length)
+{
+	return fetch(req, offset, buf, length, NOW, &unwatched);
+}
+
+int extpager_fetch_deferred(struct extpager_req *req, uint64_t offset, void *buf, size_t length,
+			    int *result)
+{
+	const struct xp_deferred how = { .is = true, .result = result };
+
+	return result ? fetch(req, offset, buf, length, LATER, &how) : -EINVAL;
 }
 
 int extpager_submit(struct extpager *p, unsigned int queue)

@@ -9,8 +9,8 @@
 
 #define FOREVER		(~0ULL)
 
-/* The queue whose callbacks this thread runs just now. */
-_Thread_local struct xp_queue *xp_dispatching;
+/* The queue whose callbacks this thread runs just now, and the one of extpager_defer(). */
+_Thread_local struct xp_queue *xp_dispatching, *xp_deferring;
 
 static void call_request(struct extpager *p, struct extpager_req *req)
 {
@@ -145,11 +145,20 @@ int extpager_dispatch(struct extpager *p, unsigned int queue, int timeout_ms)
 	if (queue >= p->nr_queues)
 		return -EINVAL;
 	ret = dispatch(&p->queues[queue], timeout_ns);
-	if (ret <= 0)
+	/* Who defers comes again. */
+	if (ret < 0 || xp_deferring == &p->queues[queue])
 		return ret;
 	/* Who knows when we are called again: leave nothing behind. */
 	err = extpager_submit(p, queue);
 	return err ? err : ret;
+}
+
+int extpager_defer(struct extpager *p, unsigned int queue)
+{
+	if (p && queue >= p->nr_queues)
+		return -EINVAL;
+	xp_deferring = p ? &p->queues[queue] : NULL;
+	return 0;
 }
 
 int extpager_run_queue(struct extpager *p, unsigned int queue)

@@ -146,14 +146,28 @@ size_t extpager_page_size(const struct extpager *p);
  * @queue: one thread at a time may dispatch a queue
  * @timeout_ms: longest wait for the first event; 0 = do not wait, -1 = no limit
  *
- * All answers are submitted when it returns: an event loop that polls
- * extpager_fd() and then dispatches each queue without waiting is correct.
+ * All answers are submitted when it returns, unless the thread defers them: an event loop
+ * that polls extpager_fd() and then dispatches each queue without waiting is correct.
  *
  * Return: number of events handled, 0 at the time-out; -EINTR; -ESHUTDOWN:
  * the port was taken over; -EPROTO: the rings were overwritten; -ENOMEM:
  * nothing was lost, call again.
  */
 int extpager_dispatch(struct extpager *p, unsigned int queue, int timeout_ms);
+
+/**
+ * extpager_defer - submit this thread's answers over a queue later, as inside a callback
+ * @p: port; NULL: no more
+ * @queue: that this thread dispatches; in place of an earlier one
+ *
+ * For a thread that answers outside the callbacks, as the ends of its I/O come in, and always
+ * comes back: its next extpager_dispatch() submits all answers in the system call that waits
+ * for events. Before it sleeps elsewhere, when it has fetches deferred, and at last, it calls
+ * extpager_submit(). Ends with the port, for the thread that closes it.
+ *
+ * Return: 0; -EINVAL: no such queue.
+ */
+int extpager_defer(struct extpager *p, unsigned int queue);
 
 /**
  * extpager_run_queue - dispatch one queue until extpager_stop()
@@ -350,12 +364,19 @@ void extpager_req_drop(struct extpager_req *req);
  * as EIO.
  */
 /**
+ * extpager_refused - is an answer's error one after which the request is to be answered otherwise?
+ * @ret: what the answer returned: 0 or negative
+ *
+ * Return: whether it is: of an error that is none of the kernel's refusals the request has ended.
+ */
+bool extpager_refused(int ret);
+/**
  * extpager_ready - answer INIT
  * @req: an INIT; ends
  * @error: 0, or a positive errno, which fails the opening and every access
  * @attributes: EXTPAGER_MAY_CACHE: keep pages after the last close
  *
- * Inside the callback: submitted later.
+ * Inside the callback, and of a thread that defers: submitted later.
  *
  * Return: 0; -ENOENT, -ESTALE: too late; -ESHUTDOWN: the port is over.
  */
@@ -384,11 +405,12 @@ int extpager_supply(struct extpager_req *req, uint64_t offset,
  *
  * The fast way for pagers whose content lies in memory: the system call that
  * waits for the next events, or submits a later answer, also submits this one.
- * @buf stays untouched until the queue was submitted: until extpager_submit()
- * or extpager_dispatch() of it returned, or, under extpager_run_queue(), for as
- * many callbacks as the ring has entries. If the answer is refused (-EFAULT)
- * the clients get EIO. Outside the callbacks the caller sees to it that one of
- * these calls follows, as a dispatching thread does by its next dispatch.
+ * @buf stays untouched until the queue was submitted: until extpager_submit() of
+ * it returned, or extpager_dispatch() (the next one, if its thread defers), or,
+ * under extpager_run_queue(), for as many callbacks as the ring has entries. If
+ * the answer is refused (-EFAULT) the clients get EIO. Outside the callbacks the
+ * caller sees to it that one of these calls follows, as a dispatching thread does
+ * by its next dispatch.
  *
  * Return: 0; -ENOENT if known to be over; -EINVAL, -ERANGE; and if the ring was
  * full and had to be submitted, an error of that.
@@ -401,7 +423,7 @@ int extpager_supply_deferred(struct extpager_req *req, uint64_t offset,
  * @offset: as extpager_supply()
  * @length: as extpager_supply()
  *
- * Inside the callback: submitted later.
+ * Inside the callback, and of a thread that defers: submitted later.
  *
  * Return: as extpager_supply().
  */
@@ -416,8 +438,8 @@ int extpager_supply_zero(struct extpager_req *req, uint64_t offset, uint64_t len
  *
  * No byte passes through this process, which has answered: what comes of the
  * reading is between the file and the clients. What cannot be read is EIO to
- * them. Inside the callback: submitted later; what is refused then, a file's
- * missing end too, is EIO to the clients.
+ * them. Inside the callback, and of a thread that defers: submitted later; what
+ * is refused then, a file's missing end too, is EIO to the clients.
  *
  * Return: as extpager_supply(); -EBADF: no such file; -EINVAL: @pos; -ERANGE:
  * the device or the file ends before; what the file has is answered.
@@ -431,7 +453,7 @@ int extpager_supply_file(struct extpager_req *req, uint64_t offset, uint64_t len
  * @length: as extpager_supply()
  * @error: a positive errno; EBADMSG says that the content is damaged
  *
- * Inside the callback: submitted later.
+ * Inside the callback, and of a thread that defers: submitted later.
  *
  * Return: as extpager_supply().
  */
@@ -450,12 +472,29 @@ int extpager_error(struct extpager_req *req, uint64_t offset, uint64_t length, i
  */
 int extpager_fetch(struct extpager_req *req, uint64_t offset, void *buf, size_t length);
 /**
+ * extpager_fetch_deferred - extpager_fetch() without a system call of its own
+ * @req: request; stays
+ * @offset: as extpager_fetch()
+ * @buf: as extpager_fetch(); has the bytes when @result is 0
+ * @length: bytes
+ * @result: out: -EINPROGRESS, and when the queue was submitted, what extpager_fetch() returns
+ *
+ * Several of them are one system call: that of extpager_submit(), which the caller makes after
+ * the callbacks, before it waits for events. Until that has returned 0, or the port is closed,
+ * which submits too, @buf and @result belong to the library.
+ *
+ * Return: 0: @result will tell; -ENOENT: the request is known to be over; -EINVAL, -ERANGE; and
+ * if the ring was full and had to be submitted, an error of that.
+ */
+int extpager_fetch_deferred(struct extpager_req *req, uint64_t offset, void *buf, size_t length,
+			    int *result);
+/**
  * extpager_return_done - end a DATA_RETURN
  * @req: request; ends
  * @error: 0 promises that the bytes survive this process; else a positive
  *	errno: they stay dirty and come again
  *
- * Inside the callback: submitted later.
+ * Inside the callback, and of a thread that defers: submitted later.
  *
  * Return: 0; -ENOENT, -ESTALE: too late, they come again; -ESHUTDOWN.
  */
@@ -477,12 +516,23 @@ int extpager_return_done(struct extpager_req *req, int error);
  */
 int extpager_return_file(struct extpager_req *req, unsigned int file, uint64_t pos);
 /**
+ * extpager_return_file_deferred - extpager_return_file() without a system call of its own
+ * @req: request; not to be used until @result tells; it has ended then, unless this was refused
+ * @file: as extpager_return_file()
+ * @pos: as extpager_return_file()
+ * @result: as of extpager_fetch_deferred()
+ *
+ * Return: 0: @result will tell; else as extpager_return_file().
+ */
+int extpager_return_file_deferred(struct extpager_req *req, unsigned int file, uint64_t pos,
+				  int *result);
+/**
  * extpager_sync_done - end a SYNC
  * @req: request; ends
  * @error: 0 promises that all that was returned before it survives power loss;
  *	else a positive errno
  *
- * Inside the callback: submitted later.
+ * Inside the callback, and of a thread that defers: submitted later.
  *
  * Return: 0; -ENOENT, -ESTALE: too late; -ESHUTDOWN.
  */

@@ -3,12 +3,16 @@
  * Answers: in parts, twice, refused, too late, deferred, more than the ring
  * holds, and from many threads.
  */
+#include <stdatomic.h>
+
 #include "fake-kernel.h"
 
 #define PAGES(n)	((uint64_t)(n) * FAKE_PAGE)
 
 static struct extpager *port;
-static struct extpager_req *req;
+#define KEPT	4
+static struct extpager_req *req, *kept[KEPT];	/* the last one, and those before */
+static unsigned int nr_kept;
 static char content[PAGES(64)];
 
 static void keep(struct extpager *p, struct extpager_req *r, void *user)
@@ -16,6 +20,7 @@ static void keep(struct extpager *p, struct extpager_req *r, void *user)
 	(void)p;
 	(void)user;
 	req = r;
+	kept[nr_kept++ % KEPT] = r;
 }
 
 static const struct extpager_ops keep_ops = {
@@ -388,6 +393,197 @@ static void a_return_is_for_the_kernel_to_write(void **state)
 	extpager_close(port);
 }
 
+static void judge_fetches(struct extpager_reply *reply)
+{
+	reply->out_result = reply->op == EXTPAGER_RE_RETURN_FETCH ? -EFAULT : 0;
+}
+
+static void fetches_are_one_system_call(void **state)
+{
+	struct extpager_req *r;
+	int result[3] = { 1, 1, 1 };
+	char buf[3][512];
+
+	(void)state;
+	open_port(&keep_ops, 8, NULL);
+	fake.judge = judge;
+	ask(EXTPAGER_EV_DATA_RETURN, PAGES(8), PAGES(4));
+	r = req;
+	verdict = -EFAULT;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(extpager_fetch_deferred(r, PAGES(8) + i, buf[i], 512,
+							 &result[i]), 0);
+		assert_int_equal(result[i], -EINPROGRESS);
+	}
+	assert_int_equal(fake.nr_enter, 0);
+	assert_int_equal(extpager_submit(port, 0), 0);
+	assert_int_equal(fake.nr_enter, 1);
+	assert_int_equal(fake.nr_taken, 3);
+	assert_int_equal(fake.taken[2].op, EXTPAGER_RE_RETURN_FETCH);
+	assert_int_equal(fake.taken[2].offset, PAGES(8) + 2);
+	assert_int_equal(fake.taken[2].length, 512);
+	assert_int_equal(fake.taken[2].addr, (uintptr_t)buf[2]);
+	assert_int_equal(result[0], -EFAULT);
+	assert_int_equal(result[1] | result[2], 0);
+	assert_not_ended(r);
+	assert_int_equal(extpager_return_done(r, 0), 0);
+	assert_ended(r);
+	/* Whose outcome is told is told nothing later. */
+	result[0] = 1;
+	assert_int_equal(extpager_submit(port, 0), 0);
+	assert_int_equal(result[0], 1);
+
+	ask(EXTPAGER_EV_DATA_REQUEST, 0, PAGES(4));
+	assert_int_equal(extpager_fetch_deferred(req, 0, buf[0], 512, &result[0]), -EINVAL);
+	extpager_req_drop(req);
+	ask(EXTPAGER_EV_DATA_RETURN, 0, PAGES(4));
+	assert_int_equal(extpager_fetch_deferred(req, 0, buf[0], 512, NULL), -EINVAL);
+	verdict = -ENOENT;
+	assert_int_equal(extpager_fetch(req, 0, buf[0], 512), -ENOENT);
+	assert_int_equal(extpager_fetch_deferred(req, 0, buf[0], 512, &result[0]), -ENOENT);
+	extpager_close(port);
+}
+
+/* Another thread's system call took it. */
+static void an_outcome_is_told_whoever_submits(void **state)
+{
+	struct extpager_enter enter = { .size = sizeof(enter), .to_submit = 1 };
+	char buf[512];
+	int result;
+
+	(void)state;
+	open_port(&keep_ops, 8, NULL);
+	fake.judge = judge;
+	ask(EXTPAGER_EV_DATA_RETURN, 0, PAGES(4));
+	verdict = -ESTALE;
+	assert_int_equal(extpager_fetch_deferred(req, 0, buf, 512, &result), 0);
+	assert_int_equal(fake_enter(&enter), 1);
+	assert_int_equal(extpager_submit(port, 0), 0);
+	assert_int_equal(result, -ESTALE);
+	extpager_close(port);
+}
+
+/* The kernel takes an entry between two looks of who wants it for a reply of his own. */
+static void *take_one_by_one(void *stop)
+{
+	struct extpager_enter enter = { .size = sizeof(enter), .to_submit = 1 };
+
+	while (!atomic_load((atomic_bool *)stop))
+		fake_enter(&enter);
+	return NULL;
+}
+
+static void no_outcome_is_overwritten(void **state)
+{
+	enum { ROUNDS = 2000000 };
+	static int result[ROUNDS];
+	atomic_bool stop = false;
+	pthread_t other;
+	char buf[16];
+
+	(void)state;
+	open_port(&keep_ops, 4, NULL);
+	ask(EXTPAGER_EV_DATA_RETURN, 0, PAGES(4));
+	fake.judge = judge_fetches;
+	assert_int_equal(pthread_create(&other, NULL, take_one_by_one, &stop), 0);
+	for (int i = 0; i < ROUNDS; i++)
+		assert_int_equal(extpager_fetch_deferred(req, 0, buf, sizeof(buf), &result[i]), 0);
+	assert_int_equal(extpager_submit(port, 0), 0);
+	atomic_store(&stop, true);
+	pthread_join(other, NULL);
+	for (int i = 0; i < ROUNDS; i++)
+		assert_int_equal(result[i], -EFAULT);
+	extpager_close(port);
+}
+
+static void returns_by_file_are_one_system_call(void **state)
+{
+	struct extpager_req *r[3];
+	int result[3];
+
+	(void)state;
+	open_port(&keep_ops, 8, NULL);
+	fake.judge = judge;
+	for (int i = 0; i < 3; i++)
+		fake_post_op(0, EXTPAGER_EV_DATA_RETURN, i + 1, PAGES(8 * i), PAGES(4));
+	assert_int_equal(extpager_dispatch(port, 0, 0), 3);
+	for (int i = 0; i < 3; i++) {
+		r[i] = kept[(nr_kept - 3 + i) % KEPT];
+		assert_int_equal(extpager_req_offset(r[i]), PAGES(8 * i));
+		assert_int_equal(extpager_return_file_deferred(r[i], 6, 1000, &result[i]), 0);
+	}
+	fake.nr_enter = 0;
+	verdict = -EBADF;
+	assert_int_equal(extpager_submit(port, 0), 0);
+	assert_int_equal(fake.nr_enter, 1);
+	assert_int_equal(fake.nr_taken, 3);
+	assert_int_equal(fake.taken[1].op, EXTPAGER_RE_RETURN_DONE);
+	assert_int_equal(fake.taken[1].flags, EXTPAGER_REF_FILE);
+	assert_int_equal(fake.taken[1].file, 6);
+	assert_int_equal(fake.taken[1].addr, 1000);
+	assert_int_equal(fake.taken[1].offset, PAGES(8));
+	assert_int_equal(fake.taken[1].length, PAGES(4));
+	/* What is refused is the pager's still. */
+	assert_int_equal(result[0], -EBADF);
+	assert_int_equal(result[1] | result[2], 0);
+	assert_int_equal(extpager_return_done(r[1], 0), -ENOENT);
+	assert_not_ended(r[0]);
+	assert_int_equal(extpager_return_done(r[0], 0), 0);
+	assert_ended(r[0]);
+
+	/* Too late is the end of it. */
+	ask(EXTPAGER_EV_DATA_RETURN, 0, PAGES(4));
+	r[0] = req;
+	verdict = -ENOENT;
+	assert_int_equal(extpager_return_file_deferred(r[0], 6, 0, &result[0]), 0);
+	assert_int_equal(extpager_submit(port, 0), 0);
+	assert_int_equal(result[0], -ENOENT);
+	assert_ended(r[0]);
+	ask(EXTPAGER_EV_SYNC, 0, PAGES(4));
+	assert_int_equal(extpager_return_file_deferred(req, 6, 0, &result[0]), -EINVAL);
+	assert_int_equal(extpager_sync_done(req, 0), 0);
+	ask(EXTPAGER_EV_DATA_RETURN, 0, PAGES(4));
+	assert_int_equal(extpager_return_file_deferred(req, 6, 0, NULL), -EINVAL);
+	extpager_close(port);
+}
+
+static void who_defers_submits_when_he_comes_back(void **state)
+{
+	(void)state;
+	open_port(&keep_ops, 8, NULL);
+	assert_int_equal(extpager_defer(port, 1), -EINVAL);
+	assert_int_equal(extpager_defer(port, 0), 0);
+	ask(EXTPAGER_EV_DATA_RETURN, 0, PAGES(4));
+	assert_int_equal(extpager_return_done(req, 0), 0);
+	ask(EXTPAGER_EV_SYNC, 0, PAGES(4));
+	/* By the dispatch that this one came with. */
+	assert_int_equal(fake_kr(0)->reply_head, 1);
+	assert_int_equal(extpager_sync_done(req, 0), 0);
+	assert_int_equal(fake.nr_enter, 0);
+	fake_post_op(0, EXTPAGER_EV_DATA_REQUEST, 99, 0, PAGES(4));
+	assert_int_equal(extpager_dispatch(port, 0, -1), 1);
+	assert_int_equal(fake.nr_enter, 1);
+	assert_int_equal(fake.nr_taken, 1);
+	assert_int_equal(extpager_supply_zero(req, 0, PAGES(4)), 0);
+	assert_int_equal(fake.nr_taken, 1);
+	assert_int_equal(extpager_submit(port, 0), 0);
+	assert_int_equal(fake.nr_taken, 2);
+
+	assert_int_equal(extpager_defer(NULL, 0), 0);
+	ask(EXTPAGER_EV_SYNC, 0, PAGES(4));
+	assert_int_equal(extpager_sync_done(req, 0), 0);
+	assert_int_equal(fake.nr_taken, 1);
+
+	/* It ends with the port. */
+	assert_int_equal(extpager_defer(port, 0), 0);
+	extpager_close(port);
+	open_port(&keep_ops, 8, NULL);
+	ask(EXTPAGER_EV_SYNC, 0, PAGES(4));
+	assert_int_equal(extpager_sync_done(req, 0), 0);
+	assert_int_equal(fake.nr_taken, 1);
+	extpager_close(port);
+}
+
 static void deferred_outside_a_callback(void **state)
 {
 	(void)state;
@@ -609,6 +805,11 @@ int main(void)
 		cmocka_unit_test_setup(a_deferred_supply_that_is_refused_fails, fake_boot),
 		cmocka_unit_test_setup(a_file_is_named_and_its_refusal_fails, fake_boot),
 		cmocka_unit_test_setup(a_return_is_for_the_kernel_to_write, fake_boot),
+		cmocka_unit_test_setup(fetches_are_one_system_call, fake_boot),
+		cmocka_unit_test_setup(an_outcome_is_told_whoever_submits, fake_boot),
+		cmocka_unit_test_setup(no_outcome_is_overwritten, fake_boot),
+		cmocka_unit_test_setup(returns_by_file_are_one_system_call, fake_boot),
+		cmocka_unit_test_setup(who_defers_submits_when_he_comes_back, fake_boot),
 		cmocka_unit_test_setup(deferred_outside_a_callback, fake_boot),
 		cmocka_unit_test_setup(more_answers_than_the_ring_holds, fake_boot),
 		cmocka_unit_test_setup(replies_without_a_request, fake_boot),
