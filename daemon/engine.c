@@ -75,14 +75,15 @@ int engine_run(struct engine *e, bool wait)
 	struct io_uring_cqe *cqe;
 	int ret;
 
-	if (wait)
+	if (wait) {
 		engine_arm(e);
-	ret = io_uring_submit_and_wait(&e->ring, wait && !io_uring_cq_ready(&e->ring));
+		ret = io_uring_submit_and_wait(&e->ring, !io_uring_cq_ready(&e->ring));
+	} else {
+		ret = io_uring_submit_and_get_events(&e->ring);
+	}
 	/* Too many completions pending, or no memory: what is done makes room. */
 	if (ret == -EBUSY || ret == -EAGAIN)
-		ret = 0;
-	if (!wait && ret >= 0)
-		io_uring_get_events(&e->ring);
+		ret = io_uring_get_events(&e->ring);
 
 	while (!io_uring_peek_cqe(&e->ring, &cqe)) {
 		struct engine_op *op = io_uring_cqe_get_data(cqe);

@@ -11,6 +11,9 @@
  *
  * A piece needs a buffer; a job that gets none waits in its class's list and
  * goes on when one is given back.
+ *
+ * What is asked of the kernel is deferred, so that a system call serves many: it goes on in
+ * jobs_settle().
  */
 #include "job.h"
 
@@ -45,7 +48,7 @@ int job_errno(int error)
 	}
 }
 
-int jobs_init(struct jobs *jobs, struct engine *engine, size_t page_size)
+int jobs_init(struct jobs *jobs, struct engine *engine, struct extpager *port, unsigned int queue)
 {
 	const size_t bytes = (size_t)PIECES * PIECE_BYTES;
 
@@ -55,14 +58,19 @@ int jobs_init(struct jobs *jobs, struct engine *engine, size_t page_size)
 	if (jobs->memory == MAP_FAILED)
 		return -ENOMEM;
 	jobs->engine = engine;
-	jobs->page_size = page_size;
-	SLIST_INIT(&jobs->free_pieces);
+	jobs->port = port;
+	jobs->queue = queue;
+	jobs->page_size = extpager_page_size(port);
+	STAILQ_INIT(&jobs->free_pieces);
+	STAILQ_INIT(&jobs->fetching);
+	STAILQ_INIT(&jobs->supplied);
 	SLIST_INIT(&jobs->free_jobs);
+	TAILQ_INIT(&jobs->offered);
 	TAILQ_INIT(&jobs->waiting[CLASS_RETURN]);
 	TAILQ_INIT(&jobs->waiting[CLASS_REQUEST]);
 	for (unsigned int i = 0; i < PIECES; i++) {
 		jobs->pieces[i].buf = (char *)jobs->memory + i * PIECE_BYTES;
-		SLIST_INSERT_HEAD(&jobs->free_pieces, &jobs->pieces[i], link);
+		STAILQ_INSERT_HEAD(&jobs->free_pieces, &jobs->pieces[i], link);
 	}
 	jobs->nr_free = PIECES;
 	return 0;
@@ -133,13 +141,17 @@ static unsigned int piece_index(const struct job *job, unsigned int i)
 	return i <= job->first ? i - 1 : i;
 }
 
-static void piece_end(struct piece *piece)
+/* Most recently used first: it may still be in the processor's cache. */
+static void piece_free(struct jobs *jobs, struct piece *piece)
 {
-	struct job *job = piece->job;
+	STAILQ_INSERT_HEAD(&jobs->free_pieces, piece, link);
+	jobs->nr_free++;
+}
+
+static void job_piece_ended(struct job *job)
+{
 	struct jobs *jobs = job->jobs;
 
-	SLIST_INSERT_HEAD(&jobs->free_pieces, piece, link);
-	jobs->nr_free++;
 	if (!--job->busy && job->next == job->nr) {
 		if (job->class == CLASS_RETURN)
 			return_end(job);
@@ -149,34 +161,45 @@ static void piece_end(struct piece *piece)
 	pump(jobs);
 }
 
+static void piece_end(struct piece *piece)
+{
+	struct job *job = piece->job;
+
+	piece_free(job->jobs, piece);
+	job_piece_ended(job);
+}
+
 /* The kind of failure that is of some bytes, and not of the whole store. */
 static bool is_local(int error)
 {
 	return error == -EIO || error == -ENODATA || error == -EILSEQ || error == -EBADMSG;
 }
 
-/* The kernel did not take the answer: it is for us to give another. */
-static bool is_refused(int ret)
+/* Return: true if the buffer is needed until that is submitted. */
+static bool answer_read(struct piece *piece)
 {
-	return ret == -EINVAL || ret == -ERANGE || ret == -EFAULT || ret == -ENOMEM ||
-	       ret == -EBADF;
-}
-
-static void answer_read(struct job *job, const struct store_io *io)
-{
+	const struct store_io *io = &piece->io;
+	struct job *job = piece->job;
+	bool later = false;
 	int ret;
 
 	if (io->error) {
 		target_note(job->target, STORE_READ, io->offset, io->error);
 		extpager_error(job->req, io->offset, io->length, job_errno(io->error));
-	} else {
-		if (io->data)
-			ret = extpager_supply(job->req, io->offset, io->data, io->length);
-		else
-			ret = extpager_supply_zero(job->req, io->offset, io->length);
-		if (is_refused(ret))
-			extpager_error(job->req, io->offset, io->length, EIO);
+		return false;
 	}
+	/* A store's own memory may go, and a piece that is read page by page is read into again. */
+	if (!io->data) {
+		ret = extpager_supply_zero(job->req, io->offset, io->length);
+	} else if (io->data != piece->buf || piece->single) {
+		ret = extpager_supply(job->req, io->offset, io->data, io->length);
+	} else {
+		ret = extpager_supply_deferred(job->req, io->offset, io->data, io->length);
+		later = !ret;
+	}
+	if (extpager_refused(ret))
+		extpager_error(job->req, io->offset, io->length, EIO);
+	return later;
 }
 
 static void read_done(struct store_io *io)
@@ -193,7 +216,11 @@ static void read_done(struct store_io *io)
 		store_submit(io);
 		return;
 	}
-	answer_read(job, io);
+	if (answer_read(piece)) {
+		STAILQ_INSERT_TAIL(&job->jobs->supplied, piece, link);
+		job_piece_ended(job);
+		return;
+	}
 	if (piece->single && io->offset + io->length < piece->end) {
 		io->offset += io->length;
 		io->length = piece->end - io->offset < page ? piece->end - io->offset : page;
@@ -218,13 +245,13 @@ static void write_done(struct store_io *io)
 static void piece_begin(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
-	struct piece *piece = SLIST_FIRST(&jobs->free_pieces);
+	struct piece *piece = STAILQ_FIRST(&jobs->free_pieces);
 	uint64_t start = job->base + (uint64_t)piece_index(job, job->next) * PIECE_BYTES;
 	uint64_t end = job->offset + job->length;
 	struct store_io *io = &piece->io;
 	int ret;
 
-	SLIST_REMOVE_HEAD(&jobs->free_pieces, link);
+	STAILQ_REMOVE_HEAD(&jobs->free_pieces, link);
 	jobs->nr_free--;
 	job->next++;
 	job->busy++;
@@ -244,14 +271,27 @@ static void piece_begin(struct job *job)
 	io->op = STORE_WRITE;
 	io->done = write_done;
 	/* Once a part has failed the whole return has: do no more of it. */
-	ret = job->error ? job->error : extpager_fetch(job->req, io->offset, io->buf, io->length);
+	ret = job->error ? job->error : extpager_fetch_deferred(job->req, io->offset, io->buf,
+								io->length, &piece->result);
 	if (ret) {
 		if (!job->error)
 			job->error = ret;
 		piece_end(piece);
 		return;
 	}
-	store_submit(io);
+	STAILQ_INSERT_TAIL(&jobs->fetching, piece, link);
+}
+
+static void fetched(struct piece *piece)
+{
+	struct job *job = piece->job;
+
+	if (piece->result && !job->error)
+		job->error = piece->result;
+	if (job->error)
+		piece_end(piece);
+	else
+		store_submit(&piece->io);
 }
 
 static bool may_begin(const struct jobs *jobs, enum job_class class)
@@ -298,12 +338,17 @@ static bool kernel_may_write(const struct job *job)
 }
 
 /* Return: false if it is for us to write. */
-static bool kernel_writes(const struct job *job)
+static bool kernel_is_to_write(struct job *job)
 {
 	const struct target *t = job->target;
+	int ret = extpager_return_file_deferred(job->req, t->write_file,
+						t->store->start + job->offset, &job->result);
 
-	return !is_refused(extpager_return_file(job->req, t->write_file,
-						t->store->start + job->offset));
+	if (!ret)
+		TAILQ_INSERT_TAIL(&job->jobs->offered, job, wait);
+	else if (!extpager_refused(ret))
+		job_free(job);
+	return !extpager_refused(ret);
 }
 
 /* Return: false if it is for us to read. */
@@ -311,7 +356,7 @@ static bool kernel_reads(const struct job *job)
 {
 	const struct target *t = job->target;
 
-	return t->file && !is_refused(extpager_supply_file(job->req, job->offset, job->length,
+	return t->file && !extpager_refused(extpager_supply_file(job->req, job->offset, job->length,
 							   t->file,
 							   t->store->start + job->offset));
 }
@@ -364,19 +409,19 @@ void job_data_return(struct jobs *jobs, struct extpager_req *req)
 		extpager_return_done(req, EIO);
 		return;
 	}
-	if (!return_begin(job))
-		return;
+	if (!target_write_begin(job->target, &job->write, job->offset, job->length)) {
+		/* Of one that is over, and comes anew here, a fetch may not have told so yet. */
+		jobs_settle(jobs);
+		if (!return_begin(job))
+			return;
+	}
 	if (kernel_may_write(job)) {
 		/*
 		 * It returns nothing else of the range while it writes; and may have written, and
 		 * have returned the pages anew to another thread, before it is back here.
 		 */
 		target_write_end(job->target, &job->write);
-		if (kernel_writes(job)) {
-			job_free(job);
-			return;
-		}
-		if (!return_begin(job))
+		if (kernel_is_to_write(job) || !return_begin(job))
 			return;
 	}
 	job->class = CLASS_RETURN;
@@ -391,6 +436,62 @@ void job_data_return(struct jobs *jobs, struct extpager_req *req)
 	job->io.length = job->length;
 	job->io.done = zeros_done;
 	store_submit(&job->io);
+}
+
+/* The kernel will write it, or nobody waits any more; or it is for us after all. */
+static void offer_taken(struct job *job)
+{
+	if (!extpager_refused(job->result)) {
+		job_free(job);
+		return;
+	}
+	if (!return_begin(job))
+		return;
+	job->class = CLASS_RETURN;
+	job_begin(job);
+}
+
+static bool must_settle(const struct jobs *jobs)
+{
+	return !STAILQ_EMPTY(&jobs->fetching) || !TAILQ_EMPTY(&jobs->offered) ||
+	       (!STAILQ_EMPTY(&jobs->supplied) &&
+		(!TAILQ_EMPTY(&jobs->waiting[CLASS_RETURN]) ||
+		 !TAILQ_EMPTY(&jobs->waiting[CLASS_REQUEST])));
+}
+
+int jobs_settle(struct jobs *jobs)
+{
+	struct job_list offered = TAILQ_HEAD_INITIALIZER(offered);
+	struct piece_list fetching, supplied;
+	struct piece *piece;
+	struct job *job;
+	int ret;
+
+	/* To go on with one may defer more. */
+	while (must_settle(jobs)) {
+		ret = extpager_submit(jobs->port, jobs->queue);
+		if (ret)
+			return ret;
+		STAILQ_INIT(&fetching);
+		STAILQ_CONCAT(&fetching, &jobs->fetching);
+		STAILQ_INIT(&supplied);
+		STAILQ_CONCAT(&supplied, &jobs->supplied);
+		TAILQ_CONCAT(&offered, &jobs->offered, wait);
+		while ((piece = STAILQ_FIRST(&supplied))) {
+			STAILQ_REMOVE_HEAD(&supplied, link);
+			piece_free(jobs, piece);
+		}
+		while ((piece = STAILQ_FIRST(&fetching))) {
+			STAILQ_REMOVE_HEAD(&fetching, link);
+			fetched(piece);
+		}
+		while ((job = TAILQ_FIRST(&offered))) {
+			TAILQ_REMOVE(&offered, job, wait);
+			offer_taken(job);
+		}
+		pump(jobs);
+	}
+	return 0;
 }
 
 static void sync_end(struct store_io *io)

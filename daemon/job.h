@@ -34,6 +34,7 @@ struct jobs;
 
 /**
  * struct piece - a buffer and the operation that uses it
+ * @result: of the fetch into it
  * @end: of the piece, if it is read page by page
  * @single: it is: one bad page must not fail its neighbours
  */
@@ -41,10 +42,13 @@ struct piece {
 	struct store_io io;
 	struct job *job;
 	void *buf;
+	int result;
 	uint64_t end;
 	bool single;
-	SLIST_ENTRY(piece) link;
+	STAILQ_ENTRY(piece) link;
 };
+
+STAILQ_HEAD(piece_list, piece);
 
 /**
  * struct job - an unanswered request
@@ -56,6 +60,7 @@ struct piece {
  * @first: the piece to begin with
  * @busy: pieces in flight
  * @error: first failure of a return
+ * @result: of having told the kernel where to write it
  */
 struct job {
 	struct jobs *jobs;
@@ -64,7 +69,7 @@ struct job {
 	enum job_class class;
 	uint64_t offset, length, base;
 	unsigned int next, nr, first, busy;
-	int error;
+	int error, result;
 	struct target_write write;
 	struct store_io io;
 	TAILQ_ENTRY(job) wait;
@@ -73,21 +78,46 @@ struct job {
 
 TAILQ_HEAD(job_list, job);
 
+/**
+ * struct jobs - those of a thread
+ * @fetching: pieces that a fetch was ordered for
+ * @supplied: pieces without a job, whose bytes the kernel may not have taken yet
+ * @offered: jobs that the kernel is to write, if it will
+ * @waiting: jobs, for pieces
+ */
 struct jobs {
+	struct extpager *port;
+	unsigned int queue;
 	struct engine *engine;
 	struct piece pieces[PIECES];
-	SLIST_HEAD(, piece) free_pieces;
+	struct piece_list free_pieces, fetching, supplied;
 	unsigned int nr_free;
-	struct job_list waiting[NR_CLASSES];
+	struct job_list offered, waiting[NR_CLASSES];
 	SLIST_HEAD(, job) free_jobs;
 	bool pumping;
 	size_t page_size;
 	void *memory;
 };
 
-/** Allocate buffers; call it in the thread that will use them. Return: 0 or -ENOMEM. */
-int jobs_init(struct jobs *jobs, struct engine *engine, size_t page_size);
+/**
+ * jobs_init - allocate buffers
+ * @jobs: to be filled
+ * @engine: for I/O
+ * @port: whose requests they are
+ * @queue: of it; the caller is its thread, and defers answers
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int jobs_init(struct jobs *jobs, struct engine *engine, struct extpager *port, unsigned int queue);
 void jobs_exit(struct jobs *jobs);
+
+/**
+ * jobs_settle - go on with what was to be submitted first
+ * @jobs: after requests were taken over, and after I/O has ended
+ *
+ * Return: 0 or an error of extpager_submit().
+ */
+int jobs_settle(struct jobs *jobs);
 
 /* Take a request over; it will be answered. */
 void job_data_request(struct jobs *jobs, struct extpager_req *req);

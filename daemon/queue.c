@@ -84,20 +84,31 @@ static void on_kick(int sig)
 	(void)sig;
 }
 
-/* Events first, then completions. Return: 0 or -errno. */
+/*
+ * Events first, then completions. Answers to these are submitted when it comes back for
+ * events, or by jobs_settle(). Return: 0 or -errno.
+ */
 static int queue_round(struct queue *q)
 {
-	int events = 0, ret = 0;
+	int events = 0, ret;
 
 	/* A stopping thread ends what it has; the rest is a successor's. */
 	if (!atomic_load(&q->stop))
 		events = extpager_dispatch(q->port, q->index, q->engine.in_flight ? 0 : -1);
 	if (events < 0 && events != -EINTR)
 		return events;
+	ret = jobs_settle(&q->jobs);
+	if (ret || !q->engine.in_flight)
+		return ret;
+	/* Nobody waits for an answer while this sleeps. */
+	if (events <= 0)
+		ret = extpager_submit(q->port, q->index);
 	/* Its poll is armed before it sleeps, and finds what came since dispatch looked. */
-	if (q->engine.in_flight)
+	if (!ret)
 		ret = engine_run(&q->engine, events <= 0);
-	return ret == -EINTR ? 0 : ret;
+	if (!ret || ret == -EINTR)
+		ret = jobs_settle(&q->jobs);
+	return ret;
 }
 
 static void *queue_main(void *arg)
@@ -113,7 +124,8 @@ static void *queue_main(void *arg)
 			q->index, strerror(-ret));
 		goto failed;
 	}
-	ret = jobs_init(&q->jobs, &q->engine, extpager_page_size(q->port));
+	extpager_defer(q->port, q->index);
+	ret = jobs_init(&q->jobs, &q->engine, q->port, q->index);
 	if (ret) {
 		log_err("queue %u: no memory for buffers", q->index);
 		goto failed;
@@ -122,6 +134,8 @@ static void *queue_main(void *arg)
 		atomic_fetch_add_explicit(&q->rounds, 1, memory_order_relaxed);
 		ret = queue_round(q);
 	}
+	if (!ret)
+		ret = extpager_submit(q->port, q->index);
 	if (!ret) {
 		jobs_exit(&q->jobs);
 		engine_exit(&q->engine);

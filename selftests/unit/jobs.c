@@ -42,6 +42,26 @@ struct extpager_req {
 
 static struct jobs jobs;
 
+/* What is deferred, until it is submitted. */
+static struct deferred {
+	enum { FETCH, SUPPLY, RETURN_FILE } what;
+	struct extpager_req *req;
+	uint64_t offset;
+	void *buf;
+	size_t length;
+	unsigned int file;
+	int *result;
+} deferred[256];
+static unsigned int nr_deferred, nr_submitted;
+
+static void defer(const struct deferred *d)
+{
+	assert_true(nr_deferred < 256);
+	deferred[nr_deferred++] = *d;
+	if (d->result)
+		*d->result = -EINPROGRESS;
+}
+
 uint64_t extpager_req_object(const struct extpager_req *req) { return req->object; }
 uint64_t extpager_req_offset(const struct extpager_req *req) { return req->offset; }
 uint64_t extpager_req_length(const struct extpager_req *req) { return req->length; }
@@ -176,6 +196,71 @@ int extpager_sync_done(struct extpager_req *req, int error)
 	return extpager_return_done(req, error);
 }
 
+int extpager_supply_deferred(struct extpager_req *req, uint64_t offset, const void *buf,
+			     size_t length)
+{
+	defer(&(struct deferred){ .what = SUPPLY, .req = req, .offset = offset,
+				  .buf = (void *)buf, .length = length });
+	return 0;
+}
+
+int extpager_fetch_deferred(struct extpager_req *req, uint64_t offset, void *buf, size_t length,
+			    int *result)
+{
+	defer(&(struct deferred){ .what = FETCH, .req = req, .offset = offset, .buf = buf,
+				  .length = length, .result = result });
+	return 0;
+}
+
+int extpager_return_file_deferred(struct extpager_req *req, unsigned int file, uint64_t pos,
+				  int *result)
+{
+	defer(&(struct deferred){ .what = RETURN_FILE, .req = req, .offset = pos, .file = file,
+				  .result = result });
+	return 0;
+}
+
+static void submit(const struct deferred *d)
+{
+	int ret;
+
+	switch (d->what) {
+	case FETCH:
+		*d->result = extpager_fetch(d->req, d->offset, d->buf, d->length);
+		break;
+	case RETURN_FILE:
+		*d->result = extpager_return_file(d->req, d->file, d->offset);
+		break;
+	case SUPPLY:
+		ret = extpager_supply(d->req, d->offset, d->buf, d->length);
+		if (ret && ret != -ENOENT)
+			extpager_error(d->req, d->offset, d->length, EIO);
+		break;
+	}
+}
+
+int extpager_submit(struct extpager *p, unsigned int queue)
+{
+	(void)p;
+	assert_int_equal(queue, 3);
+	nr_submitted += nr_deferred != 0;
+	for (unsigned int i = 0; i < nr_deferred; i++)
+		submit(&deferred[i]);
+	nr_deferred = 0;
+	return 0;
+}
+
+bool extpager_refused(int ret)
+{
+	return ret == -EBADF || ret == -EFAULT;
+}
+
+size_t extpager_page_size(const struct extpager *p)
+{
+	(void)p;
+	return 4096;
+}
+
 /* ---- The store ----------------------------------------------------------- */
 
 static struct store_io *held[256];
@@ -212,6 +297,13 @@ void store_close(struct store *store)
 	nr_closed++;
 }
 
+/* As a queue's thread does in a round. */
+static void settle(void)
+{
+	assert_int_equal(jobs_settle(&jobs), 0);
+	assert_int_equal(extpager_submit(NULL, jobs.queue), 0);
+}
+
 /* End the oldest. */
 static void release(int error)
 {
@@ -220,6 +312,14 @@ static void release(int error)
 	assert_true(nr_held > 0);
 	memmove(held, held + 1, --nr_held * sizeof(held[0]));
 	end_io(io, error);
+	settle();
+}
+
+static void take(void (*job)(struct jobs *jobs, struct extpager_req *req),
+		 struct extpager_req *req)
+{
+	job(&jobs, req);
+	settle();
 }
 
 static unsigned int count(enum store_op op)
@@ -241,7 +341,7 @@ static int setup(void **state)
 	(void)state;
 	wake = target_table_init();
 	assert_true(wake >= 0);
-	assert_int_equal(jobs_init(&jobs, NULL, 4096), 0);
+	assert_int_equal(jobs_init(&jobs, NULL, NULL, 3), 0);
 	target = target_new("t", &store);
 	target_table_lock();
 	target_insert(target, OBJECT, 1 << 30);
@@ -260,6 +360,10 @@ static int teardown(void **state)
 	(void)state;
 	/* All is given back: buffers, ranges, references. */
 	assert_int_equal(nr_held, 0);
+	assert_int_equal(nr_deferred, 0);
+	for (struct piece *piece = STAILQ_FIRST(&jobs.supplied); piece;
+	     piece = STAILQ_NEXT(piece, link))
+		jobs.nr_free++;
 	assert_int_equal(jobs.nr_free, PIECES);
 	assert_true(LIST_EMPTY(&target->writes));
 	assert_int_equal(atomic_load(&target->refs), 1);
@@ -285,7 +389,7 @@ static void small_request(void **state)
 	struct extpager_req req = request(8192, 4096);
 
 	(void)state;
-	job_data_request(&jobs, &req);
+	take(job_data_request, &req);
 	assert_int_equal(nr_held, 1);
 	assert_int_equal(held[0]->offset, 8192);
 	assert_int_equal(held[0]->length, 4096);
@@ -307,7 +411,7 @@ static void the_kernel_reads(void **state)
 	target_insert(t, OBJECT + 1, 1 << 30);
 	target_table_unlock();
 	req.object = OBJECT + 1;
-	job_data_request(&jobs, &req);
+	take(job_data_request, &req);
 	assert_int_equal(nr_held, 0);
 	assert_true(req.ended);
 	assert_int_equal(req.file, 5);
@@ -316,7 +420,7 @@ static void the_kernel_reads(void **state)
 	req = request(4096, 4096);
 	req.object = OBJECT + 1;
 	req.refuse = -EBADF;
-	job_data_request(&jobs, &req);
+	take(job_data_request, &req);
 	assert_int_equal(nr_held, 1);
 	req.refuse = 0;
 	release(0);
@@ -326,7 +430,7 @@ static void the_kernel_reads(void **state)
 	req = request(4096, 4096);
 	req.object = OBJECT + 1;
 	req.refuse = -ESHUTDOWN;
-	job_data_request(&jobs, &req);
+	take(job_data_request, &req);
 	assert_int_equal(nr_held, 0);
 	target_remove(t);
 	target_reap();
@@ -348,7 +452,7 @@ static void the_kernel_writes(void **state)
 	target_insert(t, OBJECT + 1, 1 << 30);
 	target_table_unlock();
 	req.object = OBJECT + 1;
-	job_data_return(&jobs, &req);
+	take(job_data_return, &req);
 	assert_int_equal(nr_held, 0);
 	assert_true(req.ended);
 	assert_int_equal(req.written_to, 6);
@@ -361,7 +465,7 @@ static void the_kernel_writes(void **state)
 	req = request(8192, 4096);
 	req.object = OBJECT + 1;
 	req.anew = &again;
-	job_data_return(&jobs, &req);
+	take(job_data_return, &req);
 	assert_true(req.ended && again.ended);
 	assert_int_equal(again.error, 0);
 	assert_int_equal(again.written_to, 6);
@@ -370,7 +474,7 @@ static void the_kernel_writes(void **state)
 	req = request(8192, 4096);
 	req.object = OBJECT + 1;
 	req.refuse_file = -EBADF;
-	job_data_return(&jobs, &req);
+	take(job_data_return, &req);
 	assert_int_equal(count(STORE_WRITE), 1);
 	release(0);
 	assert_true(req.ended);
@@ -379,11 +483,11 @@ static void the_kernel_writes(void **state)
 	/* So is the end inside a block, and a hole. */
 	req = request(8192, 4100);
 	req.object = OBJECT + 1;
-	job_data_return(&jobs, &req);
+	take(job_data_return, &req);
 	assert_int_equal(count(STORE_WRITE), 1);
 	/* Not beside a write of ours that the kernel has given up. */
 	other.object = OBJECT + 1;
-	job_data_return(&jobs, &other);
+	take(job_data_return, &other);
 	assert_true(other.ended);
 	assert_int_equal(other.error, ETIMEDOUT);
 	assert_int_equal(other.written_to, 0);
@@ -393,7 +497,7 @@ static void the_kernel_writes(void **state)
 	req = request(8192, 4096);
 	req.object = OBJECT + 1;
 	req.zero = true;
-	job_data_return(&jobs, &req);
+	take(job_data_return, &req);
 	assert_int_equal(count(STORE_WRITE_ZEROS), 1);
 	release(0);
 	assert_true(req.ended);
@@ -402,7 +506,7 @@ static void the_kernel_writes(void **state)
 	req = request(4096, 4096);
 	req.object = OBJECT + 1;
 	req.refuse_file = -ENOENT;
-	job_data_return(&jobs, &req);
+	take(job_data_return, &req);
 	assert_int_equal(nr_held, 0);
 	assert_int_equal(req.fetched, 0);
 	/* A store that it is writing to keeps nobody waiting, and is closed afterwards. */
@@ -458,7 +562,7 @@ static void wanted_piece_comes_first(void **state)
 		struct extpager_req req = request(4096, (2 << 20) - 100);
 
 		req.wanted = piece * PIECE_BYTES + 8192;
-		job_data_request(&jobs, &req);
+		take(job_data_request, &req);
 		/* They begin at multiples of their size, all but the first. */
 		assert_int_equal(nr_held, 9);
 		while (nr_held)
@@ -476,7 +580,7 @@ static void zeros_need_no_copy(void **state)
 	(void)state;
 	at_once = true;
 	as_zeros = true;
-	job_data_request(&jobs, &req);
+	take(job_data_request, &req);
 	assert_int_equal(req.zeroed, 2 << 20);
 	assert_true(req.ended);
 }
@@ -486,7 +590,7 @@ static void a_part_fails(void **state)
 	struct extpager_req req = request(0, PIECE_BYTES * 2);
 
 	(void)state;
-	job_data_request(&jobs, &req);
+	take(job_data_request, &req);
 	release(-ETIMEDOUT);
 	assert_int_equal(req.error, ETIMEDOUT);
 	assert_int_equal(req.failed, PIECE_BYTES);
@@ -506,7 +610,7 @@ static void one_page_is_bad(void **state)
 	(void)state;
 	at_once = true;
 	bad_offset = PIECE_BYTES;
-	job_data_request(&jobs, &req);
+	take(job_data_request, &req);
 	assert_true(req.ended);
 	assert_int_equal(req.error, ENODATA);
 	assert_int_equal(req.failed, 4096);
@@ -514,7 +618,7 @@ static void one_page_is_bad(void **state)
 	assert_int_equal(target_trouble(target).count, 1);
 
 	at_once = false;
-	job_data_request(&jobs, &held_back);
+	take(job_data_request, &held_back);
 	release(-EIO);
 	assert_int_equal(nr_held, 1);
 	release(-EILSEQ);
@@ -532,13 +636,13 @@ static void supplies_that_come_too_late(void **state)
 
 	(void)state;
 	req.refuse = -ENOENT;
-	job_data_request(&jobs, &req);
+	take(job_data_request, &req);
 	release(0);
 	release(0);
 	assert_true(req.ended);
 	/* Refused: the answer is an error then. */
 	refused.refuse = -EFAULT;
-	job_data_request(&jobs, &refused);
+	take(job_data_request, &refused);
 	release(0);
 	release(0);
 	assert_true(refused.ended);
@@ -550,7 +654,7 @@ static void returns(void **state)
 	struct extpager_req req = request(4096, (1 << 20) + 1);
 
 	(void)state;
-	job_data_return(&jobs, &req);
+	take(job_data_return, &req);
 	assert_int_equal(nr_held, 5);
 	while (nr_held > 1)
 		release(0);
@@ -562,12 +666,67 @@ static void returns(void **state)
 	assert_int_equal(written, req.length);
 }
 
+/* However many there are, as long as there are buffers. */
+static void many_are_one_system_call(void **state)
+{
+	enum { N = PIECES - PIECES / 4 };
+	struct extpager_req out[N], in[N];
+
+	(void)state;
+	nr_submitted = 0;
+	for (unsigned int i = 0; i < N; i++) {
+		out[i] = request(i * 8192ULL, 4096);
+		job_data_return(&jobs, &out[i]);
+	}
+	assert_int_equal(nr_held, 0);
+	settle();
+	assert_int_equal(nr_held, N);
+	assert_int_equal(nr_submitted, 1);
+	while (nr_held)
+		release(0);
+	assert_true(out[N - 1].ended);
+	nr_submitted = 0;
+	for (unsigned int i = 0; i < N; i++) {
+		in[i] = request(i * 8192ULL, 4096);
+		job_data_request(&jobs, &in[i]);
+	}
+	while (nr_held) {
+		struct store_io *io = held[--nr_held];
+
+		end_io(io, 0);
+	}
+	assert_int_equal(nr_submitted, 0);
+	settle();
+	assert_int_equal(nr_submitted, 1);
+	for (unsigned int i = 0; i < N; i++)
+		assert_true(in[i].ended);
+}
+
+/* A buffer that the kernel has not read from yet is not for others. */
+static void what_is_supplied_later_stays(void **state)
+{
+	enum { N = 2 * PIECES };
+	struct extpager_req in[N];
+
+	(void)state;
+	at_once = true;
+	for (unsigned int i = 0; i < N; i++) {
+		in[i] = request(i * 8192ULL, 4096);
+		/* Supplying looks whether the bytes are those that were read. */
+		job_data_request(&jobs, &in[i]);
+	}
+	assert_true(jobs.nr_free < PIECES / 2);
+	settle();
+	for (unsigned int i = 0; i < N; i++)
+		assert_int_equal(in[i].supplied, 4096);
+}
+
 static void a_return_fails_once(void **state)
 {
 	struct extpager_req req = request(0, 2 << 20);
 
 	(void)state;
-	job_data_return(&jobs, &req);
+	take(job_data_return, &req);
 	release(-ENOSPC);
 	while (nr_held)
 		release(-EIO);
@@ -582,9 +741,27 @@ static void a_return_is_withdrawn(void **state)
 
 	(void)state;
 	req.refuse = -ENOENT;
-	job_data_return(&jobs, &req);
+	take(job_data_return, &req);
 	assert_int_equal(nr_held, 0);
 	assert_true(req.ended);
+}
+
+/* The kernel has given it up, and sends it anew before anybody here was told. */
+static void one_that_is_over_is_in_nobodys_way(void **state)
+{
+	struct extpager_req old = request(4096, 4096), new = old;
+
+	(void)state;
+	old.refuse = -ENOENT;
+	job_data_return(&jobs, &old);
+	job_data_return(&jobs, &new);
+	settle();
+	assert_true(old.ended);
+	assert_int_equal(nr_held, 1);
+	release(0);
+	assert_true(new.ended);
+	assert_int_equal(new.error, 0);
+	assert_false(target_trouble(target).overlap);
 }
 
 static void zero_returns(void **state)
@@ -593,7 +770,7 @@ static void zero_returns(void **state)
 
 	(void)state;
 	req.zero = true;
-	job_data_return(&jobs, &req);
+	take(job_data_return, &req);
 	assert_int_equal(count(STORE_WRITE_ZEROS), 1);
 	assert_int_equal(held[0]->length, 1ULL << 40);
 	release(-EROFS);
@@ -609,18 +786,18 @@ static void overlapping_returns(void **state)
 	struct extpager_req c = request(8192, 4096);
 
 	(void)state;
-	job_data_return(&jobs, &a);
+	take(job_data_return, &a);
 	/* Sent anew while the first is still being written: to be sent later. */
-	job_data_return(&jobs, &b);
+	take(job_data_return, &b);
 	assert_true(b.ended);
 	assert_int_equal(b.error, ETIMEDOUT);
 	assert_true(target_trouble(target).overlap);
-	job_data_return(&jobs, &c);
+	take(job_data_return, &c);
 	assert_int_equal(nr_held, 2);
 	release(0);
 	release(0);
 	b = request(4096, 4096);
-	job_data_return(&jobs, &b);
+	take(job_data_return, &b);
 	release(0);
 	assert_int_equal(b.error, 0);
 }
@@ -630,7 +807,7 @@ static void syncs(void **state)
 	struct extpager_req req = request(0, 1 << 20);
 
 	(void)state;
-	job_sync(&jobs, &req);
+	take(job_sync, &req);
 	assert_int_equal(count(STORE_FLUSH), 1);
 	release(-EIO);
 	assert_int_equal(req.error, EIO);
@@ -645,9 +822,9 @@ static void unknown_objects(void **state)
 	req.object = OBJECT + 256;
 	ret.object = OBJECT + 256;
 	sync.object = OBJECT + 256;
-	job_data_request(&jobs, &req);
-	job_data_return(&jobs, &ret);
-	job_sync(&jobs, &sync);
+	take(job_data_request, &req);
+	take(job_data_return, &ret);
+	take(job_sync, &sync);
 	assert_true(req.ended && ret.ended && sync.ended);
 	assert_true(req.error == EIO && ret.error == EIO && sync.error == EIO);
 }
@@ -662,12 +839,12 @@ static void classes(void **state)
 	(void)state;
 	for (i = 0; i < N; i++) {
 		in[i] = request((uint64_t)i << 21, 2 << 20);
-		job_data_request(&jobs, &in[i]);
+		take(job_data_request, &in[i]);
 	}
 	assert_int_equal(count(STORE_READ), PIECES - leave[CLASS_REQUEST]);
 	for (i = 0; i < N; i++) {
 		out[i] = request((uint64_t)(i + N) << 21, 2 << 20);
-		job_data_return(&jobs, &out[i]);
+		take(job_data_return, &out[i]);
 	}
 	assert_int_equal(count(STORE_WRITE), leave[CLASS_REQUEST] - leave[CLASS_RETURN]);
 	assert_int_equal(jobs.nr_free, leave[CLASS_RETURN]);
@@ -703,7 +880,7 @@ static void target_goes_first(void **state)
 	target_insert(t, OBJECT + 1, 4096);
 	target_table_unlock();
 	req.object = OBJECT + 1;
-	job_data_request(&jobs, &req);
+	take(job_data_request, &req);
 	target_remove(t);
 	target_reap();
 	assert_int_equal(nr_closed, 0);
@@ -728,8 +905,11 @@ int main(void)
 		TEST(one_page_is_bad),
 		TEST(supplies_that_come_too_late),
 		TEST(returns),
+		TEST(many_are_one_system_call),
+		TEST(what_is_supplied_later_stays),
 		TEST(a_return_fails_once),
 		TEST(a_return_is_withdrawn),
+		TEST(one_that_is_over_is_in_nobodys_way),
 		TEST(zero_returns),
 		TEST(overlapping_returns),
 		TEST(syncs),
