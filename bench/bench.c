@@ -56,7 +56,7 @@ static const struct system *const systems[] = {
 	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &uffd_minor_system,
 	&fuse_system, &fuse_uring_system, &ublk_system,
 	&extpager_copy_system, &extpager_file_system, &extpager_delegate_system,
-	&extpager_watched_system,
+	&extpager_watched_system, &pagerd_copying_system, &pagerd_telling_system,
 	/* Spoilt: measured only to see that their results are refused. */
 	&extpager_slow_system, &extpager_shifted_system,
 };

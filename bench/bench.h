@@ -92,6 +92,8 @@ extern const struct system extpager_watched_system;
 extern const struct system pagerd_copy_system;
 extern const struct system pagerd_file_system;
 extern const struct system pagerd_delegate_system;
+extern const struct system pagerd_copying_system;
+extern const struct system pagerd_telling_system;
 extern const struct system extpager_slow_system;
 extern const struct system extpager_shifted_system;
 

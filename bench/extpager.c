@@ -26,7 +26,7 @@
 
 #include "bench.h"
 
-#define ENTRIES		16
+#define ENTRIES		64
 #define REQUEST_MAX	(2UL << 20)
 #define READAHEAD	REQUEST_MAX
 #define TARGET		"bench"
@@ -96,21 +96,65 @@ static void init(struct extpager *p, struct extpager_req *req, void *user)
 	extpager_ready(req, 0, EXTPAGER_MAY_CACHE);
 }
 
+/* What was returned in one round: fetched, or ordered to be written, in one system call. */
+static struct returned {
+	struct extpager_req *req;
+	uint64_t offset, length;
+	char *buf;
+	int result;
+} returned[ENTRIES];
+static unsigned int nr_returned;
+
 static void data_return(struct extpager *p, struct extpager_req *req, void *unused)
 {
-	uint64_t offset = extpager_req_offset(req), length = extpager_req_length(req);
-	char *buf = next_buffer();
+	struct returned *r = &returned[nr_returned++];
 	int ret;
 
 	note_request();
-	if (by_file) {
-		extpager_return_file(req, file, offset);
-		return;
+	r->req = req;
+	r->offset = extpager_req_offset(req);
+	r->length = extpager_req_length(req);
+	r->buf = next_buffer();
+	if (by_file)
+		ret = extpager_return_file_deferred(req, file, r->offset, &r->result);
+	else
+		ret = extpager_fetch_deferred(req, r->offset, r->buf, r->length, &r->result);
+	if (ret)
+		r->result = ret;
+}
+
+static int write_returned(struct extpager *p)
+{
+	int ret = nr_returned ? extpager_submit(p, 0) : 0;
+
+	for (unsigned int i = 0; i < nr_returned && !ret; i++) {
+		struct returned *r = &returned[i];
+
+		if (r->result) {
+			errno = -r->result;
+			die("what is returned");
+		}
+		if (by_file)
+			continue;
+		store_write(r->buf, r->length, r->offset);
+		extpager_return_done(r->req, 0);
 	}
-	ret = extpager_fetch(req, offset, buf, length);
-	if (!ret)
-		store_write(buf, length, offset);
-	extpager_return_done(req, -ret);
+	nr_returned = 0;
+	return ret;
+}
+
+/* A system call takes the answers of one round and waits for the next. */
+static int serve(struct extpager *p)
+{
+	int ret;
+
+	extpager_defer(p, 0);
+	do {
+		ret = extpager_dispatch(p, 0, -1);
+		if (ret >= 0)
+			ret = write_returned(p);
+	} while (ret >= 0 || ret == -EINTR);
+	return ret;
 }
 
 static void sync_request(struct extpager *p, struct extpager_req *req, void *unused)
@@ -194,7 +238,7 @@ static noreturn void be_pager(int sock, const struct testcase *t, make_fn *make)
 		}
 	}
 	if (!ret)
-		ret = extpager_run(p);
+		ret = serve(p);
 	errno = -ret;
 	die("pager");
 }

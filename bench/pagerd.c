@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * extpager as pagerd serves it, for the machine with a clock: many reads of the
- * store at once, by a thread for each CPU. The store is read by pagerd, which
- * supplies copies, or by the kernel, which is told where the bytes lie: of each
- * page when it is asked for, or of all beforehand.
+ * extpager as pagerd serves it: many reads of the store at once, by a thread for
+ * each CPU. The store is read and written by pagerd, which copies, or by the
+ * kernel, which is told where the bytes lie: of each page when it is asked for,
+ * or of all beforehand.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -20,7 +20,6 @@
 #include "bench.h"
 
 #define TARGET		"bench"
-#define ASKED		"data-requests"
 
 static pid_t pagerd;
 static int fd;
@@ -35,14 +34,14 @@ static void check(int ret, const char *what)
 	die(what);
 }
 
-static void add_target(void)
+static void add_target(const struct testcase *t)
 {
 	struct extpager_target target = {
 		.size = sizeof(target),
 		.set = EXTPAGER_SET_STORE | EXTPAGER_SET_BYTES | EXTPAGER_SET_READ_ONLY,
 		.name = TARGET,
 		.bytes = STORE_BYTES,
-		.read_only = true,
+		.read_only = !t->batch,
 	};
 
 	snprintf(target.store, sizeof(target.store), "block:%s?length=%lu", store_path(),
@@ -62,12 +61,12 @@ static void wait_until_live(void)
 	} while (strcmp(extpager_state_name(target.state), "live"));
 }
 
-static void start_pagerd(char *option)
+static void start_pagerd(const struct testcase *t, char *option)
 {
 	char *const argv[] = { "pagerd", "--only", TARGET, option, NULL };
 
 	check(extpager_ctl_open(&control), "extpager_ctl_open");
-	add_target();
+	add_target(t);
 	pagerd = fork();
 	if (pagerd < 0)
 		die("fork");
@@ -78,24 +77,24 @@ static void start_pagerd(char *option)
 		_exit(127);
 	}
 	wait_until_live();
-	fd = extpager_client_open(TARGET, O_RDONLY);
+	fd = extpager_client_open(TARGET, open_flags(t));
 	check(fd, "extpager_client_open");
 }
 
 static void start_copy(const struct testcase *t)
 {
-	start_pagerd("--no-kernel-reads");
+	start_pagerd(t, "--no-kernel-reads");
 }
 
 static void start_file(const struct testcase *t)
 {
-	start_pagerd("--no-delegate");
+	start_pagerd(t, "--no-delegate");
 }
 
 /* As it serves devices when it is told nothing. */
 static void start_delegated(const struct testcase *t)
 {
-	start_pagerd(NULL);
+	start_pagerd(t, NULL);
 }
 
 static char *map(const struct testcase *t)
@@ -103,11 +102,18 @@ static char *map(const struct testcase *t)
 	return map_file(fd, t);
 }
 
+/* Pages that are here cost the same whoever brought them. */
+static bool is_of_pages(const struct testcase *t)
+{
+	return !t->cached || t->batch;
+}
+
 static int find(const struct extpager_stats *s, void *value)
 {
 	for (unsigned int i = 0; i < s->nr; i++)
-		if (!strcmp(s->counter[i].name, ASKED))
-			*(uint64_t *)value = s->counter[i].value;
+		if (!strcmp(s->counter[i].name, "data-requests") ||
+		    !strcmp(s->counter[i].name, "data-returns"))
+			*(uint64_t *)value += s->counter[i].value;
 	return 0;
 }
 
@@ -164,5 +170,24 @@ const struct system pagerd_delegate_system = {
 	.start = start_delegated,
 	.map = map,
 	.requests = unasked,
+	.stop = stop,
+};
+
+/* Where instructions are counted, beside a pager that does no more than it must. */
+const struct system pagerd_copying_system = {
+	.name = "pagerd-copy",
+	.can = is_of_pages,
+	.start = start_copy,
+	.map = map,
+	.requests = requests,
+	.stop = stop,
+};
+
+const struct system pagerd_telling_system = {
+	.name = "pagerd-file",
+	.can = is_of_pages,
+	.start = start_file,
+	.map = map,
+	.requests = requests,
 	.stop = stop,
 };

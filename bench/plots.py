@@ -9,7 +9,8 @@ COLOURS = {"mmap": "#8c8c8c", "userfaultfd": "#9ecae1", "userfaultfd-batched": "
            "userfaultfd-sigbus": "#3182bd", "userfaultfd-minor": "#08519c",
            "fuse": "#fdae6b", "fuse-uring": "#fd8d3c", "ublk": "#e6550d",
            "extpager-copy": "#31a354", "extpager-file": "#006d2c", "extpager-delegate": "#00441b",
-           "extpager-watched": "#74c476", "extpager-slow": "#de2d26", "extpager-shifted": "#de2d26"}
+           "extpager-watched": "#74c476", "pagerd-copy": "#a1d99b", "pagerd-file": "#41ab5d",
+           "extpager-slow": "#de2d26", "extpager-shifted": "#de2d26"}
 ROW, MARGIN, WIDTH = 24, 108, 900        # pixels
 CURVES_HEIGHT = 420
 

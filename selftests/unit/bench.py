@@ -25,16 +25,17 @@ from vm import tree                             # noqa: E402
 SPOILT = {"extpager-slow": "void, the CPU was idle", "extpager-shifted": "wrong bytes"}
 HERE = SYSTEMS.keys() - {"fuse-uring"}      # on 6.12
 ALL = HERE - {"extpager-watched"}
+SERVED = {"pagerd-copy", "pagerd-file"}     # by the clock it serves all of extpager's
 CACHED_BY = {"mmap", "userfaultfd-batched", "fuse", "extpager-copy"}
 WAITED_FOR = {"userfaultfd", "extpager-copy"}
 MEASURED = {"rand4k": HERE | SPOILT.keys(), "rand4k-16threads": ALL, "seq": ALL,
             "cached": CACHED_BY, "cached-seq": CACHED_BY,
             "write-msync": {"mmap", "fuse", "ublk", "extpager-copy", "extpager-file",
-                            "extpager-delegate"},
+                            "extpager-delegate", *SERVED},
             **{f"outstanding, {others:,} waiting": WAITED_FOR
                for others in (0, 64, 256, 1024, 4096)},
             "succession": {"extpager-copy"}}
-BY_CLOCK = ALL
+BY_CLOCK = ALL - SERVED
 MEMORY = {"module", "pagerd", "port", "target", "target_pagerd", "cached", "resident", "cache",
           "cache_pagerd", "cache_plain"}
 RUN = TOP / "bench/run"
