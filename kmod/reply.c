@@ -28,13 +28,16 @@ bool extpager_error_is_legal(u32 error)
 	return false;
 }
 
-/* Its own buffer is no answer yet: it may be a mapping that waits for any pager. */
+/*
+ * Its own buffer is no answer yet: it may be a mapping that waits for any pager. What is in it
+ * stays: fault_in_writeable() would put a zero there, over what may be the store.
+ */
 static bool fault_in(const void __user *from, void __user *to, size_t len)
 {
 	size_t missing;
 
 	extpager_pager_answered();
-	missing = to ? fault_in_writeable(to, len) : fault_in_readable(from, len);
+	missing = to ? fault_in_safe_writeable(to, len) : fault_in_readable(from, len);
 	extpager_pager_answers();
 	return !missing;
 }

@@ -773,6 +773,60 @@ TEST_F(errors, illegal_answers_to_a_return_change_nothing)
 	EXPECT_EQ(0, worker_end(w, WORKER_MS));
 }
 
+/*
+ * A pager may fetch over what its store has. Whatever comes of it, no byte there is anything
+ * but what it was or what was fetched: not where the buffer has to be faulted in, either.
+ */
+TEST_F(errors, a_buffer_has_old_bytes_or_fetched_ones)
+{
+	struct worker *w = &self->w[0];
+	struct extpager_event ev, sync;
+	struct extpager_reply fetch;
+	uint8_t *map, *buffer, *want = self->p.buffer;
+	unsigned int i, at;
+
+	map = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	buffer = map + PAGE - 100;
+	memset(map, 0xa5, 2 * PAGE);
+	ASSERT_EQ((long)PAGE, worker_do(w, do_write, 7 * PAGE, PAGE, 3));
+	worker_begin(w, do_fsync, 0, 0, 0);
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_DATA_RETURN, &ev, 10000));
+	fetch = reply_to(&ev, EXTPAGER_RE_RETURN_FETCH);
+	ASSERT_EQ(0, pager_fetch(&self->p, &ev, want));
+	/* From a byte on that is none of zero, which the kernel might put there. */
+	while (!*want)
+		want++;
+	fetch.offset = ev.offset + (want - (uint8_t *)self->p.buffer);
+	fetch.length = 200;
+	fetch.addr = (uintptr_t)buffer;
+
+	/* Its end is not to be written; its beginning is not mapped yet, or is. */
+	ASSERT_EQ(0, mprotect(map + PAGE, PAGE, PROT_READ));
+	for (i = 0; i < 2; i++) {
+		if (!i)
+			ASSERT_EQ(0, madvise(map, 2 * PAGE, MADV_DONTNEED));
+		EXPECT_EQ(-EFAULT, pager_reply(&self->p, &fetch));
+		for (at = 0; at < 100; at++) {
+			EXPECT_TRUE(buffer[at] == 0xa5 || buffer[at] == want[at]) {
+				TH_LOG("round %u: byte %u is %#x", i, at, buffer[at]);
+			}
+		}
+		EXPECT_EQ(0xa5, map[PAGE]);
+	}
+	ASSERT_EQ(0, mprotect(map, 2 * PAGE, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(0, madvise(map, 2 * PAGE, MADV_DONTNEED));
+	EXPECT_EQ(0, pager_reply(&self->p, &fetch));
+	EXPECT_EQ(0, memcmp(buffer, want, fetch.length));
+	EXPECT_EQ(0xa5, buffer[-1]);
+	EXPECT_EQ(0xa5, buffer[fetch.length]);
+	munmap(map, 2 * PAGE);
+	ASSERT_EQ(0, pager_return_done(&self->p, &ev, 0));
+	ASSERT_TRUE(pager_expect(&self->p, EXTPAGER_EV_SYNC, &sync, 10000));
+	ASSERT_EQ(0, pager_sync_done(&self->p, &sync, 0));
+	EXPECT_EQ(0, worker_end(w, WORKER_MS));
+}
+
 /* ---- what failed last ---- */
 
 static int failures_of(int fd, uint64_t object, struct extpager_failures *f)
