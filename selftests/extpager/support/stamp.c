@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "stamp.h"
 
@@ -224,16 +225,37 @@ static void tell_word(uint64_t word)
 {
 	uint64_t fixed = word >> FIXED_SHIFT;
 
-	printf("%016" PRIx64 ": sequence %u (%u), object %u, cell %u, place %u, writer %u\n", word,
+	printf("%016" PRIx64 ": sequence %u (its complement: %u), ", word,
 	       (unsigned int)(word & SEQUENCE_MASK),
-	       (unsigned int)(~(word >> SEQUENCE_BITS) & SEQUENCE_MASK),
+	       (unsigned int)(~(word >> SEQUENCE_BITS) & SEQUENCE_MASK));
+	printf("object %u, cell %u, place %u, writer %u\n",
 	       (unsigned int)(fixed >> 21 & 3), (unsigned int)(fixed >> 7 & (CELLS - 1)),
 	       (unsigned int)(fixed & (CELL_WORDS - 1)), (unsigned int)(fixed >> 23));
 }
 
-static void tell(struct model *m, const uint64_t *words, unsigned int cell, unsigned int place,
-		 uint32_t least, uint32_t most, uint32_t hole, const char *where,
-		 unsigned int who)
+/* The page as it is now: the words with which something else begins. */
+static void tell_page(const volatile uint64_t *words, unsigned int cell, const char *when)
+{
+	unsigned int first = cell / PAGE_CELLS * PAGE_CELLS, i;
+	uint64_t other, last = 0;
+
+	words -= (cell - first) * CELL_WORDS;
+	printf("# the page %s:\n", when);
+	for (i = 0; i < PAGE_CELLS * CELL_WORDS; i++) {
+		uint64_t word = load(&words[i]);
+
+		other = word ^ stamp(STAMP_SHARED, first + i / CELL_WORDS, i % CELL_WORDS, 0);
+		if (i % CELL_WORDS && other == last)
+			continue;
+		last = other;
+		printf("#   ");
+		tell_word(word);
+	}
+}
+
+static void tell(struct model *m, const uint64_t *words, const volatile uint64_t *there,
+		 unsigned int wrong, unsigned int cell, unsigned int place, uint32_t least,
+		 uint32_t most, uint32_t hole, const char *where, unsigned int who)
 {
 	unsigned int page = cell / PAGE_CELLS;
 
@@ -249,6 +271,10 @@ static void tell(struct model *m, const uint64_t *words, unsigned int cell, unsi
 	tell_word(words[0]);
 	printf("# last of the cell  ");
 	tell_word(words[CELL_WORDS - 1]);
+	printf("# wrong words of the cell: %u\n", wrong);
+	tell_page(there, cell, "now");
+	nanosleep(&(struct timespec){ .tv_sec = 2 }, NULL);
+	tell_page(there, cell, "2 s later");
 	tell_ring("history of the page", m->history[page], HISTORY, load(&m->history_at[page]));
 	tell_ring("what else happened", m->events, 4 * HISTORY, load(&m->events_at));
 	fflush(stdout);
@@ -293,7 +319,7 @@ static bool cell_right(struct model *m, const volatile uint64_t *words, unsigned
 		return true;
 	add(&m->words_wrong, wrong);
 	if (!__atomic_exchange_n(&m->failed, 1, __ATOMIC_SEQ_CST))
-		tell(m, seen, cell, first, least, most, hole, where, who);
+		tell(m, seen, words, wrong, cell, first, least, most, hole, where, who);
 	return false;
 }
 
