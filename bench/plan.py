@@ -25,9 +25,9 @@ SYSTEMS = {
     "extpager-copy": "a pager in another process supplies copies",
     "extpager-file": "it says where the bytes lie, and the kernel reads them",
     "extpager-delegate": "it has said so for all of them, and is asked no more",
+    "extpager-watched": "copies, while its statistics are read twelve times a second",
     "pagerd-copy": "copies, by the service: io_uring, a thread for each CPU",
     "pagerd-file": "and as it serves files, by telling where the bytes lie",
-    "extpager-watched": "the same, while its statistics are read twelve times a second",
 }
 
 # A second of the guest's, in instructions: -icount shift=0 makes each a nanosecond.
