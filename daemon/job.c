@@ -356,9 +356,9 @@ static bool kernel_reads(const struct job *job)
 {
 	const struct target *t = job->target;
 
-	return t->file && !extpager_refused(extpager_supply_file(job->req, job->offset, job->length,
-							   t->file,
-							   t->store->start + job->offset));
+	return t->file &&
+	       !extpager_refused(extpager_supply_file(job->req, job->offset, job->length, t->file,
+						      t->store->start + job->offset));
 }
 
 void job_data_request(struct jobs *jobs, struct extpager_req *req)
