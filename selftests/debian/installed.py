@@ -128,13 +128,30 @@ def test_target_by_file():
     assert read_anew(f"{PATHS}/state", MIB) == pattern("file", 256)
 
 
+def waiting_reader(page):
+    """Stops pagerd, and has dd read a page of a target that is not delegated."""
+    with open(f"{PATHS}/state", "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    os.kill(pid(), signal.SIGSTOP)
+    reader = subprocess.Popen(["dd", f"if={PATHS}/state", "of=/dev/null", "bs=4k", "count=1",
+                               f"skip={page}"], stderr=subprocess.PIPE)
+    until("the page is asked for", lambda: longest_wait() >= 0, 20)
+    return reader
+
+
+def longest_wait():
+    """In milliseconds; -1 if nobody waits."""
+    pending = json.loads(run("pagerctl", "-j", "pending", "state"))["pending"]
+    return max((request["age_ms"] for request in pending), default=-1)
+
+
 def test_dies_and_is_back():
     """Killed with pages dirty and a reader waiting, pagerd is back at once with the same
     port, and neither of them notices."""
     port = show("db")["port"]
     write_pages(f"{PATHS}/db", pattern("killed", 1024))
-    reader = subprocess.Popen(["dd", f"if={PATHS}/db", "of=/dev/null", "bs=64k", "skip=64",
-                               "iflag=nocache"], stderr=subprocess.PIPE)
+    reader = waiting_reader(200)
     cursor, old = mark(), pid()
     os.kill(old, signal.SIGKILL)
     until("systemd has seen it", lambda: pid() != old)
@@ -271,17 +288,10 @@ class Script:
 
 def slow_read(page):
     """dd reads a page that its pager has not supplied for a second and a half."""
-    with open(f"{PATHS}/db", "rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    os.kill(pid(), signal.SIGSTOP)
-    reader = subprocess.Popen(["dd", f"if={PATHS}/db", "of=/dev/null", "bs=4k", "count=1",
-                               f"skip={page}"], stderr=subprocess.DEVNULL)
-    until("the request is old", lambda: any(
-        request["age_ms"] > 1500 for request in
-        json.loads(run("pagerctl", "-j", "pending", "db"))["pending"]), 20)
+    reader = waiting_reader(page)
+    until("the request is old", lambda: longest_wait() > 1500, 20)
     os.kill(pid(), signal.SIGCONT)
-    assert reader.wait(timeout=60) == 0
+    assert reader.wait(timeout=60) == 0, reader.stderr.read()
 
 
 def test_scripts_for_bpftrace():
@@ -295,7 +305,7 @@ def test_scripts_for_bpftrace():
         slow.attached("OBJECT")
         spill.attached("Tracing the spill")
         waiters.attached("Tracing accesses")
-        slow_read(4321)
+        slow_read(123)
         said_of = latency.end(), slow.end(), waiters.end(), spill.end()
     for text in said_of:
         assert "WARNING" not in text and "ERROR:" not in text, text
@@ -306,7 +316,7 @@ def test_scripts_for_bpftrace():
     found = [re.match(r"\S+ +(\d+) DATA_REQUEST +(\d+) +(\d+) +0 0x", line) for line in lines]
     assert lines and all(found), said_of[1]
     numbers = [tuple(map(int, match.groups())) for match in found]
-    assert any(ms > 1500 and at <= 4321 < at + nr for ms, at, nr in numbers), said_of[1]
+    assert any(ms > 1500 and at <= 123 < at + nr for ms, at, nr in numbers), said_of[1]
     assert re.search(r"^@waits\[dd, 1, 0\]: \d+$", said_of[2], re.M), said_of[2]
 
 
