@@ -39,6 +39,16 @@ void engine_exit(struct engine *e)
 	io_uring_queue_exit(&e->ring);
 }
 
+void engine_lend(struct engine *e, void *memory, size_t bytes)
+{
+	const struct iovec all = { .iov_base = memory, .iov_len = bytes };
+
+	if (io_uring_register_buffers(&e->ring, &all, 1))
+		return;
+	e->lent = memory;
+	e->lent_bytes = bytes;
+}
+
 struct io_uring_sqe *engine_begin(struct engine *e)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&e->ring);
@@ -54,6 +64,31 @@ void engine_go(struct engine *e, struct io_uring_sqe *sqe, struct engine_op *op)
 {
 	io_uring_sqe_set_data(sqe, op);
 	e->in_flight++;
+}
+
+static bool is_lent(const struct engine *e, const void *buf, unsigned int bytes)
+{
+	uintptr_t at = (uintptr_t)buf - (uintptr_t)e->lent;
+
+	return at < e->lent_bytes && bytes <= e->lent_bytes - at;
+}
+
+void engine_prep_read(struct engine *e, struct io_uring_sqe *sqe, int fd, void *buf,
+		      unsigned int bytes, uint64_t offset)
+{
+	if (is_lent(e, buf, bytes))
+		io_uring_prep_read_fixed(sqe, fd, buf, bytes, offset, 0);
+	else
+		io_uring_prep_read(sqe, fd, buf, bytes, offset);
+}
+
+void engine_prep_write(struct engine *e, struct io_uring_sqe *sqe, int fd, const void *buf,
+		       unsigned int bytes, uint64_t offset)
+{
+	if (is_lent(e, buf, bytes))
+		io_uring_prep_write_fixed(sqe, fd, buf, bytes, offset, 0);
+	else
+		io_uring_prep_write(sqe, fd, buf, bytes, offset);
 }
 
 static void engine_arm(struct engine *e)

@@ -8,6 +8,8 @@
 
 #include <liburing.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /** An operation in flight; embedded in what it belongs to. */
 struct engine_op {
@@ -21,17 +23,30 @@ struct engine_op {
  * @in_flight: operations begun and not done, without the poll
  * @poll_fd: fd whose readiness ends a wait, too
  * @polling: the poll is armed
+ * @lent: memory that the kernel knows; NULL: none
+ * @lent_bytes: of it
  */
 struct engine {
 	struct io_uring ring;
 	unsigned int in_flight;
 	int poll_fd;
 	bool polling;
+	void *lent;
+	size_t lent_bytes;
 };
 
 /** Must be called in the thread that will use it. Return: 0 or -errno. */
 int engine_init(struct engine *e, unsigned int entries, int poll_fd);
 void engine_exit(struct engine *e);
+
+/**
+ * engine_lend - have the kernel know memory, which it else looks up for each operation
+ * @memory: not NULL; stays where it is until engine_exit()
+ * @bytes: of it
+ *
+ * Once. Where it may not (RLIMIT_MEMLOCK), operations take a little longer.
+ */
+void engine_lend(struct engine *e, void *memory, size_t bytes);
 
 /**
  * engine_begin - a submission entry for @op, to be filled with io_uring_prep_*()
@@ -41,6 +56,12 @@ void engine_exit(struct engine *e);
  */
 struct io_uring_sqe *engine_begin(struct engine *e);
 void engine_go(struct engine *e, struct io_uring_sqe *sqe, struct engine_op *op);
+
+/* As io_uring_prep_read() and _write(), from and to memory that may have been lent. */
+void engine_prep_read(struct engine *e, struct io_uring_sqe *sqe, int fd, void *buf,
+		      unsigned int bytes, uint64_t offset);
+void engine_prep_write(struct engine *e, struct io_uring_sqe *sqe, int fd, const void *buf,
+		       unsigned int bytes, uint64_t offset);
 
 /**
  * engine_run - submit what was begun and call done() of what has completed

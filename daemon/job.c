@@ -57,6 +57,7 @@ int jobs_init(struct jobs *jobs, struct engine *engine, struct extpager *port, u
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (jobs->memory == MAP_FAILED)
 		return -ENOMEM;
+	engine_lend(engine, jobs->memory, bytes);
 	jobs->engine = engine;
 	jobs->port = port;
 	jobs->queue = queue;

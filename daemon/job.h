@@ -102,7 +102,7 @@ struct jobs {
 /**
  * jobs_init - allocate buffers
  * @jobs: to be filled
- * @engine: for I/O
+ * @engine: for I/O; they are lent to it
  * @port: whose requests they are
  * @queue: of it; the caller is its thread, and defers answers
  *

@@ -259,13 +259,13 @@ again:
 			uint64_t whole = (io->length + io->store->block - 1) /
 					 io->store->block * io->store->block;
 
-			io_uring_prep_read(sqe, fd->fd, fd_buf(io, io->pos),
-					   fd_min(whole - io->pos, STEP_MAX), at + io->pos);
+			engine_prep_read(io->engine, sqe, fd->fd, fd_buf(io, io->pos),
+					 fd_min(whole - io->pos, STEP_MAX), at + io->pos);
 		} else {
 			uint64_t most = io->op == STORE_WRITE ? STEP_MAX : ZEROS_BYTES;
 
-			io_uring_prep_write(sqe, fd->fd, fd_buf(io, io->pos),
-					    fd_min(body - io->pos, most), at + io->pos);
+			engine_prep_write(io->engine, sqe, fd->fd, fd_buf(io, io->pos),
+					  fd_min(body - io->pos, most), at + io->pos);
 		}
 		break;
 	case STEP_FALLOC:

@@ -99,6 +99,18 @@ static int open_store(const char *uri, uint64_t bytes, bool read_only, struct st
 	return store_open(uri, &want, store, why, 512);
 }
 
+/* Lent or not, on a ring of its own for each: memory is lent to one once. */
+static void new_ring(void *lent, size_t bytes)
+{
+	if (!have_ring)
+		return;
+	engine_exit(&engine);
+	assert_int_equal(engine_init(&engine, 8, -1), 0);
+	if (lent)
+		engine_lend(&engine, lent, bytes);
+	assert_ptr_equal(engine.lent, lent);
+}
+
 /* Random operations, page-aligned, ending anywhere at the end. */
 static void against_model(struct store *store, uint64_t bytes, unsigned int rounds)
 {
@@ -191,6 +203,45 @@ static void zero_store(void **state)
 	assert_int_equal(run(store, STORE_WRITE, 0, 64, buf, NULL), -EROFS);
 	assert_int_equal(run(store, STORE_READ, 1 << 20, 1, buf, NULL), -EIO);
 	store_close(store);
+}
+
+/* Memory that the ring knows is not looked up; what is not all of it, is. */
+static void lent_memory(void **state)
+{
+	char *buf = pages(MODEL_BYTES), uri[256], why[512];
+	struct io_uring_sqe sqe;
+	struct store *store;
+	const void *data;
+
+	(void)state;
+	if (!have_ring)
+		skip();
+	new_ring(buf + 4096, 8192);
+	engine_prep_read(&engine, &sqe, 0, buf + 4096, 8192, 0);
+	assert_int_equal(sqe.opcode, IORING_OP_READ_FIXED);
+	engine_prep_write(&engine, &sqe, 0, buf + 8192, 4096, 0);
+	assert_int_equal(sqe.opcode, IORING_OP_WRITE_FIXED);
+	engine_prep_read(&engine, &sqe, 0, buf + 8192, 4097, 0);
+	assert_int_equal(sqe.opcode, IORING_OP_READ);
+	engine_prep_write(&engine, &sqe, 0, buf, 8192, 0);
+	assert_int_equal(sqe.opcode, IORING_OP_WRITE);
+	snprintf(uri, sizeof(uri), "file:%s/lent?create=1", dir);
+	assert_int_equal(open_store(uri, MODEL_BYTES, false, &store, why), 0);
+	for (size_t at = 0; at <= 12288; at += 4096) {
+		memset(buf, (int)(at / 4096) + 1, 16384);
+		assert_int_equal(run(store, STORE_WRITE, at * 4, 4096, buf + at, NULL), 0);
+		assert_int_equal(run(store, STORE_READ, at * 4, 4096, buf + (at ^ 4096), &data), 0);
+		assert_ptr_equal(data, buf + (at ^ 4096));
+		assert_memory_equal(data, buf + at, 4096);
+	}
+	store_close(store);
+	/* Refused, it is as any other. */
+	new_ring(NULL, 0);
+	engine_lend(&engine, NULL, 4096);
+	assert_null(engine.lent);
+	engine_prep_read(&engine, &sqe, 0, buf, 4096, 0);
+	assert_int_equal(sqe.opcode, IORING_OP_READ);
+	free(buf);
 }
 
 static void file_store(void **state)
@@ -355,6 +406,7 @@ int main(void)
 		cmocka_unit_test(lost_memory),
 		cmocka_unit_test(zero_store),
 		cmocka_unit_test(file_store),
+		cmocka_unit_test(lent_memory),
 		cmocka_unit_test(file_at_offset),
 		cmocka_unit_test(whole_blocks_only),
 		cmocka_unit_test(short_file_is_an_error),
