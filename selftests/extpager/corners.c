@@ -521,4 +521,123 @@ TEST_F_TIMEOUT(own, an_object_that_is_being_made_can_be_destroyed, 120)
 	pthread_join(thread, NULL);
 }
 
+#define RACE	"race"
+
+/* One of the threads of a pager; @stop is for those that go on as long as others do. */
+struct racer {
+	struct pager *p;
+	unsigned int queue, rounds, done;
+	int failed;		/* the first errno that is none of the race's */
+	volatile bool stop;
+	pthread_t thread;
+};
+
+/* Objects are made, used and given up at once, while their INIT is taken. */
+static void *make_and_close(void *arg)
+{
+	struct racer *r = arg;
+
+	for (; r->done < r->rounds && !r->failed; r->done++) {
+		int fd = pager_create(r->p, BYTES, 0, NULL);
+		void *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+
+		if (fd < 0)
+			r->failed = -fd;
+		else if (map == MAP_FAILED)
+			r->failed = errno;
+		else
+			munmap(map, PAGE);
+		close(fd);
+	}
+	return NULL;
+}
+
+/* And a target changes hands, with somebody at its door. */
+static void *attach_and_detach(void *arg)
+{
+	struct racer *r = arg;
+
+	for (; !r->stop && !r->failed; r->done++) {
+		uint64_t object = 0;
+		int ret = pager_attach(r->p, RACE, &object, NULL), fd;
+
+		fd = target_open(RACE, O_RDWR | O_NONBLOCK);
+		if (!ret)
+			ret = pager_detach(r->p, object);
+		if (ret)
+			r->failed = -ret;
+		if (fd >= 0)
+			close(fd);
+	}
+	return NULL;
+}
+
+/* Every second object is destroyed as soon as it is ready; what is over is no failure. */
+static void answer(struct racer *r, const struct extpager_event *ev)
+{
+	struct extpager_reply re = reply_to(ev, EXTPAGER_RE_READY);
+	int ret = pager_reply_on(r->p, r->queue, &re);
+
+	if (ret && ret != -ENOENT && ret != -ESTALE)
+		r->failed = -ret;
+	if (r->done % 2)
+		return;
+	re = reply_to(ev, EXTPAGER_RE_DESTROY);
+	re.tag = 0;
+	re.flags = EXTPAGER_REF_DISCARD;
+	pager_reply_on(r->p, r->queue, &re);
+}
+
+static void *take_events(void *arg)
+{
+	struct racer *r = arg;
+	struct extpager_enter enter = {
+		.size = sizeof(enter), .queue = r->queue, .min_complete = 1,
+		.timeout_ns = 10000000,
+	};
+	struct extpager_event ev;
+	bool stop = false;
+
+	while (!stop && !r->failed) {
+		stop = r->stop;
+		while (pager_event_on(r->p, r->queue, &ev)) {
+			r->done++;
+			if (ev.op == EXTPAGER_EV_INIT)
+				answer(r, &ev);
+		}
+		if (!stop)
+			ioctl(r->p->fd, EXTPAGER_IOC_ENTER, &enter);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(own, making_closing_detaching_and_taking_events_race, 240)
+{
+	static void *(*const what[])(void *) = {
+		make_and_close, make_and_close, attach_and_detach, take_events, take_events,
+	};
+	struct racer r[ARRAY_SIZE(what)];
+	unsigned int rounds = test_rounds(10000, 2000, 1000), i;
+
+	BEHAVIOURS_IF(rounds >= 10000, 89);
+	ASSERT_EQ(0, target_add(RACE, &(struct target_options){ .bytes = BYTES }));
+	for (i = 0; i < ARRAY_SIZE(what); i++) {
+		r[i] = (struct racer){ .p = &self->p, .queue = i % 2, .rounds = rounds / 2 };
+		ASSERT_EQ(0, pthread_create(&r[i].thread, NULL, what[i], &r[i]));
+	}
+	for (i = 0; i < ARRAY_SIZE(what); i++) {
+		r[i].stop = i >= 2;
+		pthread_join(r[i].thread, NULL);
+		EXPECT_EQ(0, r[i].failed) { TH_LOG("thread %u", i); }
+	}
+	EXPECT_EQ(rounds, r[0].done + r[1].done);
+	EXPECT_LT(0, r[2].done);
+	/* INIT at least of each that was not given up before. */
+	EXPECT_LT(0, r[3].done);
+	EXPECT_LT(0, r[4].done);
+	TH_LOG("%u objects, %u times attached, %u events", rounds, r[2].done,
+	       r[3].done + r[4].done);
+	EXPECT_TRUE(target_gone(RACE));
+}
+
 TEST_HARNESS_MAIN
