@@ -202,17 +202,31 @@ static long do_reclaim(struct order *o)
 	return gone ? 0 : do_resident(o);
 }
 
+/* Ask once for more than there is; how long it took, in ms. */
+static long do_reclaim_once(struct order *o)
+{
+	uint64_t start = now_ms();
+
+	write_file(CGROUP "/memory.reclaim", "32M");
+	return now_ms() - start;
+}
+
 TEST_F(charged, reclaim_does_not_wait_for_a_pager_that_is_stopped)
 {
 	struct worker *w = &self->w;
 	uint64_t start;
 
-	BEHAVIOURS(54);
-	PARTIAL(97);
-	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
+	BEHAVIOURS(54, 97);
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = 8 * short_ms() }));
 	ASSERT_EQ(0, worker_do(w, do_join_cgroup, 0, 0, 0));
 	stamper_freeze(&self->s);
 	ASSERT_EQ((long)(4 * MIB), worker_do(w, do_write, 0, 4 * MIB, 1));
+	/* As long as it may yet take them, at most. */
+	EXPECT_EQ(EXTPAGER_STATE_LIVE, target_state(NAME));
+	EXPECT_GE(8 * (long)short_ms() + 5000,
+		  worker_do(&self->reclaimer, do_reclaim_once, 0, 0, 0));
+	/* And then not at all. */
+	ASSERT_EQ(0, target_set(NAME, &(struct target_options){ .return_ms = short_ms() }));
 	EXPECT_EQ(-EIO, worker_do(w, do_fsync, 0, 0, 0));
 	EXPECT_TRUE(WAIT_FOR(SOON, target_spilled(NAME) == 4 * MIB));
 	start = now_ms();

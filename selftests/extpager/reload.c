@@ -135,7 +135,7 @@ FIXTURE_TEARDOWN(reload)
 
 TEST_F_TIMEOUT(reload, loaded_and_unloaded_with_traffic_in_between_it_leaves_nothing, 3000)
 {
-	unsigned int i, whole = on_debug_kernel() ? 50 : 1000, rounds = test_rounds(1000, 50, 20);
+	unsigned int i, whole = on_debug_kernel() ? 50 : 1000, rounds = test_rounds(1000, 50, 50);
 	long before = 0;
 
 	BEHAVIOURS_IF(rounds >= whole, 134);

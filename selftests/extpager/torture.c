@@ -472,7 +472,7 @@ static unsigned int torture_seconds(void)
 {
 	const char *s = getenv("EXTPAGER_TORTURE_SECONDS");
 
-	return s ? strtoul(s, NULL, 10) : test_rounds(120, 20, 20);
+	return s ? strtoul(s, NULL, 10) : test_rounds(120, 60, 20);
 }
 
 /* All that is in the cache is in the store, and it is what was written last. */
