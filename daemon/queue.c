@@ -137,8 +137,9 @@ static void *queue_main(void *arg)
 	if (!ret)
 		ret = extpager_submit(q->port, q->index);
 	if (!ret) {
-		jobs_exit(&q->jobs);
+		/* Which the jobs' buffers are lent to. */
 		engine_exit(&q->engine);
+		jobs_exit(&q->jobs);
 		return NULL;
 	}
 	log_err("queue %u: %s", q->index, ret == -ESHUTDOWN ? "the port was taken over" :
