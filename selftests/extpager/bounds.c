@@ -560,10 +560,7 @@ static long do_have(struct order *o)
 
 static bool swappiness(long value)
 {
-	char text[16];
-
-	snprintf(text, sizeof(text), "%ld", value);
-	return write_file("/proc/sys/vm/swappiness", text);
+	return write_number("/proc/sys/vm/swappiness", value);
 }
 
 /* While there are clean pages of an object to be had, nobody's memory goes to swap. */

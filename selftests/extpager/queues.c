@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,15 +41,6 @@ struct pinned {
 	enum { READ, WRITE_AND_SYNC, PUNCH, READ_AND_CLOSE } what;
 	volatile bool may_go;
 };
-
-static bool stay_on(unsigned int cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	return !sched_setaffinity(0, sizeof(cpus), &cpus) && sched_getcpu() == (int)cpu;
-}
 
 /* Does one thing to one page, all of it on one CPU. */
 static int pinned_main(void *arg)

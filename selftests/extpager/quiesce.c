@@ -7,7 +7,6 @@
 /* vm: idle=1 */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,15 +53,6 @@ struct ledger {
 };
 
 static struct ledger *ledger;
-
-static bool stay_on(unsigned int cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	return !sched_setaffinity(0, sizeof(cpus), &cpus) && sched_getcpu() == (int)cpu;
-}
 
 /* ---- pagers ---- */
 

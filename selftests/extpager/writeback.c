@@ -594,12 +594,9 @@ FIXTURE_SETUP(hurried)
 FIXTURE_TEARDOWN(hurried)
 {
 	unsigned int i;
-	char text[32];
 
-	for (i = 0; i < ARRAY_SIZE(hurries); i++) {
-		snprintf(text, sizeof(text), "%ld", self->before[i]);
-		EXPECT_TRUE(write_file(hurries[i], text));
-	}
+	for (i = 0; i < ARRAY_SIZE(hurries); i++)
+		EXPECT_TRUE(write_number(hurries[i], self->before[i]));
 	EXPECT_TRUE(byhand_stop(&self->b));
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -171,6 +172,15 @@ void client_kill(struct client *c)
 	c->pid = 0;
 }
 
+bool stay_on(unsigned int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	return !sched_setaffinity(0, sizeof(cpus), &cpus) && sched_getcpu() == (int)cpu;
+}
+
 #define STAT_LINE 256
 
 /* What /proc has of a task, with its name; where its letter is, or NULL: no such task. */
@@ -280,6 +290,14 @@ bool write_file(const char *path, const char *text)
 	return ok;
 }
 
+bool write_number(const char *path, long n)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ld", n);
+	return write_file(path, text);
+}
+
 long read_number(const char *path, const char *key)
 {
 	FILE *f = fopen(path, "r");
@@ -308,10 +326,8 @@ long writeback_interval(long centisecs)
 {
 	static const char path[] = "/proc/sys/vm/dirty_writeback_centisecs";
 	long before = read_number(path, NULL);
-	char text[32];
 
-	snprintf(text, sizeof(text), "%ld", centisecs);
-	return write_file(path, text) ? before : -1;
+	return write_number(path, centisecs) ? before : -1;
 }
 
 /* Its name is there before it can be opened. */

@@ -196,6 +196,8 @@ bool client_stands(const struct client *c);
 bool client_is_stopped(const struct client *c);
 /* Does a kernel worker of the workqueue that is so called? */
 bool worker_stands(const char *queue);
+/* The calling thread is, and remains, on this CPU. */
+bool stay_on(unsigned int cpu);
 /* Does this thread of ours sleep? It sets @tid when there is one thing left to sleep in. */
 bool thread_sleeps(pid_t tid);
 /* Memory shared between the test and its clients. */
@@ -238,6 +240,7 @@ int target_open(const char *name, int flags);
 const char *target_path(const char *name);
 /* A module parameter or any small file. */
 bool write_file(const char *path, const char *text);
+bool write_number(const char *path, long n);
 long read_number(const char *path, const char *key);
 void drop_caches(void);
 /*

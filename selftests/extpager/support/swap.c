@@ -28,11 +28,10 @@ void swap_header(uint8_t *page, uint64_t bytes)
 /* A number of the device's, to be written before it has power. */
 static bool set_up(const char *what, unsigned long n)
 {
-	char path[64], text[32];
+	char path[64];
 
 	snprintf(path, sizeof(path), NODE "/%s", what);
-	snprintf(text, sizeof(text), "%lu", n);
-	return write_file(path, text);
+	return write_number(path, n);
 }
 
 bool flaky_make(uint64_t bytes, unsigned int delay_ms)
