@@ -353,6 +353,9 @@ void __extpager_delegated_write(struct extpager_object *obj, pgoff_t index, pgof
  * extpager_delegated_flush() - have what was written survive power loss
  * @obj: object
  *
+ * A failure also stands in the mapping's errseq: who calls sync(2) is told nothing, and the
+ * next flush may succeed, with what the device had lost before.
+ *
  * Return: 0 or -EIO.
  */
 int extpager_delegated_flush(struct extpager_object *obj)
@@ -376,7 +379,10 @@ int extpager_delegated_flush(struct extpager_object *obj)
 		WRITE_ONCE(obj->flushed, written);
 	spin_unlock(&t->lock);
 	extpager_delegations_put(d);
-	return ret ? -EIO : 0;
+	if (!ret)
+		return 0;
+	extpager_object_write_error(obj, -EIO);
+	return -EIO;
 }
 
 int extpager_delegate_init(void)

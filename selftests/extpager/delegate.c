@@ -1194,6 +1194,56 @@ TEST_F(delegate, a_write_to_the_file_behind_the_device_from_a_mapping_ends_or_is
 	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
 }
 
+/* ---- a device that fails to flush: its file's pager does, the loop device says so ---- */
+
+#define BELOW	"below"
+
+TEST_F(delegate, a_flush_that_fails_in_sync_is_told_to_who_syncs_next)
+{
+	struct target_options o = { }, below = { .bytes = 8 * MIB };
+	struct server s = { };
+	char path[32];
+	int file, loop;
+
+	/* It has no part of our port, which would keep the loop device. */
+	pager_close(&self->p);
+	ASSERT_EQ(0, target_add(BELOW, &below));
+	ASSERT_TRUE(server_start(&s, BELOW, below.bytes, 1));
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+	file = target_open(BELOW, O_RDWR);
+	ASSERT_LE(0, file);
+	loop = loop_over(file);
+	ASSERT_LE(0, loop);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", loop);
+	ASSERT_TRUE(begin(self, path, &o, 7));
+	ASSERT_EQ(0, all_handed_over(self));
+	ASSERT_EQ(0, ready(self));
+	ASSERT_TRUE(writes(self, 1, 9));
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, 0, SYNC_FILE_RANGE_WRITE |
+				     SYNC_FILE_RANGE_WAIT_AFTER));
+	*s.sync_error = EIO;
+	/* As sync(2), which has nobody to tell, does it. */
+	EXPECT_EQ(-1, syncfs(self->fd));
+	EXPECT_EQ(EIO, errno);
+	*s.sync_error = 0;
+	EXPECT_EQ(-1, fsync(self->fd));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(0, fsync(self->fd));
+	EXPECT_TRUE(on_disk(self, 1, 0, 9));
+
+	close(self->fd);
+	self->fd = -1;
+	close(self->disk);
+	self->disk = -1;
+	pager_close(&self->p);
+	EXPECT_TRUE(target_gone(NAME));
+	close(loop);
+	close(file);
+	server_stop(&s);
+	EXPECT_TRUE(target_gone(BELOW));
+	ASSERT_EQ(0, pager_open(&self->p, 1, 0));
+}
+
 /* ---- in large folios ---- */
 
 /* The object, mapped, whose reader says that he reads it in order. */

@@ -153,6 +153,7 @@ struct server {
 	volatile unsigned int *slow;	/* shared: up to so many ms pass before each answer */
 	volatile int *leave;		/* shared: the pid of one that is to detach and exit */
 	volatile int *behind;		/* shared: the platter lacks what the kernel had flushed */
+	volatile int *sync_error;	/* shared: the errno, or 0, of each SYNC */
 	int port;			/* the fd of a port to take over, or 0: one of its own */
 	unsigned int started;		/* servers so far */
 };

@@ -187,7 +187,7 @@ static void serve_sync(struct server *s, struct pager *p, const struct extpager_
 			memcpy(s->platter + i * PAGE, s->store + i * PAGE, PAGE);
 			s->cached[i] = 0;
 		}
-	pager_sync_done(p, ev, 0);
+	pager_sync_done(p, ev, *s->sync_error);
 }
 
 static void hold_still(struct server *s, uint64_t *random)
@@ -358,6 +358,7 @@ bool server_make(struct server *s, uint64_t bytes, uint64_t seed, bool platter)
 	s->slow = (volatile unsigned int *)(s->stop + 1);
 	s->leave = s->stop + 2;
 	s->behind = s->stop + 3;
+	s->sync_error = s->stop + 4;
 	for (i = 0; i < pages(s); i++) {
 		fill_page(s->store + i * PAGE, seed, i);
 		if (platter)
