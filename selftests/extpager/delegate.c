@@ -755,6 +755,13 @@ struct readers {
 	volatile int error;
 };
 
+/* Somewhere in between, for whom a race is to be found. */
+static void pass_time(uint64_t turns)
+{
+	for (; turns; turns--)
+		__asm__ volatile("" ::: "memory");
+}
+
 static int read_as_handed_over(void *arg)
 {
 	struct readers *r = arg;
@@ -763,14 +770,11 @@ static int read_as_handed_over(void *arg)
 	uint8_t page[PAGE];
 
 	for (;;) {
-		unsigned int pause;
-
 		__atomic_add_fetch(&r->here, 1, __ATOMIC_RELAXED);
 		while (r->go == round)
 			sched_yield();
 		round++;
-		for (pause = test_random(&random) % 20000; pause; pause--)
-			__asm__ volatile("" ::: "memory");
+		pass_time(test_random(&random) % 20000);
 		for (i = PAGES - STRIDE; i > PAGES - 64; i -= STRIDE)
 			if (pread(r->fd, page, PAGE, i * PAGE) != (ssize_t)PAGE)
 				r->error = errno;
@@ -810,6 +814,68 @@ TEST_F(delegate, a_read_as_it_is_handed_over_is_no_error)
 	EXPECT_EQ(0, r->error) TH_LOG("round %u: %s", round, strerror(r->error));
 	for (i = 0; i < ARRAY_SIZE(c); i++)
 		client_kill(&c[i]);
+	munmap(r, sizeof(*r));
+}
+
+/* Asks for all pages, then wants some of them, first those that it asked for first. */
+static int ask_as_handed_over(void *arg)
+{
+	struct readers *r = arg;
+	unsigned int round = 0;
+	uint8_t page[PAGE];
+	uint64_t i;
+
+	for (;;) {
+		__atomic_add_fetch(&r->here, 1, __ATOMIC_RELAXED);
+		while (r->go == round)
+			sched_yield();
+		round++;
+		prefetch(r->fd, 0, PAGES);
+		for (i = 0; i < PAGES; i += 16)
+			if (pread(r->fd, page, PAGE, i * PAGE) != (ssize_t)PAGE)
+				r->error = errno;
+			else if (!page_is(page, 7, i))
+				r->error = EILSEQ;
+	}
+	return 0;
+}
+
+/* Those of one request are looked at one by one: it may come when some are handed over. */
+TEST_F(delegate, a_request_that_comes_as_it_is_handed_over_needs_no_pager)
+{
+	struct readers *r = shared_memory(sizeof(*r));
+	unsigned int round, rounds = test_rounds(2000, 200, 50);
+	uint64_t asked, turns = 1000000, step = 0;
+	bool late = false, was_late;
+	struct extpager_event ev;
+	struct client c;
+
+	BEGIN_ON_DISK();
+	ASSERT_EQ(0, ready(self));
+	r->fd = self->fd;
+	c = client_start(ask_as_handed_over, r);
+	for (round = 0; round < rounds && !r->error; round++) {
+		ASSERT_TRUE(WAIT_FOR(SOON, r->here == round + 1));
+		ASSERT_EQ(0, take_back(self, 0, PAGES));
+		ASSERT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_DONTNEED));
+		asked = STAT(PAGES_REQUESTED);
+		r->go++;
+		pass_time(turns);
+		ASSERT_EQ(0, all_handed_over(self));
+		ASSERT_TRUE(WAIT_FOR(SOON, r->here == round + 2)) TH_LOG("round %u", round);
+		/* It is neither too late nor too early in between. */
+		was_late = late;
+		late = STAT(PAGES_REQUESTED) > asked;
+		if (late != was_late)
+			step = !step ? turns / 4 : step / 2 > turns / 128 ? step / 2 : turns / 128;
+		turns = !step ? 2 * turns : !late ? turns + step :
+			turns > 2 * step ? turns - step : turns / 2;
+		ASSERT_GT(1ULL << 30, turns) TH_LOG("never too late");
+		while (pager_event_on(&self->p, 0, &ev))
+			continue;
+	}
+	EXPECT_EQ(0, r->error) TH_LOG("round %u: %s", round, strerror(r->error));
+	client_kill(&c);
 	munmap(r, sizeof(*r));
 }
 
@@ -896,13 +962,12 @@ TEST_F(delegate, a_read_as_it_is_taken_back_fails_with_its_pager)
 	r->fd = self->fd;
 	c = client_start(read_absent, r);
 	for (round = 0; round < rounds && !r->error; round++) {
-		unsigned int here = r->here, pause = test_random(&random) % 20000;
+		unsigned int here = r->here;
 
 		ASSERT_EQ(0, all_handed_over(self));
 		/* No pager is asked any more. */
 		ASSERT_TRUE(WAIT_FOR(SOON, r->here > here)) TH_LOG("round %u", round);
-		for (; pause; pause--)
-			__asm__ volatile("" ::: "memory");
+		pass_time(test_random(&random) % 20000);
 		ASSERT_EQ(0, take_back(self, 0, PAGES));
 		ASSERT_TRUE(fails_until(self, r, r->here + 2)) TH_LOG("round %u", round);
 	}
