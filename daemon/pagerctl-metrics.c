@@ -52,6 +52,7 @@ static const struct {
 	{ "overlaps", "Accesses that waited for a page that had been asked for already" },
 	{ "pages-read", "Pages that the kernel read from a registered file" },
 	{ "pages-written", "Pages of these that the kernel wrote by itself" },
+	{ "diverted", "Events that went to an idle queue, as their own was busy" },
 };
 
 /* ---- asking ------------------------------------------------------------ */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The queue threads. With nothing in flight a thread sleeps in ENTER, where
- * only events of its own queue wake it; with I/O in flight it sleeps in its
- * io_uring, which also polls the port.
+ * only events of its own queue wake it: those of its CPU, and what stands behind
+ * another queue's busy thread. With I/O in flight it sleeps in its io_uring, which
+ * also polls the port.
  */
 #include "queue.h"
 

@@ -470,6 +470,7 @@ struct extpager_queue {
 
 	wait_queue_head_t wait;
 	bool kicked;			/* WAKE: the sleep is over */
+	u32 awaits;			/* so many events does a thread wait for, or 0: a hint */
 
 	spinlock_t lock;		/* the event ring's kernel side */
 	/* protected by @lock; kernel->event_tail and flags are copies */
@@ -515,6 +516,9 @@ struct extpager_port {
 	struct work_struct death_work;
 	kuid_t uid;
 	struct pid *pid;		/* changes under the lock of the list of ports */
+
+	/* A bit a queue: does a thread wait there, for one event? A hint, written at each wait. */
+	unsigned long attended ____cacheline_aligned_in_smp;
 };
 
 /* ---- the state of an open /dev/extpager ---- */
@@ -568,6 +572,8 @@ void extpager_queue_reset(struct extpager_queue *q);
 size_t extpager_kernel_region_len(u32 entries);
 size_t extpager_user_region_len(u32 entries);
 int extpager_queue_mmap(struct extpager_queue *q, struct vm_area_struct *vma, bool user);
+struct extpager_queue *extpager_queue_divert(struct extpager_queue *own,
+					     const struct extpager_request *req);
 bool extpager_queue_post(struct extpager_queue *q, struct extpager_request *req);
 void extpager_queue_withdraw(struct extpager_queue *q, struct extpager_request *req);
 u64 extpager_queue_seen_at(const struct extpager_request *req);

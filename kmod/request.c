@@ -393,6 +393,10 @@ static int request_submit(struct extpager_request *req)
 	/* An object's INIT, ATTRIBUTES and TERMINATE must not overtake each other. */
 	cpu = phase == EXTPAGER_PHASE_HANDSHAKE ? (u32)req->object->id : raw_smp_processor_id();
 	q = &t->port->queues[cpu % t->port->nr_queues];
+	/* Nor, as far as it is ours to say, those of which an heir is told in their order. */
+	if (t->port->nr_queues > 1 && phase != EXTPAGER_PHASE_HANDSHAKE &&
+	    likely(!(req->flags & EXTPAGER_EVF_RESENT)))
+		q = extpager_queue_divert(q, req);
 	if (!extpager_request_wants_reply(req)) {
 		/* Nothing keeps the object once the pager need not answer. */
 		req->attributes = req->object->attributes;

@@ -22,6 +22,8 @@ static_assert(sizeof(struct extpager_event) == 64);
 static_assert(sizeof(struct extpager_reply) == 64);
 static_assert(sizeof(struct extpager_kernel_region) <= EVENTS_OFF);
 static_assert(sizeof(struct extpager_user_region) <= REPLIES_OFF);
+/* port->attended */
+static_assert(EXTPAGER_QUEUES_MAX <= BITS_PER_LONG);
 
 size_t extpager_kernel_region_len(u32 entries)
 {
@@ -147,6 +149,47 @@ int extpager_queue_mmap(struct extpager_queue *q, struct vm_area_struct *vma, bo
 	}
 	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
 	return vm_insert_pages(vma, vma->vm_start, region->pages, &nr);
+}
+
+/* ---- which queue ---- */
+
+static u32 queue_unread(const struct extpager_queue *q)
+{
+	return READ_ONCE(q->kernel->event_tail) - READ_ONCE(q->user->event_head);
+}
+
+/**
+ * extpager_queue_divert() - where is an event taken sooner?
+ * @own: the queue of the CPU that caused it
+ * @req: what it will be made of
+ *
+ * If an event stands in its own queue whose thread is busy elsewhere, or one more does than what
+ * its thread was woken for: at the next queue at which a thread waits, for one, and none stands. A
+ * thread that has been woken and has not run yet still waits.
+ *
+ * Context: target->lock held. Looks at 64 queues at most; but at a second one only if the
+ * first was given an event a moment ago.
+ */
+struct extpager_queue *extpager_queue_divert(struct extpager_queue *own,
+					     const struct extpager_request *req)
+{
+	u32 unread = queue_unread(own) + READ_ONCE(own->nr_backlog);
+	struct extpager_queue *q;
+	unsigned long attended;
+
+	/* Who waits for several would wait on. */
+	if (likely(!unread) || unread <= READ_ONCE(own->awaits))
+		return own;
+	/* Bit 0 becomes that of its own queue: who begins there do not all find the same one. */
+	attended = ror64(READ_ONCE(own->port->attended), own->index);
+	for (; attended; attended &= attended - 1) {
+		q = &own->port->queues[(own->index + __ffs(attended)) % BITS_PER_LONG];
+		if (q != own && !queue_unread(q) && !READ_ONCE(q->nr_backlog)) {
+			extpager_count(req->target, DIVERTED);
+			return q;
+		}
+	}
+	return own;
 }
 
 /* ---- events ---- */
@@ -290,7 +333,11 @@ static inline void queue_flush_backlog(struct extpager_queue *q)
 		backlog_flush(q);
 }
 
-/* Context: RCU read side or target->lock, which keep the port. */
+/*
+ * Whoever posted is about to wait, so that its CPU is free.
+ *
+ * Context: RCU read side or target->lock, which keep the port.
+ */
 void extpager_queue_wake(struct extpager_queue *q)
 {
 	if (wq_has_sleeper(&q->wait))
@@ -299,11 +346,6 @@ void extpager_queue_wake(struct extpager_queue *q)
 	if (waitqueue_active(&q->port->poll) &&
 	    !(READ_ONCE(q->user->flags) & EXTPAGER_UF_NO_WAKEUP))
 		wake_up_interruptible_poll(&q->port->poll, EPOLLIN | EPOLLRDNORM);
-}
-
-static u32 queue_unread(const struct extpager_queue *q)
-{
-	return READ_ONCE(q->kernel->event_tail) - READ_ONCE(q->user->event_head);
 }
 
 /*
@@ -434,10 +476,19 @@ void extpager_queue_kick(struct extpager_queue *q)
 static int queue_wait(struct extpager_queue *q, const struct extpager_enter *arg)
 {
 	u32 want = min(arg->min_complete, q->entries);
+	bool attends = q->port->nr_queues > 1 && !queue_wait_over(q, want);
 	long ret;
 
 	if (queue_unread(q) > q->entries)
 		return -EPROTO;
+	/*
+	 * Who waits for several takes none at once. Of two threads that wait here the first to
+	 * leave clears it: the other is passed over, no more.
+	 */
+	if (attends)
+		WRITE_ONCE(q->awaits, want);
+	if (attends && want == 1)
+		set_bit(q->index, &q->port->attended);
 	if (arg->timeout_ns == ~0ULL) {
 		/* Looks before it sleeps. */
 		ret = wait_event_interruptible(q->wait, queue_wait_over(q, want));
@@ -447,6 +498,10 @@ static int queue_wait(struct extpager_queue *q, const struct extpager_enter *arg
 		ret = wait_event_interruptible_hrtimeout(q->wait, queue_wait_over(q, want),
 							 timeout);
 	}
+	if (attends && want == 1)
+		clear_bit(q->index, &q->port->attended);
+	if (attends)
+		WRITE_ONCE(q->awaits, 0);
 	if (unlikely(READ_ONCE(q->kicked)) && xchg(&q->kicked, false) && queue_unread(q) < want)
 		ret = -EINTR;
 	return ret == -ERESTARTSYS ? -EINTR : ret;

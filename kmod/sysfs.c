@@ -178,6 +178,7 @@ TARGET_ATTRIBUTE(warnings, show_counter, EXTPAGER_A_STATS_WARNINGS);
 TARGET_ATTRIBUTE(overlaps, show_counter, EXTPAGER_A_STATS_OVERLAPS);
 TARGET_ATTRIBUTE(pages_read, show_counter, EXTPAGER_A_STATS_PAGES_READ);
 TARGET_ATTRIBUTE(pages_written, show_counter, EXTPAGER_A_STATS_PAGES_WRITTEN);
+TARGET_ATTRIBUTE(diverted, show_counter, EXTPAGER_A_STATS_DIVERTED);
 
 static struct attribute *counter_attrs[] = {
 	&attr_inits.attr,
@@ -208,6 +209,7 @@ static struct attribute *counter_attrs[] = {
 	&attr_overlaps.attr,
 	&attr_pages_read.attr,
 	&attr_pages_written.attr,
+	&attr_diverted.attr,
 	NULL,
 };
 

@@ -75,6 +75,7 @@ static const char *const counter_names[] = {
 	[EXTPAGER_A_STATS_OVERLAPS] = "overlaps",
 	[EXTPAGER_A_STATS_PAGES_READ] = "pages-read",
 	[EXTPAGER_A_STATS_PAGES_WRITTEN] = "pages-written",
+	[EXTPAGER_A_STATS_DIVERTED] = "diverted",
 	[EXTPAGER_A_STATS_LATENCY] = NULL,
 };
 

@@ -163,6 +163,7 @@ enum {
 	EXTPAGER_A_STATS_OVERLAPS,	/* of gate waits: what others had asked for already */
 	EXTPAGER_A_STATS_PAGES_READ,	/* supplied from a registered file, or delegated */
 	EXTPAGER_A_STATS_PAGES_WRITTEN,	/* of these, by the kernel */
+	EXTPAGER_A_STATS_DIVERTED,	/* events for a queue that was busy, to an idle one */
 	EXTPAGER_A_STATS_LATENCY,	/* nest, one a histogram */
 
 	__EXTPAGER_A_STATS_MAX,
