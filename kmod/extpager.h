@@ -389,6 +389,7 @@ struct extpager_target {
 
 	/* parked accesses, openers, quota waiters, fsync: any change of state */
 	wait_queue_head_t wait;
+	u64 spin;			/* ns, of who waits for a page; spin.c */
 
 	atomic64_t stats[__EXTPAGER_A_STATS_MAX];
 	struct extpager_histogram queued[EXTPAGER_PHASES], answering[EXTPAGER_PHASES];
@@ -471,6 +472,7 @@ struct extpager_queue {
 	wait_queue_head_t wait;
 	bool kicked;			/* WAKE: the sleep is over */
 	u32 awaits;			/* so many events does a thread wait for, or 0: a hint */
+	u64 spin;			/* ns; spin.c */
 
 	spinlock_t lock;		/* the event ring's kernel side */
 	/* protected by @lock; kernel->event_tail and flags are copies */
@@ -975,6 +977,24 @@ static inline struct mem_cgroup *extpager_folio_payer(struct folio *folio)
 int extpager_copy_in(struct extpager_object *obj, struct folio *folio, pgoff_t index,
 		     const void __user *buf);
 int extpager_copy_out(struct folio *folio, size_t offset, void __user *buf, size_t len);
+
+/* spin.c */
+extern unsigned int extpager_spin_us;
+bool extpager_spin_on(const u64 *length, u64 since);
+void extpager_spin_learn(u64 *length, u64 since);
+
+/*
+ * Could somebody else run meanwhile, and has the caller time that is nobody else's? Workers have
+ * not: what is queued behind one waits until it sleeps.
+ */
+static inline bool extpager_spins(void)
+{
+	if (num_online_cpus() == 1 || !READ_ONCE(extpager_spin_us) ||
+	    current->flags & (PF_KTHREAD | PF_IO_WORKER))
+		return false;
+	/* Who waits for a lock of his may lend him his own at any time. */
+	return data_race(current->prio) >= MAX_RT_PRIO;
+}
 
 /* gate.c: where accesses wait for the pager */
 struct extpager_waiter {

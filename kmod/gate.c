@@ -207,10 +207,23 @@ int extpager_gate_leave(struct extpager_waiter *w)
 	return w->done && w->error ? w->error : -EAGAIN;
 }
 
+/* Look for its fate for a while. When that began, in ns. */
+static noinline u64 waiter_spin(const struct extpager_waiter *w)
+{
+	const u64 *length = &w->object->target->spin;
+	u64 since = ktime_get_ns();
+
+	while (!READ_ONCE(w->done) && !fatal_signal_pending(current) &&
+	       extpager_spin_on(length, since))
+		;
+	return since;
+}
+
 /* The page's fate, or -EINTR. */
 static int waiter_wait(struct extpager_waiter *w)
 {
 	struct extpager_target *t = w->object->target;
+	u64 since = 0;
 	int ret = 0;
 
 	extpager_waits_for_pager();
@@ -220,6 +233,8 @@ static int waiter_wait(struct extpager_waiter *w)
 		extpager_deadline_arm(t, jiffies + HZ);
 		spin_unlock(&t->lock);
 	}
+	if (extpager_spins())
+		since = waiter_spin(w);
 	for (;;) {
 		set_current_state(TASK_KILLABLE);
 		/* Pairs with extpager_gate_wake(), for @woken. */
@@ -232,6 +247,8 @@ static int waiter_wait(struct extpager_waiter *w)
 		schedule();
 	}
 	__set_current_state(TASK_RUNNING);
+	if (since)
+		extpager_spin_learn(&t->spin, since);
 	if (!ret && w->woken)
 		extpager_latency_woken(t, w->woken);
 	return ret;

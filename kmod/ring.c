@@ -165,7 +165,7 @@ static u32 queue_unread(const struct extpager_queue *q)
  *
  * If an event stands in its own queue whose thread is busy elsewhere, or one more does than what
  * its thread was woken for: at the next queue at which a thread waits, for one, and none stands. A
- * thread that has been woken and has not run yet still waits.
+ * thread that has been woken and has not run yet still waits; so does one that spins.
  *
  * Context: target->lock held. Looks at 64 queues at most; but at a second one only if the
  * first was given an event a moment ago.
@@ -334,7 +334,8 @@ static inline void queue_flush_backlog(struct extpager_queue *q)
 }
 
 /*
- * Whoever posted is about to wait, so that its CPU is free.
+ * Whoever posted is about to wait, so that its CPU is free; if it spins first, only until this
+ * thread wants to run there.
  *
  * Context: RCU read side or target->lock, which keep the port.
  */
@@ -473,6 +474,20 @@ void extpager_queue_kick(struct extpager_queue *q)
 	wake_up_all(&q->wait);
 }
 
+/*
+ * Look for events for a while. When that began, in ns. It is not in the wait queue: who posts
+ * one finds nobody to wake.
+ */
+static noinline u64 queue_spin(struct extpager_queue *q, u32 min_complete)
+{
+	u64 since = ktime_get_ns();
+
+	while (!queue_wait_over(q, min_complete) && !signal_pending(current) &&
+	       extpager_spin_on(&q->spin, since))
+		;
+	return since;
+}
+
 static int queue_wait(struct extpager_queue *q, const struct extpager_enter *arg)
 {
 	u32 want = min(arg->min_complete, q->entries);
@@ -490,8 +505,12 @@ static int queue_wait(struct extpager_queue *q, const struct extpager_enter *arg
 	if (attends && want == 1)
 		set_bit(q->index, &q->port->attended);
 	if (arg->timeout_ns == ~0ULL) {
-		/* Looks before it sleeps. */
+		u64 since = extpager_spins() ? queue_spin(q, want) : 0;
+
+		/* Looks before it sleeps: an event may have come after the last look. */
 		ret = wait_event_interruptible(q->wait, queue_wait_over(q, want));
+		if (since)
+			extpager_spin_learn(&q->spin, since);
 	} else {
 		ktime_t timeout = ns_to_ktime(min_t(u64, arg->timeout_ns, KTIME_MAX));
 
