@@ -762,24 +762,36 @@ static void pass_time(uint64_t turns)
 		__asm__ volatile("" ::: "memory");
 }
 
+/* All of the last round is done: the next one begins. */
+static void next_round(struct readers *r, unsigned int *round)
+{
+	__atomic_add_fetch(&r->here, 1, __ATOMIC_RELAXED);
+	while (r->go == *round)
+		sched_yield();
+	++*round;
+}
+
+static void read_one(struct readers *r, uint64_t index)
+{
+	uint8_t page[PAGE];
+
+	if (pread(r->fd, page, PAGE, index * PAGE) != (ssize_t)PAGE)
+		r->error = errno;
+	else if (!page_is(page, 7, index))
+		r->error = EILSEQ;
+}
+
 static int read_as_handed_over(void *arg)
 {
 	struct readers *r = arg;
 	uint64_t random = getpid(), i;
 	unsigned int round = 0;
-	uint8_t page[PAGE];
 
 	for (;;) {
-		__atomic_add_fetch(&r->here, 1, __ATOMIC_RELAXED);
-		while (r->go == round)
-			sched_yield();
-		round++;
+		next_round(r, &round);
 		pass_time(test_random(&random) % 20000);
 		for (i = PAGES - STRIDE; i > PAGES - 64; i -= STRIDE)
-			if (pread(r->fd, page, PAGE, i * PAGE) != (ssize_t)PAGE)
-				r->error = errno;
-			else if (!page_is(page, 7, i))
-				r->error = EILSEQ;
+			read_one(r, i);
 	}
 	return 0;
 }
@@ -822,20 +834,13 @@ static int ask_as_handed_over(void *arg)
 {
 	struct readers *r = arg;
 	unsigned int round = 0;
-	uint8_t page[PAGE];
 	uint64_t i;
 
 	for (;;) {
-		__atomic_add_fetch(&r->here, 1, __ATOMIC_RELAXED);
-		while (r->go == round)
-			sched_yield();
-		round++;
+		next_round(r, &round);
 		prefetch(r->fd, 0, PAGES);
 		for (i = 0; i < PAGES; i += 16)
-			if (pread(r->fd, page, PAGE, i * PAGE) != (ssize_t)PAGE)
-				r->error = errno;
-			else if (!page_is(page, 7, i))
-				r->error = EILSEQ;
+			read_one(r, i);
 	}
 	return 0;
 }
