@@ -452,18 +452,24 @@ static bool may_be_dirty(struct address_space *mapping)
 			 mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK));
 }
 
+/* 0, or why nothing more is taken. One that is full refuses nothing while nothing is dirty. */
+static int spill_refuses(struct extpager_object *obj)
+{
+	int error = spill_has_room(obj, NULL);
+
+	return error && may_be_dirty(obj->inode.i_mapping) ? error : 0;
+}
+
 /* 0, or why something stays dirty. */
 static int spill_object(struct extpager_object *obj)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
 	struct extpager_target *t = obj->target;
-	int ret = 0, full = spill_has_room(obj, NULL);
+	int ret = 0, full = spill_refuses(obj);
 	struct folio_batch batch;
 	pgoff_t index = 0;
 	unsigned int i;
 
-	if (full && !may_be_dirty(mapping))
-		return 0;
 	if (full) {
 		extpager_count(t, SPILLS_FAILED);
 		trace_extpager_spill(obj, 0, 0, EXTPAGER_SPILL_REFUSES, full);
@@ -478,7 +484,7 @@ static int spill_object(struct extpager_object *obj)
 		for (i = 0; i < folio_batch_count(&batch); i++)
 			ret = spill_folio(obj, batch.folios[i]) ?: ret;
 		folio_batch_release(&batch);
-		full = spill_has_room(obj, NULL);
+		full = spill_refuses(obj);
 		wake_up_all(&t->wait);
 		cond_resched();
 	}

@@ -1334,6 +1334,32 @@ TEST_F(spill, at_its_limit_writers_are_paused_and_fail_as_without_a_spill)
 	close(kmsg);
 }
 
+TEST_F(spill, its_last_page_may_be_the_last_that_is_dirty)
+{
+	struct worker *w = &self->b->w[0];
+	int kmsg = log_from_now();
+	struct bench *b = self->b;
+
+	BEHAVIOURS(91);
+	START(.policy = "spill", .spill_limit = MIB);
+	/* All of it fits, and that there is no more room is no news yet. */
+	ASSERT_TRUE(spill_orphaned(b, 0, MIB, 1));
+	EXPECT_FALSE(WAIT_FOR(NEVER_MS, target_spill_full(NAME)));
+	EXPECT_EQ(0, log_lines(kmsg, "target " NAME ":", "spilled"));
+	EXPECT_EQ(0, target_stat(NAME, EXTPAGER_A_STATS_SPILLS_FAILED));
+	EXPECT_EQ((long)PAGE, worker_do(w, do_write, MIB, PAGE, 1));
+	EXPECT_TRUE(WAIT_FOR(SOON, target_spill_full(NAME)));
+	EXPECT_FALSE(WAIT_FOR(NEVER_MS, !target_spill_full(NAME)));
+	EXPECT_EQ(1, log_lines(kmsg, "target " NAME ":", "spilled"));
+
+	ASSERT_TRUE(take_over(b));
+	ASSERT_TRUE(comes_home(b));
+	EXPECT_EQ(0, serve_order(b, w, do_fsync, 0, 0, 0));
+	EXPECT_EQ(0, store_wrong(b, 0, MIB + PAGE, 1));
+	EXPECT_TRUE(WAIT_FOR(SOON, !target_spill_full(NAME)));
+	close(kmsg);
+}
+
 TEST_F(spill, higher_limit_lets_a_paused_writer_go_on)
 {
 	struct worker *w = &self->b->w[0];
