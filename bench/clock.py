@@ -4,20 +4,25 @@ time says little by itself: a system is told as its pages per second, beside tho
 the same round. And what memory the module and pagerd take."""
 import json
 import statistics
+import tempfile
 from collections import defaultdict
+from pathlib import Path
 
+import counts
 from plan import BY_CLOCK
 from vm import guest, tree
 
 ROUNDS = 7
+CPUS = 2
+TICK = 10000000         # nanoseconds, of /proc/stat
 GIB = 1 << 30
 TIMEOUT = 900           # seconds
 
 
 class Clock:
-    """What one boot told."""
+    """What one boot told, and what was counted in it, if it was watched."""
 
-    def __init__(self, kernel, lines):
+    def __init__(self, kernel, lines, counted=()):
         self.kernel = kernel.release
         told = [json.loads(line) for line in lines if line.startswith("{")]
         self.memory = next((line["memory"] for line in told if "memory" in line), None)
@@ -26,6 +31,7 @@ class Clock:
         for result in self.results:
             times[result["system"]].append(result["nanoseconds_per_page"])
         self.times = dict(times)
+        self.counted = counted
 
     def complaints(self):
         for result in self.results:
@@ -46,6 +52,21 @@ class Clock:
             if each:
                 yield system, (each[0], statistics.median(each), each[-1])
 
+    def idle(self, system):
+        """What part of the CPUs was idle."""
+        rounds = [result for result in self.results if result["system"] == system]
+        return sum(TICK * r["idle"] for r in rounds) / CPUS / \
+            sum(r["nanoseconds_per_page"] * r["pages"] for r in rounds)
+
+    def profiles(self):
+        """Lines of Markdown."""
+        pairs = list(zip(self.results, self.counted))
+        for system in self.times if pairs else ():
+            rounds = [(r, c) for r, c in pairs if r["system"] == system]
+            title = f"{rounds[0][0]['case']}, {system}, Linux {self.kernel}, by the clock"
+            yield from counts.profile(title, counts.together(c for _, c in rounds),
+                                      sum(r["pages"] for r, _ in rounds))
+
     def goals(self):
         """(system, goal, met); and of extpager's that which is behind a peer."""
         median = {system: ratio for system, (_, ratio, _) in self.ratios()}
@@ -64,10 +85,11 @@ class Clock:
             yield (f"Linux {self.kernel}, by the clock: two CPUs, an NVMe disk, four threads that "
                    f"touch pages at random, {rounds} rounds")
             yield ""
-            yield "| system | pages per second to mmap, median | lowest | highest |"
-            yield "|---|--:|--:|--:|"
+            yield "| system | pages per second to mmap, median | lowest | highest | CPUs idle, % |"
+            yield "|---|--:|--:|--:|--:|"
             for system, (low, median, high) in self.ratios():
-                yield f"| {system} | {median:.2f} | {low:.2f} | {high:.2f} |"
+                yield (f"| {system} | {median:.2f} | {low:.2f} | {high:.2f} "
+                       f"| {100 * self.idle(system):.0f} |")
             yield ""
         goals = list(self.goals())
         if goals:
@@ -102,16 +124,19 @@ class Clock:
         yield ""
 
 
-def boot(kernel, module, program, short):
+def boot(kernel, module, program, short, watched):
     """Returns (what it told, complaints)."""
     lines = []
     script = tree.Program("bench", tree.TOP / "bench/guest.py", {"timeout": str(TIMEOUT)})
     words = f"-w {2 if short else ROUNDS}{' -s' if short else ''}"
-    outcome = guest.run(
-        guest.Boot("bench", kernel, [script], module, tree.build_id(module),
-                   {"BENCH_ARGS": f"'{words}'"}, files={"tests/bench": program},
-                   echo=lines.append), lambda *_: None)
-    clock = Clock(kernel, lines)
+    with tempfile.TemporaryDirectory(prefix="clock-", dir=tree.VM) as work:
+        def machine(*args):
+            return guest.machine(*args) + (counts.watch(Path(work)) if watched else [])
+        outcome = guest.run(
+            guest.Boot("bench", kernel, [script], module, tree.build_id(module),
+                       {"BENCH_ARGS": f"'{words}'"}, files={"tests/bench": program},
+                       echo=lines.append, machine=machine), lambda *_: None)
+        clock = Clock(kernel, lines, counts.counted(Path(work), program) if watched else ())
     complaints = [text for _, text in outcome.problems] + list(clock.complaints())
     complaints += [line for line in lines if line.startswith("bench:")]
     run = outcome.runs.get("bench")

@@ -6,6 +6,24 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from parts import CLEAR, COPY, OTHERS, PARTS, part_of
+from vm import tree
+
+PLUGIN = tree.BUILD / "bench/counts.so"
+SYMBOLS = 64 << 20  # bytes, with room to spare
+
+
+def watch(work):
+    """QEMU's words for a machine that is counted, and has a disk for its symbols."""
+    with open(work / "symbols", "w") as symbols:
+        symbols.truncate(SYMBOLS)
+    return ["-drive", f"file={work}/symbols,format=raw,if=none,id=symbols",
+            "-device", "virtio-blk-pci,drive=symbols,serial=symbols",
+            "-plugin", f"{PLUGIN},out={work}/counts"]
+
+
+def counted(work, program):
+    """What was counted in it, in the order of its results."""
+    return list(load(work / "counts", Symbols(work / "symbols", program)))
 
 
 @dataclass
@@ -69,6 +87,18 @@ def load(path, symbols):
         yield counts
 
 
+def together(several):
+    """The sum of them."""
+    total = Counts(defaultdict(Function), 0, 0)
+    for counts in several:
+        for name, function in counts.functions.items():
+            total.functions[name].instructions += function.instructions
+            total.functions[name].calls += function.calls
+        total.copied += counts.copied
+        total.cleared += counts.cleared
+    return total
+
+
 def parts(counts, pages):
     """Lines of a Markdown table: what a page's instructions are for."""
     sums = defaultdict(int)
@@ -81,7 +111,7 @@ def parts(counts, pages):
                f"| {part} |")
 
 
-def profile(counts, pages, limit=50):
+def functions(counts, pages, limit=50):
     """Lines of a Markdown table: in which functions a page's instructions are."""
     rows = sorted(counts.functions.items(), key=lambda row: -row[1].instructions)
     rest = rows[limit:]
@@ -97,3 +127,9 @@ def profile(counts, pages, limit=50):
     if rest:
         each = total - seen
         yield f"| {each:,.1f} | {100 * each / total:.1f} | 100.0 | | {len(rest)} others |"
+
+
+def profile(title, counts, pages):
+    """Lines of Markdown."""
+    for lines in (title, ""), parts(counts, pages), ("",), functions(counts, pages), ("",):
+        yield from lines

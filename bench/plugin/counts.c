@@ -2,12 +2,14 @@
 /*
  * A plugin of QEMU that counts, for each instruction of the guest, how often it
  * ran and how many bytes it stored between two marks of the benchmark. It takes
- * no time of the guest's.
+ * no time of a guest whose time is its count of instructions. Of several CPUs,
+ * what two do in the same moment may be counted once: QEMU adds without a lock.
  *
  * -plugin counts.so,out=FILE: for each MARK_WRITE, lines "address count stored kind",
  * the numbers in hexadecimal, and an empty line. Kind is m for REP MOVS, s for REP
  * STOS, - for others.
  */
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,10 +35,11 @@ struct place {
 static struct place places[PLACES];	/* never moved nor removed: QEMU adds to them */
 static uint32_t nr_places;
 static uint32_t slots[SLOTS];		/* by hash: the place's number plus one, or 0 */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* of nr_places and slots */
 static FILE *out;
 
-/* The machine has one CPU, run by one thread: no locks. */
-static struct place *place_of(uint64_t address)
+/* Locked. */
+static struct place *find(uint64_t address)
 {
 	size_t i = address * 0x9e3779b97f4a7c15 >> (64 - SLOTS_SHIFT);
 
@@ -50,6 +53,16 @@ static struct place *place_of(uint64_t address)
 	places[nr_places].address = address;
 	slots[i] = ++nr_places;
 	return &places[nr_places - 1];
+}
+
+static struct place *place_of(uint64_t address)
+{
+	struct place *p;
+
+	pthread_mutex_lock(&lock);
+	p = find(address);
+	pthread_mutex_unlock(&lock);
+	return p;
 }
 
 static void add_marked(int sign)
