@@ -31,8 +31,8 @@ struct extpager_req {
 	/* protected by q->lock */
 	struct extpager_req *next_free;
 	bool over;		/* the kernel knows it no more */
-	bool in_parts;		/* a part of a DATA_REQUEST is answered */
-	unsigned int left;	/* pages of a DATA_REQUEST unanswered */
+	bool in_parts;		/* a part of a DATA_REQUEST is answered; then only: */
+	unsigned int left;	/* pages of it unanswered */
 	uint64_t answered[XP_REQ_PAGES / 64];
 };
 

@@ -54,11 +54,6 @@ struct extpager_req *xp_req_new(struct xp_queue *q, const struct extpager_event 
 	req->user = NULL;
 	req->over = false;
 	req->in_parts = false;
-	req->left = 0;
-	if (ev->op == EXTPAGER_EV_DATA_REQUEST) {
-		req->left = pages(req, ev->length);
-		memset(req->answered, 0, (req->left + 63) / 64 * sizeof(uint64_t));
-	}
 	return req;
 }
 
@@ -103,6 +98,8 @@ bool xp_req_answered(const struct extpager_req *req, uint64_t offset, uint64_t l
 	unsigned int page = (offset - req->ev.offset) / req->q->p->page_size;
 	unsigned int end = page + pages(req, length);
 
+	if (!req->in_parts)
+		return false;
 	for (; page < end; page++)
 		if (!(req->answered[page / 64] & (1ULL << page % 64)))
 			return false;
@@ -115,13 +112,17 @@ void xp_req_answer(struct extpager_req *req, uint64_t offset, uint64_t length)
 	unsigned int page = (offset - req->ev.offset) / req->q->p->page_size;
 	unsigned int end = page + pages(req, length);
 
+	if (!req->in_parts) {
+		req->in_parts = true;
+		req->left = pages(req, req->ev.length);
+		memset(req->answered, 0, (req->left + 63) / 64 * sizeof(uint64_t));
+	}
 	for (; page < end; page++) {
 		uint64_t bit = 1ULL << page % 64;
 
 		req->left -= !(req->answered[page / 64] & bit);
 		req->answered[page / 64] |= bit;
 	}
-	req->in_parts = true;
 	if (!req->left)
 		xp_req_free(req);
 }

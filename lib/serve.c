@@ -44,42 +44,53 @@ static void call_request(struct extpager *p, struct extpager_req *req)
 	}
 }
 
-/* Return: 0, or -ENOMEM and the event stays unread. */
-static int handle_event(struct xp_queue *q)
+/* An event that asks for nothing. */
+static void call_notice(struct xp_queue *q)
 {
 	const struct extpager_event ev = *xp_ring_peek(&q->ring);
 	struct extpager *p = q->p;
+
+	xp_ring_consume(&q->ring);
+	switch (ev.op) {
+	case EXTPAGER_EV_TERMINATE:
+		if (p->ops.terminate)
+			p->ops.terminate(p, ev.object, ev.generation, p->user);
+		break;
+	case EXTPAGER_EV_ATTRIBUTES:
+		if (p->ops.attributes)
+			p->ops.attributes(p, ev.object, ev.attributes, p->user);
+		break;
+	default:
+		/* A newer kernel's, that nobody has asked for. */
+		break;
+	}
+}
+
+/* Return: 0, or -ENOMEM and the event stays unread. */
+static int handle_event(struct xp_queue *q)
+{
+	const struct extpager_event *ev = xp_ring_peek(&q->ring);
+	struct extpager *p = q->p;
 	struct extpager_req *req;
 
-	switch (ev.op) {
+	switch (ev->op) {
 	case EXTPAGER_EV_INIT:
-		if (xp_object_seen(p, ev.object, ev.generation))
+		if (xp_object_seen(p, ev->object, ev->generation))
 			return -ENOMEM;
 		/* fall through */
 	case EXTPAGER_EV_DATA_REQUEST:
 	case EXTPAGER_EV_DATA_RETURN:
 	case EXTPAGER_EV_SYNC:
 		pthread_mutex_lock(&q->lock);
-		req = xp_req_new(q, &ev);
+		req = xp_req_new(q, ev);
 		pthread_mutex_unlock(&q->lock);
 		if (!req)
 			return -ENOMEM;
 		xp_ring_consume(&q->ring);
 		call_request(p, req);
 		return 0;
-	case EXTPAGER_EV_TERMINATE:
-		xp_ring_consume(&q->ring);
-		if (p->ops.terminate)
-			p->ops.terminate(p, ev.object, ev.generation, p->user);
-		return 0;
-	case EXTPAGER_EV_ATTRIBUTES:
-		xp_ring_consume(&q->ring);
-		if (p->ops.attributes)
-			p->ops.attributes(p, ev.object, ev.attributes, p->user);
-		return 0;
 	default:
-		/* A newer kernel's, that nobody has asked for. */
-		xp_ring_consume(&q->ring);
+		call_notice(q);
 		return 0;
 	}
 }
