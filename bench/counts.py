@@ -10,6 +10,7 @@ from vm import tree
 
 PLUGIN = tree.BUILD / "bench/counts.so"
 SYMBOLS = 64 << 20  # bytes, with room to spare
+OTHER_PROGRAMS = "programs that are not the bench [user]"
 
 
 def watch(work):
@@ -22,7 +23,10 @@ def watch(work):
 
 
 def counted(work, program):
-    """What was counted in it, in the order of its results."""
+    """What was counted in it, if it came to tell its symbols, in the order of its results."""
+    with open(work / "symbols", "rb") as symbols:
+        if symbols.read(1) == b"\0":
+            return []
     return list(load(work / "counts", Symbols(work / "symbols", program)))
 
 
@@ -45,6 +49,8 @@ class Symbols:
             address, kind, name = line.rsplit(maxsplit=2)
             if kind in "tTwWi":
                 found.setdefault(int(address, 16), f"{name} [user]")
+            elif name == "_end":
+                found[int(address, 16)] = OTHER_PROGRAMS
         self.addresses = sorted(found)
         self.names = [found[address] for address in self.addresses]
 

@@ -20,11 +20,11 @@
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
-/* Of all time, and between marks. */
 struct place {
 	uint64_t address;
-	uint64_t count, stored;
-	uint64_t marked_count, marked_stored;
+	uint64_t count, stored;			/* of all time */
+	uint64_t begin_count, begin_stored;	/* of these, before the last mark */
+	uint64_t marked_count, marked_stored;	/* between marks */
 	char kind;
 };
 
@@ -65,22 +65,20 @@ static struct place *place_of(uint64_t address)
 	return p;
 }
 
-static void add_marked(int sign)
-{
-	for (struct place *p = places; p < places + nr_places; p++) {
-		p->marked_count += sign * p->count;
-		p->marked_stored += sign * p->stored;
-	}
-}
-
 static void begin(unsigned int vcpu, void *arg)
 {
-	add_marked(-1);
+	for (struct place *p = places; p < places + nr_places; p++) {
+		p->begin_count = p->count;
+		p->begin_stored = p->stored;
+	}
 }
 
 static void end(unsigned int vcpu, void *arg)
 {
-	add_marked(1);
+	for (struct place *p = places; p < places + nr_places; p++) {
+		p->marked_count += p->count - p->begin_count;
+		p->marked_stored += p->stored - p->begin_stored;
+	}
 }
 
 static void write_down(unsigned int vcpu, void *arg)

@@ -117,7 +117,7 @@ enum {
 	EXTPAGER_A_TARGET_PORT,		/* u32: attached port, 0 = none */
 	EXTPAGER_A_TARGET_DIRTY,	/* u64: bytes dirty or being returned */
 	EXTPAGER_A_TARGET_SPILLED,	/* u64: bytes in the spill, not yet acknowledged */
-	EXTPAGER_A_TARGET_SPILL_FULL,	/* flag: no limit, swap or memory is left for more */
+	EXTPAGER_A_TARGET_SPILL_FULL,	/* flag: no room for something dirty: limit, swap, memory */
 	EXTPAGER_A_TARGET_OPENS,	/* u32: open files and mappings' files */
 	EXTPAGER_A_TARGET_PENDING,	/* u32: unanswered requests */
 	EXTPAGER_A_TARGET_STORE_USED,	/* flag: a pager served it from this store */
