@@ -53,8 +53,8 @@ static struct testcase testcases[] = {
 };
 
 static const struct system *const systems[] = {
-	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &uffd_minor_system,
-	&fuse_system, &fuse_uring_system, &ublk_system,
+	&mmap_system, &uffd_system, &uffd_process_system, &uffd_batched_system,
+	&uffd_sigbus_system, &uffd_minor_system, &fuse_system, &fuse_uring_system, &ublk_system,
 	&extpager_copy_system, &extpager_file_system, &extpager_delegate_system,
 	&extpager_watched_system, &pagerd_copying_system, &pagerd_telling_system,
 	/* Spoilt: measured only to see that their results are refused. */
@@ -69,9 +69,9 @@ static struct testcase timed = {
 };
 
 static const struct system *const timed_systems[] = {
-	&mmap_system, &uffd_system, &uffd_batched_system, &uffd_sigbus_system, &uffd_minor_system,
-	&fuse_system, &fuse_uring_system, &ublk_system, &pagerd_copy_system, &pagerd_file_system,
-	&pagerd_delegate_system,
+	&mmap_system, &uffd_system, &uffd_process_system, &uffd_batched_system,
+	&uffd_sigbus_system, &uffd_minor_system, &fuse_system, &fuse_uring_system, &ublk_system,
+	&pagerd_copy_system, &pagerd_file_system, &pagerd_delegate_system,
 };
 
 static bool by_clock;

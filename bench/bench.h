@@ -79,6 +79,7 @@ struct system {
 
 extern const struct system mmap_system;
 extern const struct system uffd_system;
+extern const struct system uffd_process_system;
 extern const struct system uffd_batched_system;
 extern const struct system uffd_sigbus_system;
 extern const struct system uffd_minor_system;

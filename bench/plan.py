@@ -16,6 +16,7 @@ CASES = {
 SYSTEMS = {
     "mmap": "the store's device mapped as it is, no pager at all",
     "userfaultfd": "a thread blocks in read(2) and brings single pages",
+    "userfaultfd-process": "that thread is another process's, as a pager's of extpager is",
     "userfaultfd-batched": "many faults a read, and 2 MiB an ioctl if in order",
     "userfaultfd-sigbus": "no thread, but a handler of SIGBUS",
     "userfaultfd-minor": "many faults a read, of shared memory read into by another mapping",

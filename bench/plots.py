@@ -5,7 +5,8 @@ import subprocess
 
 from plan import CASES
 
-COLOURS = {"mmap": "#8c8c8c", "userfaultfd": "#9ecae1", "userfaultfd-batched": "#6baed6",
+COLOURS = {"mmap": "#8c8c8c", "userfaultfd": "#9ecae1", "userfaultfd-process": "#c6dbef",
+           "userfaultfd-batched": "#6baed6",
            "userfaultfd-sigbus": "#3182bd", "userfaultfd-minor": "#08519c",
            "fuse": "#fdae6b", "fuse-uring": "#fd8d3c", "ublk": "#e6550d",
            "extpager-copy": "#31a354", "extpager-file": "#006d2c", "extpager-delegate": "#00441b",

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * userfaultfd at its best: no huge pages that would be cleared in vain, one ioctl
- * that fills and wakes. In four ways: a thread of the client's own that blocks in
- * read(2) and brings single pages; the same with many messages a read and, when
+ * that fills and wakes. In five ways: a thread of the client's own that blocks in
+ * read(2) and brings single pages; that of another process, as pagers of others'
+ * memory are; the first with many messages a read and, when
  * touches are in order, many pages an ioctl; that with the pages of shared memory,
  * into which the store is read by way of another mapping (MINOR and CONTINUE),
  * so that nothing is copied; and no thread at all, but a handler of SIGBUS where
@@ -16,6 +17,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -140,6 +142,23 @@ static void start(const struct testcase *t)
 	start_threads();
 }
 
+/* Its memory is a copy of ours, but the faults are ours. */
+static void start_process(const struct testcase *t)
+{
+	pid_t pid;
+
+	map_missing(t, 0);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	start_threads();
+	for (;;)
+		pause();
+}
+
 static void start_many(const struct testcase *t, uint64_t features)
 {
 	map_missing(t, features);
@@ -198,6 +217,13 @@ const struct system uffd_system = {
 	.can = can_bring,
 	.holds = true,
 	.start = start,
+	.map = map,
+};
+
+const struct system uffd_process_system = {
+	.name = "userfaultfd-process",
+	.can = can_bring,
+	.start = start_process,
 	.map = map,
 };
 
