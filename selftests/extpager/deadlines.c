@@ -402,10 +402,11 @@ TEST_F(warned, half_of_a_deadline_is_told_once_and_before_its_end)
 /* As long as nothing is answered it is one and the same silence. */
 TEST_F(deadlines, a_silence_is_told_once_however_many_requests_it_keeps)
 {
-	struct crowd *c[2];
-	struct extpager_event ev;
-	struct listener told;
+	struct extpager_event events[4];
 	unsigned int i, round;
+	struct listener told;
+	struct client c[4];
+	struct io io[4];
 	int log;
 
 	BEHAVIOURS(96);
@@ -413,21 +414,22 @@ TEST_F(deadlines, a_silence_is_told_once_however_many_requests_it_keeps)
 	ASSERT_TRUE(listen_begin(&told));
 	log = log_begin();
 	for (round = 0; round < 2; round++) {
-		c[round] = crowd_new(self->fd, BYTES, SEED, 4);
-		for (i = 0; i < 4; i++)
-			c[round]->access[i].offset = (10 * round + i) * PAGE;
-		crowd_start(c[round]);
+		for (i = 0; i < 4; i++) {
+			io[i] = (struct io){ self->fd, (10 * round + i) * PAGE, PAGE, SEED };
+			c[i] = client_start(read_page, &io[i]);
+			ASSERT_TRUE(next_request(&self->p, &events[i]));
+			/* Each is to be late at a time of its own. */
+			(void)WAIT_FOR(deadline() / 8, warnings() > 4 * round);
+		}
 		ASSERT_TRUE(WAIT_FOR(SOON, warnings() == 4 * (round + 1)));
 		EXPECT_EQ(EXTPAGER_EVENT_SLOW, next_told(&told, SOON));
 		EXPECT_EQ(0, next_told(&told, QUIET));
 		EXPECT_EQ(1, log_lines(log, "target " NAME ": its pager has not answered"));
 		/* One answer is enough for a new one to be worth a word. */
 		for (i = 0; i < 4; i++) {
-			ASSERT_TRUE(next_request(&self->p, &ev));
-			ASSERT_EQ(0, pager_supply(&self->p, &ev, SEED));
+			ASSERT_EQ(0, pager_supply(&self->p, &events[i], SEED));
+			EXPECT_EQ(0, client_result(&c[i], SOON));
 		}
-		EXPECT_EQ(0, crowd_join(c[round], SOON));
-		EXPECT_EQ(4, crowd_right(c[round]));
 	}
 	EXPECT_EQ(0, timeouts());
 	close(log);
