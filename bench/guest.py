@@ -7,6 +7,7 @@ import glob
 import json
 import mmap
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ CACHED = 192 * MIB          # of the disk, read by two clients
 TARGETS = PORTS = 64
 STEADY = 64 << 10           # bytes between two readings
 READINGS = 20
+REPEATS = 3                 # of what is measured in the midst of a living kernel
 
 
 class Params(ctypes.Structure):
@@ -41,9 +43,23 @@ def wait_for(what, condition):
         time.sleep(0.05)
 
 
+def delete(*names):
+    for name in names:
+        ctl("target", "del", name)
+    # A name is free when a worker is done.
+    wait_for("end of targets", lambda: not json.loads(ctl("-j", "target", "list"))["targets"])
+
+
 def write(path, text):
     with open(path, "w") as file:
         file.write(text)
+
+
+def kept_by_cpus():
+    """Bytes that are free, but in the CPUs' own lists: they may be many."""
+    with open("/proc/zoneinfo") as zoneinfo:
+        return sum(PAGE * int(line.split()[1]) for line in zoneinfo
+                   if line.split()[0] == "count:")
 
 
 def used(drop=True):
@@ -53,10 +69,9 @@ def used(drop=True):
     for _ in range(READINGS):
         if drop:
             write("/proc/sys/vm/drop_caches", "3")
-        write("/proc/sys/vm/compact_memory", "1")   # frees what each CPU keeps for itself
         with open("/proc/meminfo") as meminfo:
             kib = {line.split(":")[0]: int(line.split()[1]) for line in meminfo}
-        now = 1024 * (kib["MemTotal"] - kib["MemFree"])
+        now = 1024 * (kib["MemTotal"] - kib["MemFree"]) - kept_by_cpus()
         if last is not None and abs(now - last) <= STEADY:
             break
         last = now
@@ -96,7 +111,7 @@ def read_all(path):
 
 
 def ports():
-    """Idle ports, in this process; with what the library keeps for them."""
+    """An idle port, in this process; with what the library keeps for it."""
     library = ctypes.CDLL("libextpager.so.0")
     handles = [ctypes.c_void_p() for _ in range(PORTS + 1)]
     ops = (ctypes.c_size_t * 8)(ctypes.sizeof(ctypes.c_size_t) * 8)
@@ -113,11 +128,11 @@ def ports():
     taken = used() - before
     for handle in handles:
         library.extpager_close(handle)
-    return taken / PORTS
+    return (taken / PORTS,)
 
 
 def targets():
-    """Targets that pagerd serves: of the whole machine, and of pagerd's memory."""
+    """A target that pagerd serves: of the whole machine, and of pagerd's memory."""
     def add(number):
         ctl("target", "add", f"t{number}", "--store", "zero:", "--size", "1G")
 
@@ -133,8 +148,7 @@ def targets():
     all_live(range(TARGETS + 1))
     taken = used() - before
     own = own_memory(pagerd.pid) - own
-    for number in range(TARGETS + 1):
-        ctl("target", "del", f"t{number}")
+    delete(*(f"t{number}" for number in range(TARGETS + 1)))
     stop(pagerd)
     return taken / TARGETS, own / TARGETS
 
@@ -164,9 +178,13 @@ def cache():
     taken, own = used(drop=False) - before, own_memory(pagerd.pid) - own
     resident = show("cached")["resident"] - resident
     subprocess.run(["umount", "/run/extpager"], check=True)
-    ctl("target", "del", "cached")
+    delete("cached")
     stop(pagerd)
     return resident, taken, own, plain
+
+
+def medians(measure):
+    return map(statistics.median, zip(*(measure() for _ in range(REPEATS))))
 
 
 def memory():
@@ -175,9 +193,9 @@ def memory():
     pagerd = start_pagerd()
     idle = own_memory(pagerd.pid)
     stop(pagerd)
-    port = ports()
-    target, target_pagerd = targets()
-    resident, taken, own, plain = cache()
+    [port] = medians(ports)
+    target, target_pagerd = medians(targets)
+    resident, taken, own, plain = medians(cache)
     return {"module": module, "pagerd": idle, "port": port, "target": target,
             "target_pagerd": target_pagerd, "cached": CACHED, "resident": resident,
             "cache": taken, "cache_pagerd": own, "cache_plain": plain}
